@@ -1,0 +1,40 @@
+"""The error tree of inference.
+
+    InferenceError
+    ├── ModelNotFound      no such model name or file
+    ├── ModelRejected      not a GGUF, an architecture the engine cannot load, not on the approved list
+    ├── EngineNotLoaded    generate() before load()
+    ├── EngineFailed       the engine broke while it answered
+    ├── MalformedOutput    the model's output was not well-formed harmony and no answer could be kept
+    └── RequestTooLong     prompt and answer do not fit the slot's context
+
+Every error's text is one sentence that a person can act on, without content of the conversation.
+"""
+
+
+class InferenceError(Exception):
+    """Anything that inference can raise on purpose."""
+
+
+class ModelNotFound(InferenceError):
+    """There is no model with this name, or no file at this path."""
+
+
+class ModelRejected(InferenceError):
+    """The file is not a model that may be, or can be, loaded."""
+
+
+class EngineNotLoaded(InferenceError):
+    """An answer was asked for before a model was loaded in this process."""
+
+
+class EngineFailed(InferenceError):
+    """The engine broke while it was answering."""
+
+
+class MalformedOutput(InferenceError):
+    """The model's output was not well formed, and nothing of an answer could be kept."""
+
+
+class RequestTooLong(InferenceError):
+    """Prompt and answer together do not fit into the context of a slot."""

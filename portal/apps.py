@@ -1,0 +1,8 @@
+"""The portal as a Django app: it owns the commands and the system checks."""
+
+from django.apps import AppConfig
+
+
+class PortalConfig(AppConfig):
+    name = "portal"
+    verbose_name = "Havre"

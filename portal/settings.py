@@ -1,0 +1,296 @@
+"""Settings of a Havre installation.
+
+Everything a facility may change comes from the environment, with the prefix HAVRE_; every setting has a default that
+works on a workstation with nothing else installed, and `portal.checks` complains about those that will not do in
+production. A secret may also come from a file: HAVRE_SECRET_KEY_FILE, HAVRE_DATABASE_PASSWORD_FILE.
+"""
+
+import hashlib
+import os
+import secrets
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def _env(name: str, default: str = "") -> str:
+    """The value of HAVRE_<name>, or what stands in the file that HAVRE_<name>_FILE points to."""
+    file = os.environ.get(f"HAVRE_{name}_FILE")
+    if file:
+        try:
+            return Path(file).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ImproperlyConfigured(f"HAVRE_{name}_FILE: {file} cannot be read ({error.strerror}).") from error
+    return os.environ.get(f"HAVRE_{name}", default)
+
+
+def _env_flag(name: str, default: bool = False) -> bool:
+    value = _env(name, "1" if default else "0").lower()
+    if value not in {"0", "1", "true", "false", "yes", "no", "on", "off"}:
+        raise ImproperlyConfigured(f"HAVRE_{name} must be 1 or 0, not {value!r}.")
+    return value in {"1", "true", "yes", "on"}
+
+
+def _env_int(name: str, default: int, least: int = 0) -> int:
+    value = _env(name, str(default))
+    try:
+        number = int(value)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"HAVRE_{name} must be a whole number, not {value!r}.") from error
+    if number < least:
+        raise ImproperlyConfigured(f"HAVRE_{name} must be at least {least}.")
+    return number
+
+
+def _env_list(name: str, default: str = "") -> list[str]:
+    return [part.strip() for part in _env(name, default).split(",") if part.strip()]
+
+
+# --- the data folder ---------------------------------------------------------------------------------------------
+
+HAVRE_DATA_DIR = Path(_env("DATA_DIR", str(BASE_DIR / "data"))).expanduser().absolute()
+try:
+    HAVRE_DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+except OSError as error:
+    raise ImproperlyConfigured(
+        f"The data folder {HAVRE_DATA_DIR} cannot be created ({error.strerror}). "
+        "Choose another with --data-dir or HAVRE_DATA_DIR."
+    ) from error
+
+
+def _secret_key() -> str:
+    """The key from the environment, or one that this installation made for itself and keeps in its data folder."""
+    if given := _env("SECRET_KEY"):
+        return given
+    path = HAVRE_DATA_DIR / "secret_key"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"The data folder {HAVRE_DATA_DIR} cannot be written ({error.strerror}). "
+            "Choose another with --data-dir or HAVRE_DATA_DIR."
+        ) from error
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(key := secrets.token_urlsafe(64))
+    return key
+
+
+SECRET_KEY = _secret_key()
+HAVRE_PRODUCTION = _env_flag("PRODUCTION")
+DEBUG = _env_flag("DEBUG")
+HAVRE_HTTPS = _env_flag("HTTPS")
+
+ALLOWED_HOSTS = _env_list("HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = [f"https://{host}" for host in ALLOWED_HOSTS if host != "*"] if HAVRE_HTTPS else []
+
+INSTALLED_APPS = [
+    "daphne",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "csp",
+    "knowledge",
+    "portal",
+    "portal.audit",
+    "portal.accounts",
+    "portal.guidelines",
+    "portal.chat",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "portal.urls"
+ASGI_APPLICATION = "portal.asgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": False,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "django.template.context_processors.i18n",
+                "portal.context.installation",
+            ]
+        },
+    }
+]
+
+# --- database ----------------------------------------------------------------------------------------------------
+
+HAVRE_DATABASE_URL = _env("DATABASE_URL", f"sqlite:///{HAVRE_DATA_DIR / 'havre.sqlite3'}")
+_database: dict[str, Any] = dict(dj_database_url.parse(HAVRE_DATABASE_URL))
+if password := _env("DATABASE_PASSWORD"):
+    _database["PASSWORD"] = password
+if _database["ENGINE"] == "django.db.backends.sqlite3":
+    _database["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",  # writers queue up instead of failing half-way with "database is locked"
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA recursive_triggers=ON;",
+    }
+else:
+    _database["CONN_HEALTH_CHECKS"] = True
+DATABASES = {"default": _database}
+
+# --- Valkey: broker, channel layer, turn streams -----------------------------------------------------------------
+
+
+def _socket_path() -> Path:
+    """Where the embedded Valkey listens: in the data folder, or, where that path is too long for a unix socket
+    (107 bytes on Linux), in a folder of this user's below the system's temporary folder."""
+    path = HAVRE_DATA_DIR / "run" / "valkey.sock"
+    if len(str(path).encode()) <= 100:
+        return path
+    digest = hashlib.sha256(str(HAVRE_DATA_DIR).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"havre-{os.getuid()}-{digest}" / "valkey.sock"
+
+
+HAVRE_VALKEY_SOCKET = _socket_path()
+HAVRE_REDIS_URL = _env("REDIS_URL", f"unix://{HAVRE_VALKEY_SOCKET}")
+_broker_url = HAVRE_REDIS_URL.replace("unix://", "redis+socket://", 1)
+
+CHANNEL_LAYERS = {
+    "default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [HAVRE_REDIS_URL]}}
+}
+
+CELERY_BROKER_URL = _broker_url
+CELERY_RESULT_BACKEND = None
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_DEFAULT_QUEUE = "housekeeping"
+CELERY_TASK_ROUTES = {
+    "portal.chat.tasks.generate_answer": {"queue": "inference"},
+    "portal.chat.tasks.retrieve_passages": {"queue": "knowledge"},
+    "portal.guidelines.tasks.*": {"queue": "knowledge"},
+}
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 2}
+# The database row of a turn is the truth and `recover_turns` brings lost work back, so publishing does not wait.
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {"recover-turns": {"task": "portal.chat.tasks.recover_turns", "schedule": 10.0}}
+
+# --- people ------------------------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "login"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+SESSION_COOKIE_AGE = _env_int("SESSION_HOURS", 12, least=1) * 3600
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HAVRE_HTTPS
+HAVRE_LOGIN_FAILURES = _env_int("LOGIN_FAILURES", 8, least=1)
+HAVRE_LOGIN_LOCK_SECONDS = _env_int("LOGIN_LOCK_SECONDS", 300)
+
+# --- browser security --------------------------------------------------------------------------------------------
+
+X_FRAME_OPTIONS = "DENY"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+if HAVRE_HTTPS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_HSTS_SECONDS = 31_536_000
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# --- language, time, static files --------------------------------------------------------------------------------
+
+LANGUAGE_CODE = _env("LANGUAGE", "en")
+LANGUAGES = [("en", _("English")), ("fr", _("French"))]
+LOCALE_PATHS = [BASE_DIR / "portal" / "locale"]
+TIME_ZONE = _env("TIME_ZONE", "Europe/Paris")
+USE_I18N = True
+USE_TZ = True
+STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True  # no collectstatic: the files lie in portal/static
+WHITENOISE_AUTOREFRESH = DEBUG
+WHITENOISE_MAX_AGE = 60
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+HAVRE_UPLOAD_MAX_BYTES = _env_int("UPLOAD_MAX_MB", 100, least=1) * 1024 * 1024
+
+# --- the facility, guardrails, turns, model ----------------------------------------------------------------------
+
+HAVRE_FACILITY = _env("FACILITY", "Havre")
+HAVRE_REGION = _env("REGION", "FR").upper()
+HAVRE_OFFLINE = _env_flag("OFFLINE")  # the no-network switch: `models pull` refuses
+HAVRE_ENGINE = _env("ENGINE", "xllamacpp")
+HAVRE_SLOTS = _env_int("SLOTS", 2, least=1)
+HAVRE_CONTEXT = _env_int("CONTEXT", 4096, least=512)  # tokens a slot
+HAVRE_THREADS = _env_int("THREADS", 0)  # 0: one per free core
+HAVRE_GPU_LAYERS = _env_int("GPU_LAYERS", -1, least=-1)  # -1: as many as the card takes
+HAVRE_MAX_TOKENS = _env_int("MAX_TOKENS", 1024, least=32)
+HAVRE_TURN_DEADLINE_SECONDS = _env_int("TURN_DEADLINE_SECONDS", 300, least=5)
+HAVRE_LEASE_SECONDS = _env_int("LEASE_SECONDS", 15, least=3)
+HAVRE_QUEUE_LIMIT = _env_int("QUEUE_LIMIT", 32, least=1)
+HAVRE_STREAM_SECONDS = _env_int("STREAM_SECONDS", 3600, least=60)
+HAVRE_TURNS_PER_MINUTE = _env_int("TURNS_PER_MINUTE", 20, least=1)
+HAVRE_MODELS_DIR = Path(_env("MODELS_DIR", str(HAVRE_DATA_DIR / "models")))
+HAVRE_EMBEDDER = _env("EMBEDDER", "minilm")  # "minilm", or the path of a sentence-transformers folder
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": _env("LOG_LEVEL", "INFO").upper()},
+    "loggers": {
+        "httpx": {"level": "WARNING"},
+        "sentence_transformers": {"level": "WARNING"},
+        "django.channels.server": {"level": "WARNING"},
+        "daphne": {"level": "WARNING"},
+    },
+}

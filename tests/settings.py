@@ -1,0 +1,14 @@
+"""Settings of the test run: the project's own, on a data folder of its own that goes away with the process."""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+if "HAVRE_DATA_DIR" not in os.environ:
+    os.environ["HAVRE_DATA_DIR"] = tempfile.mkdtemp(prefix="havre-test-")
+    atexit.register(shutil.rmtree, os.environ["HAVRE_DATA_DIR"], ignore_errors=True)
+
+from portal.settings import *  # noqa: E402, F403
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # tests sign in hundreds of times
