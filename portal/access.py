@@ -1,0 +1,30 @@
+"""Who may open which page: denied unless a view says otherwise.
+
+Every view needs a signed-in person (LoginRequiredMiddleware) except those marked `login_not_required`; a view made for
+one role says so with `for_role`. The table in tests/portal/test_access.py lists every route with every role.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponseBase
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
+
+
+def for_role(role: str) -> Callable[[View[P]], View[P]]:
+    """Let only people of `role` through; everybody else who is signed in gets 403."""
+
+    def decorate(view: View[P]) -> View[P]:
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            if getattr(request.user, "role", None) != role:
+                raise PermissionDenied
+            return view(request, *args, **kwargs)
+
+        return guarded
+
+    return decorate

@@ -1,0 +1,26 @@
+"""People who sign in. One role each; nobody inherits another's rights, administrators included."""
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Role(models.TextChoices):
+    """What a person may do here."""
+
+    CLINICIAN = "clinician", _("Clinician")
+    ADMIN = "admin", _("Administrator")
+    COMPLIANCE = "compliance", _("Compliance officer")
+
+
+class User(AbstractUser):
+    """A person with a role. A clinician asks, an administrator manages guidelines, a compliance officer reads the
+    audit trail. `demonstration` marks the sign-ins that `manage.py serve` makes and renews for a demonstration."""
+
+    role = models.CharField(_("role"), max_length=16, choices=Role.choices)
+    demonstration = models.BooleanField(default=False)
+
+    class Meta(AbstractUser.Meta):  # type: ignore[name-defined, misc]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(role__in=Role.values), name="user_role_is_known"),
+        ]

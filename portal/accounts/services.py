@@ -1,0 +1,49 @@
+"""Writes about people: each one leaves its record in the audit trail, in the same transaction."""
+
+import secrets
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from portal.accounts.models import Role, User
+from portal.audit.services import record
+
+_PASSWORD_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # without l, o, 0, 1, which are misread
+
+
+class AccountError(Exception):
+    """A person cannot be created or changed; the text says why, in one sentence."""
+
+
+def random_password() -> str:
+    """A fresh password of 80 bits in four groups, easy to read from a screen and to type."""
+    return "-".join("".join(secrets.choice(_PASSWORD_ALPHABET) for _ in range(4)) for _ in range(4))
+
+
+@transaction.atomic
+def create_user(username: str, *, role: Role, password: str, demonstration: bool = False, actor: str) -> User:
+    """Create a person who can sign in.
+
+    Raises AccountError when the name is taken or unusable, or the password too weak.
+    """
+    user = User(username=username, role=role, demonstration=demonstration)
+    try:
+        user.full_clean(exclude=["password"])
+        validate_password(password, user)
+    except ValidationError as error:
+        raise AccountError(" ".join(error.messages)) from error
+    user.set_password(password)
+    user.save()
+    record("user.created", actor=actor, subject=username, payload={"role": role.value})
+    return user
+
+
+@transaction.atomic
+def renew_password(user: User, *, actor: str) -> str:
+    """Give `user` a fresh random password, which ends every session of theirs; returns the password."""
+    password = random_password()
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    record("user.password_renewed", actor=actor, subject=user.username)
+    return password

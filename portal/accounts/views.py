@@ -1,0 +1,70 @@
+"""Sign-in, sign-out and the password form."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import views as auth_views
+from django.contrib.auth.forms import AuthenticationForm
+from django.db import transaction
+from django.http import HttpResponse
+from django.urls import reverse_lazy
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from portal.accounts.models import User
+from portal.accounts.sessions import announce_end
+from portal.audit.selectors import count_since
+from portal.audit.services import record
+
+
+class SignInForm(AuthenticationForm):
+    """Django's sign-in form, closed for a while after repeated failures with one name.
+
+    The failures are counted in the audit trail, so that the lock holds over restarts and over several web
+    processes, and works when the broker is down.
+    """
+
+    def clean(self) -> dict[str, Any]:
+        name = str(self.cleaned_data.get("username") or "")
+        since = timezone.now() - timedelta(seconds=settings.HAVRE_LOGIN_LOCK_SECONDS)
+        if name and count_since("session.refused", subject=name, since=since) >= settings.HAVRE_LOGIN_FAILURES:
+            minutes = max(1, settings.HAVRE_LOGIN_LOCK_SECONDS // 60)
+            self.add_error(
+                None,
+                _("Too many failed attempts for this name. Wait %(minutes)d minutes, then try again.")
+                % {"minutes": minutes},
+            )
+            return self.cleaned_data
+        return super().clean()
+
+
+class SignIn(auth_views.LoginView):
+    form_class = SignInForm
+    redirect_authenticated_user = True
+
+    @transaction.atomic
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        return super().form_valid(form)
+
+
+class SignOut(auth_views.LogoutView):
+    pass
+
+
+class ChangePassword(auth_views.PasswordChangeView):
+    success_url = reverse_lazy("home")
+
+    @transaction.atomic
+    def form_valid(self, form: Any) -> HttpResponse:
+        user = form.user
+        assert isinstance(user, User)
+        response = super().form_valid(form)
+        if user.demonstration:
+            user.demonstration = False
+            user.save(update_fields=["demonstration"])
+        record("user.password_changed", actor=user.username, actor_role=user.role, subject=user.username)
+        transaction.on_commit(lambda: announce_end(user.pk))
+        messages.success(self.request, _("Your password is changed."))
+        return response

@@ -1,0 +1,56 @@
+"""Reads of the audit trail."""
+
+from collections.abc import Iterator
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from portal.audit.models import Event
+
+
+def events(
+    *, kind: str = "", actor: str = "", subject: str = "", first_day: date | None = None, last_day: date | None = None
+) -> QuerySet[Event]:
+    """Events, newest first. `kind` may be a prefix ("turn" finds "turn.completed"); days are local and inclusive."""
+    found = Event.objects.all()
+    if kind:
+        found = found.filter(kind__startswith=kind)
+    if actor:
+        found = found.filter(actor=actor)
+    if subject:
+        found = found.filter(subject=subject)
+    if first_day:
+        found = found.filter(at__gte=_midnight(first_day))
+    if last_day:
+        found = found.filter(at__lt=_midnight(last_day + timedelta(days=1)))
+    return found
+
+
+def count_since(kind: str, *, subject: str, since: datetime) -> int:
+    """How many events of exactly this kind concern `subject` since then."""
+    return Event.objects.filter(kind=kind, subject=subject, at__gte=since).count()
+
+
+def kinds() -> list[str]:
+    """The kinds of event that occur, in alphabetical order."""
+    return sorted(Event.objects.order_by().values_list("kind", flat=True).distinct())
+
+
+def as_records(found: QuerySet[Event]) -> Iterator[dict[str, Any]]:
+    """The events in the order in which they happened, as plain values; memory stays flat however many there are."""
+    for event in found.order_by("seq").iterator(chunk_size=1000):
+        yield {
+            "seq": event.seq,
+            "at": event.at.isoformat(),
+            "kind": event.kind,
+            "actor": event.actor,
+            "actor_role": event.actor_role,
+            "subject": event.subject,
+            "payload": event.payload,
+        }
+
+
+def _midnight(day: date) -> datetime:
+    return timezone.make_aware(datetime.combine(day, time.min))

@@ -1,0 +1,96 @@
+"""Conversations and turns. The row of a turn is the truth; streams and sockets only carry news of it."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+
+class State(models.TextChoices):
+    """Where a turn stands: queued → retrieving → generating → one of the final states."""
+
+    QUEUED = "queued"
+    RETRIEVING = "retrieving"
+    GENERATING = "generating"
+    COMPLETED = "completed"
+    REDIRECTED = "redirected"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+ACTIVE = (State.QUEUED, State.RETRIEVING, State.GENERATING)
+
+
+class Conversation(models.Model):
+    """A dialogue of one person. Its id is chosen by the browser, so that a first message needs no round trip."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="conversations")
+    title = models.CharField(max_length=120, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["-updated_at"]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Turn(models.Model):
+    """One question and what became of it.
+
+    `attempt` is the fencing token: a worker that claims the turn raises it, and every later write of a worker names
+    the attempt that it holds, so that a worker believed dead cannot write over its successor. `lease_until` is how
+    long the claim holds without being renewed. `passages` and `citations` are lists of the values that the browser
+    gets; `verdict`, `usage` and `model` are snapshots of what the libraries said.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    conversation = models.ForeignKey(Conversation, on_delete=models.PROTECT, related_name="turns")
+    client_ref = models.UUIDField()
+    question = models.TextField()
+    language = models.CharField(max_length=8)
+    effort = models.CharField(max_length=8)
+    state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
+    position = models.PositiveIntegerField(default=0)
+    verdict = models.JSONField(default=dict)
+    card = models.JSONField(null=True)
+    notices = models.JSONField(default=list)
+    passages = models.JSONField(default=list)
+    covered = models.BooleanField(null=True)
+    answer = models.TextField(blank=True)
+    citations = models.JSONField(default=list)
+    groundedness = models.FloatField(null=True)
+    usage = models.JSONField(default=dict)
+    model = models.JSONField(default=dict)
+    failure_code = models.CharField(max_length=40, blank=True)
+    failure_message = models.TextField(blank=True)
+    cancel_requested = models.BooleanField(default=False)
+    attempt = models.PositiveIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["created_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["conversation", "client_ref"], name="turn_is_started_once"),
+            models.UniqueConstraint(
+                fields=["conversation"],
+                condition=Q(state__in=["queued", "retrieving", "generating"]),
+                name="one_running_turn_a_conversation",
+            ),
+            models.CheckConstraint(condition=Q(state__in=State.values), name="turn_state_is_known"),
+        ]
+        indexes = [models.Index(fields=["state", "lease_until"], name="turn_state_lease")]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the turn still runs."""
+        return self.state in ACTIVE

@@ -1,0 +1,8 @@
+"""The guideline pages of the portal. The documents themselves live in the app `knowledge`."""
+
+from django.apps import AppConfig
+
+
+class GuidelinesConfig(AppConfig):
+    name = "portal.guidelines"
+    label = "guidelines"
