@@ -1,0 +1,57 @@
+"""Reads of the guideline library. Nothing here changes anything, loads a model or opens the index."""
+
+from uuid import UUID
+
+from django.db.models import Count, Prefetch, QuerySet
+
+from knowledge.models import Chunk, Guideline, GuidelineVersion, Page
+
+
+def list_guidelines() -> QuerySet[Guideline]:
+    """All guidelines by title, each with its versions prefetched, newest first (`guideline.versions.all()`)."""
+    versions = GuidelineVersion.objects.order_by("-number").annotate(chunk_count=Count("chunks"))
+    return Guideline.objects.order_by("title", "created_at").prefetch_related(Prefetch("versions", versions))
+
+
+def get_guideline(guideline_id: UUID | str) -> Guideline:
+    """One guideline with its versions prefetched. Raises Guideline.DoesNotExist."""
+    return list_guidelines().get(pk=guideline_id)
+
+
+def get_version(version_id: UUID | str) -> GuidelineVersion:
+    """One version with its guideline. Raises GuidelineVersion.DoesNotExist."""
+    return GuidelineVersion.objects.select_related("guideline").get(pk=version_id)
+
+
+def get_chunk(chunk_id: int) -> Chunk:
+    """One chunk with its version and guideline, whatever their state. Raises Chunk.DoesNotExist."""
+    return Chunk.objects.select_related("version__guideline").defer("embedding", "terms").get(pk=chunk_id)
+
+
+def get_page_text(version_id: UUID | str, page: int | None) -> str:
+    """The stored text of a page; formats without pages (`page` None) have one text. Raises Page.DoesNotExist."""
+    return Page.objects.get(version_id=version_id, number=page or 1).text
+
+
+def pending_versions() -> QuerySet[GuidelineVersion]:
+    """Versions that wait for ingestion or were interrupted in it, oldest first. Failed ones wait for a person."""
+    unfinished = [
+        GuidelineVersion.Ingestion.PENDING,
+        GuidelineVersion.Ingestion.PARSING,
+        GuidelineVersion.Ingestion.EMBEDDING,
+    ]
+    return (
+        GuidelineVersion.objects.select_related("guideline")
+        .filter(ingestion__in=unfinished)
+        .exclude(state=GuidelineVersion.State.ARCHIVED)
+        .order_by("created_at")
+    )
+
+
+def answering_versions() -> QuerySet[GuidelineVersion]:
+    """The versions that may answer at this moment: effective, completely indexed, of an enabled guideline."""
+    return GuidelineVersion.objects.filter(
+        state=GuidelineVersion.State.EFFECTIVE,
+        ingestion=GuidelineVersion.Ingestion.INDEXED,
+        guideline__enabled=True,
+    )
