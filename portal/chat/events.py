@@ -1,0 +1,99 @@
+"""The event stream of a turn: one Valkey stream a turn, read by every browser that watches it.
+
+Publishing is best effort, because the database row is the truth: when Valkey is away, the turn goes on and browsers
+get the stored answer afterwards.
+"""
+
+import json
+import logging
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import redis.asyncio
+from django.conf import settings
+
+from portal import valkey
+
+logger = logging.getLogger(__name__)
+
+FINAL = frozenset({"turn.completed", "turn.redirected", "turn.refused", "turn.cancelled", "turn.failed"})
+_MOST_EVENTS = 20_000
+
+
+def publish(turn: uuid.UUID, event: Mapping[str, Any]) -> str | None:
+    """Append one event to the turn's stream; returns its id, or None when Valkey cannot be reached."""
+    if valkey.is_paused():
+        return None
+    try:
+        pipeline = valkey.client().pipeline()
+        pipeline.xadd(_stream(turn), {"event": json.dumps(event)}, maxlen=_MOST_EVENTS, approximate=True)
+        pipeline.expire(_stream(turn), settings.HAVRE_STREAM_SECONDS)
+        return str(pipeline.execute()[0])
+    except valkey.Unreachable as error:
+        valkey.pause()
+        logger.warning("event of turn %s not published: %s", turn, type(error).__name__)
+        return None
+
+
+async def follow(
+    connection: redis.asyncio.Redis, turn: uuid.UUID, after: str, wait_ms: int
+) -> list[tuple[str, dict[str, Any]]]:
+    """The events after the id `after` ("" for all), as (id, event); waits up to `wait_ms` for the first of them.
+
+    Raises what is in `valkey.Unreachable` when there is no server.
+    """
+    found = await connection.xread({_stream(turn): after or "0-0"}, count=500, block=wait_ms or None)
+    return [(entry, json.loads(fields["event"])) for _, entries in _streams(found) for entry, fields in entries]
+
+
+def shown_text(turn: uuid.UUID) -> str:
+    """The text of the turn's deltas since it last began: what a person who watched has seen. Empty without Valkey."""
+    try:
+        entries = valkey.client().xrange(_stream(turn))
+    except valkey.Unreachable:
+        return ""
+    pieces: list[str] = []
+    for _, fields in entries:
+        event = json.loads(fields["event"])
+        if event["type"] == "turn.queued":  # a second attempt starts the answer anew
+            pieces.clear()
+        elif event["type"] == "turn.delta":
+            pieces.append(event["text"])
+    return "".join(pieces)
+
+
+def ask_to_stop(turn: uuid.UUID) -> None:
+    """Put the stop sign that a generating worker looks at between tokens; the row carries the same wish."""
+    try:
+        valkey.client().set(_stop_sign(turn), "1", ex=3600)
+    except valkey.Unreachable:
+        pass
+
+
+def is_asked_to_stop(turn: uuid.UUID) -> bool | None:
+    """Whether the stop sign is up; None when Valkey does not say."""
+    if valkey.is_paused():
+        return None
+    try:
+        return bool(valkey.client().exists(_stop_sign(turn)))
+    except valkey.Unreachable:
+        valkey.pause()
+        return None
+
+
+def _streams(found: Any) -> list[tuple[str, list[tuple[str, dict[str, str]]]]]:
+    """XREAD's reply in one shape: RESP2 clients return pairs, RESP3 clients a mapping of lists of entry lists."""
+    if not found:
+        return []
+    if isinstance(found, dict):
+        return [(name, entries[0] if entries and isinstance(entries[0], list) else entries) for name, entries in found.items()]
+    return [(name, entries) for name, entries in found]
+
+
+def _stream(turn: uuid.UUID) -> str:
+    return f"havre:turn:{turn}"
+
+
+def _stop_sign(turn: uuid.UUID) -> str:
+    return f"havre:stop:{turn}"

@@ -1,0 +1,49 @@
+"""An answer's Markdown as HTML that is safe to show: headings, lists, emphasis, tables and citations, nothing else."""
+
+import re
+import uuid
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import nh3
+from django.urls import reverse
+from django.utils.html import escape
+from markdown_it import MarkdownIt
+
+_MARKER = re.compile(r"\[(\d{1,2})\]")
+_TAGS = {
+    "p", "br", "strong", "em", "ul", "ol", "li", "blockquote", "code", "pre", "h3", "h4", "h5", "h6", "hr",
+    "table", "thead", "tbody", "tr", "th", "td", "a",
+}  # fmt: skip
+
+
+def answer_html(text: str, citations: Sequence[dict[str, Any]]) -> str:
+    """Render an answer. No image, no link of the model's own, no raw HTML survives; each marker that `citations` knows
+    becomes a link to its passage."""
+    links = {citation["marker"]: citation["url"] for citation in citations}
+    html = nh3.clean(
+        _parser().render(text),
+        tags=_TAGS - {"a"},
+        attributes={"ol": {"start"}},
+        link_rel=None,
+    )
+
+    def link(match: re.Match[str]) -> str:
+        marker = int(match[1])
+        if marker not in links:
+            return match[0]
+        return f'<a class="citation" data-marker="{marker}" href="{escape(links[marker])}">[{marker}]</a>'
+
+    return _MARKER.sub(link, html)
+
+
+def passage_url(turn: uuid.UUID, marker: int) -> str:
+    """The page that shows the passage which `turn` cites as [marker]."""
+    return reverse("chat:passage", args=[turn, marker])
+
+
+@cache
+def _parser() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable("table")
+    return parser.disable(["image", "link", "autolink", "html_inline", "html_block", "reference"])

@@ -1,0 +1,88 @@
+"""The events of a turn, made from its row: what a browser gets when the stream is not there (yet, or any more).
+
+The same functions make the events that are published live, so that both roads look alike.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from portal.chat.models import State, Turn
+from portal.chat.rendering import answer_html
+
+_FINAL_SEQUENCE = 100_000  # behind every live event of the same millisecond
+
+
+def accepted(turn: Turn) -> dict[str, Any]:
+    return {
+        "type": "turn.accepted",
+        "turn": str(turn.id),
+        "client_ref": str(turn.client_ref),
+        "position": turn.position,
+        "question": turn.question,
+        "effort": turn.effort,
+        "asked_at": turn.created_at.isoformat(),
+    }
+
+
+def crisis(turn: Turn) -> dict[str, Any] | None:
+    """The hotline card, if the turn has one."""
+    if not turn.card:
+        return None
+    return {"type": "crisis.detected", "turn": str(turn.id), **turn.card}
+
+
+def notices(turn: Turn) -> list[dict[str, Any]]:
+    return [{"type": "guardrail.notice", "turn": str(turn.id), **notice} for notice in turn.notices]
+
+
+def passages(turn: Turn) -> dict[str, Any]:
+    return {
+        "type": "turn.passages",
+        "turn": str(turn.id),
+        "covered": turn.covered is not False,
+        "passages": [public_passage(passage) for passage in turn.passages],
+    }
+
+
+def final(turn: Turn) -> dict[str, Any]:
+    """The last event of a turn that has ended."""
+    event: dict[str, Any] = {"type": f"turn.{turn.state}", "turn": str(turn.id)}
+    if turn.state in (State.COMPLETED, State.CANCELLED):
+        event |= {
+            "html": answer_html(turn.answer, turn.citations),
+            "text": turn.answer,
+            "citations": turn.citations,
+        }
+    if turn.state == State.COMPLETED:
+        event |= {
+            "groundedness": turn.groundedness,
+            "usage": turn.usage,
+            "model": turn.model.get("name", ""),
+        }
+    if turn.state == State.REFUSED:
+        event |= {"rule": turn.failure_code, "message": turn.failure_message}
+    if turn.state == State.FAILED:
+        event |= {"code": turn.failure_code, "message": turn.failure_message}
+    return event
+
+
+def events(turn: Turn, after: str = "") -> list[dict[str, Any]]:
+    """All events of a turn that has ended, with ids that follow `after` (the last id that the browser saw)."""
+    assert turn.finished_at is not None
+    milliseconds = max(int(turn.finished_at.timestamp() * 1000), int(after.partition("-")[0] or 0))
+    sequence = [accepted(turn)]
+    if card := crisis(turn):
+        sequence.append(card)
+    sequence += notices(turn)
+    if turn.passages:
+        sequence.append(passages(turn))
+    sequence.append(final(turn))
+    return [
+        {**event, "id": f"{milliseconds}-{_FINAL_SEQUENCE + number}"} for number, event in enumerate(sequence)
+    ]
+
+
+def public_passage(passage: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a stored passage that a browser gets."""
+    fields = ("marker", "document", "version", "page", "page_label", "heading", "quote", "score", "url")
+    return {name: passage[name] for name in fields}

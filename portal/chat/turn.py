@@ -1,0 +1,148 @@
+"""The life of a turn's row: claimed by a worker, renewed, ended once.
+
+Every write is one conditional UPDATE inside a transaction with its audit record. A worker's writes name the attempt that
+it claimed (the fencing token), so that whoever lost the turn changes nothing any more.
+"""
+
+import hashlib
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from portal.audit.services import record
+from portal.chat import events, stored
+from portal.chat.failures import message
+from portal.chat.models import ACTIVE, State, Turn
+
+MOST_ATTEMPTS = 2
+
+
+class LeaseLost(Exception):
+    """Another worker has this turn, or it has ended: stop quietly."""
+
+
+@transaction.atomic
+def claim(turn_id: uuid.UUID, state: State) -> Turn | None:
+    """Take a turn for work in `state`, or None: somebody else works on it, or it has ended or is over its attempts.
+
+    Retrieval and generation each claim: the first claim of generation does not count as another attempt of the turn,
+    but both raise the token.
+    """
+    now = timezone.now()
+    before = [State.QUEUED, State.RETRIEVING] if state == State.RETRIEVING else list(ACTIVE)
+    taken = (
+        Turn.objects.filter(pk=turn_id, state__in=before, cancel_requested=False)
+        .filter(Q(lease_until=None) | Q(lease_until__lt=now))
+        .update(state=state, attempt=F("attempt") + 1, lease_until=_lease_end())
+    )
+    if not taken:
+        return None
+    turn = Turn.objects.select_related("conversation__owner").get(pk=turn_id)
+    record(f"turn.{state.value}", actor="system", subject=str(turn.id), payload={"attempt": turn.attempt})
+    return turn
+
+
+def renew(turn: Turn) -> None:
+    """Keep the claim for another lease. Raises LeaseLost when it is gone."""
+    if not _held(turn).update(lease_until=_lease_end()):
+        raise LeaseLost
+
+
+def wants_to_stop(turn: Turn) -> bool:
+    """Whether the person asked to stop, according to the row."""
+    return Turn.objects.filter(pk=turn.pk, cancel_requested=True).exists()
+
+
+@transaction.atomic
+def store_passages(turn: Turn, passages: list[dict[str, Any]], covered: bool) -> None:
+    """Keep what was retrieved, and give the claim back for the inference worker. Raises LeaseLost."""
+    if not _held(turn).update(passages=passages, covered=covered, lease_until=None):
+        raise LeaseLost
+    turn.passages, turn.covered = passages, covered
+    keys = ("marker", "version_id", "chunk_id", "page", "score")
+    record(
+        "turn.passages",
+        actor="system",
+        subject=str(turn.id),
+        payload={"covered": covered, "passages": [{key: one[key] for key in keys} for one in passages]},
+    )
+
+
+def finish(turn: Turn, state: State, **values: Any) -> None:
+    """End a turn that this worker holds, with its record, then publish the last event. Raises LeaseLost."""
+    with transaction.atomic():
+        if not _held(turn).update(**_ended(state, values)):
+            raise LeaseLost
+        _record_end(turn, state, values)
+    _announce(turn.pk)
+
+
+def fail(turn: Turn, code: str, **values: Any) -> None:
+    """End a turn that this worker holds with a reason."""
+    finish(turn, State.FAILED, failure_code=code, failure_message=message(code, turn.language), **values)
+
+
+def end_unheld(turn_id: uuid.UUID, state: State, **values: Any) -> bool:
+    """End a turn that no worker holds at this moment (cancelled in the queue, its worker lost). Returns False when a
+    worker holds it or it has ended already."""
+    with transaction.atomic():
+        free = Turn.objects.filter(pk=turn_id, state__in=ACTIVE).filter(
+            Q(lease_until=None) | Q(lease_until__lt=timezone.now())
+        )
+        if not free.update(attempt=F("attempt") + 1, **_ended(state, values)):
+            return False
+        _record_end(Turn.objects.get(pk=turn_id), state, values)
+    _announce(turn_id)
+    return True
+
+
+def fail_unheld(turn: Turn, code: str, **values: Any) -> bool:
+    """End a turn that no worker holds with a reason; False as in `end_unheld`."""
+    return end_unheld(
+        turn.pk, State.FAILED, failure_code=code, failure_message=message(code, turn.language), **values
+    )
+
+
+def digest(text: str) -> str:
+    """The SHA-256 of a text: what the audit trail keeps of it."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _held(turn: Turn) -> Any:
+    return Turn.objects.filter(pk=turn.pk, attempt=turn.attempt, state__in=ACTIVE)
+
+
+def _lease_end() -> Any:
+    return timezone.now() + timedelta(seconds=settings.HAVRE_LEASE_SECONDS)
+
+
+def _ended(state: State, values: dict[str, Any]) -> dict[str, Any]:
+    return {"state": state, "finished_at": timezone.now(), "lease_until": None, **values}
+
+
+def _record_end(turn: Turn, state: State, values: dict[str, Any]) -> None:
+    payload = {
+        "attempt": turn.attempt,
+        "answer_sha256": digest(values.get("answer", "")),
+        "citations": [one["marker"] for one in values.get("citations", [])],
+        "groundedness": values.get("groundedness"),
+        "usage": values.get("usage", {}),
+        "model": values.get("model", {}),
+        "notices": [one["rule"] for one in values.get("notices", [])],
+        "code": values.get("failure_code", ""),
+    }
+    record(
+        f"turn.{state.value}",
+        actor="system",
+        subject=str(turn.id),
+        payload={key: value for key, value in payload.items() if value not in (None, "", [], {})},
+    )
+
+
+def _announce(turn_id: uuid.UUID) -> None:
+    events.publish(turn_id, stored.final(Turn.objects.get(pk=turn_id)))

@@ -1,0 +1,95 @@
+"""Which parts of the installation are alive: each worker keeps a key in Valkey that expires unless it is renewed."""
+
+import json
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from portal import valkey
+
+logger = logging.getLogger(__name__)
+
+BEAT_SECONDS = 3.0
+_EXPIRY_SECONDS = 10
+WORKERS = ("inference", "knowledge")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """`valkey`, `inference`, `knowledge`: is it there? `details` is what the workers say of themselves."""
+
+    valkey: bool
+    inference: bool
+    knowledge: bool
+    details: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def missing(self) -> list[str]:
+        """Names of the parts that are down."""
+        return [name for name in ("valkey", *WORKERS) if not getattr(self, name)]
+
+
+def look() -> Parts:
+    """Ask Valkey which parts are alive. Never raises: no Valkey means that nothing can be reached."""
+    details: dict[str, dict[str, Any]] = {}
+    try:
+        connection = valkey.client()
+        for name in WORKERS:
+            said = connection.mget(sorted(connection.smembers(_roster(name))) or [_roster(name) + ":none"])
+            alive = [json.loads(one) for one in said if one]
+            if alive:
+                # several workers of a kind: the one that can work speaks for all
+                details[name] = min(alive, key=lambda one: one.get("state") != "ready")
+    except valkey.Unreachable:
+        return Parts(valkey=False, inference=False, knowledge=False)
+    except Exception as error:
+        logger.warning("parts not readable: %s", type(error).__name__)
+        return Parts(valkey=False, inference=False, knowledge=False)
+    return Parts(valkey=True, inference="inference" in details, knowledge="knowledge" in details, details=details)
+
+
+class Heartbeat:
+    """Says every few seconds that this worker is alive, and what `describe` returns ({"state": "ready", …})."""
+
+    def __init__(self, name: str, describe: Callable[[], dict[str, Any]]) -> None:
+        self._name = name
+        self._describe = describe
+        self._key = f"havre:part:{name}:{socket.gethostname()}:{os.getpid()}"
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"heartbeat-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and take the worker off the list at once."""
+        self._stop.set()
+        try:
+            valkey.client().delete(self._key)
+            valkey.client().srem(_roster(self._name), self._key)
+        except valkey.Unreachable:
+            pass  # the key expires by itself
+
+    def beat(self) -> None:
+        """Say it once, now."""
+        try:
+            pipeline = valkey.client().pipeline()
+            pipeline.set(self._key, json.dumps(self._describe()), ex=_EXPIRY_SECONDS)
+            pipeline.sadd(_roster(self._name), self._key)
+            pipeline.expire(_roster(self._name), 86_400)
+            pipeline.execute()
+        except valkey.Unreachable:
+            pass  # Valkey is restarting; the next beat says it again
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self.beat()
+            self._stop.wait(BEAT_SECONDS)
+
+
+def _roster(name: str) -> str:
+    return f"havre:parts:{name}"
