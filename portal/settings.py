@@ -199,7 +199,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout"
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULE = {"recover-turns": {"task": "portal.chat.tasks.recover_turns", "schedule": 10.0}}
+CELERY_BEAT_SCHEDULE = {
+    "recover-turns": {"task": "portal.chat.tasks.recover_turns", "schedule": 10.0},
+    "ingest-pending": {"task": "portal.guidelines.tasks.ingest_pending", "schedule": 60.0},
+}
 
 # --- people ------------------------------------------------------------------------------------------------------
 
@@ -277,7 +280,10 @@ HAVRE_TURN_DEADLINE_SECONDS = _env_int("TURN_DEADLINE_SECONDS", 300, least=5)
 HAVRE_LEASE_SECONDS = _env_int("LEASE_SECONDS", 15, least=3)
 HAVRE_QUEUE_LIMIT = _env_int("QUEUE_LIMIT", 32, least=1)
 HAVRE_STREAM_SECONDS = _env_int("STREAM_SECONDS", 3600, least=60)
+HAVRE_SOCKETS_PER_PERSON = _env_int("SOCKETS_PER_PERSON", 20, least=1)
+HAVRE_SOCKET_IDLE_SECONDS = _env_int("SOCKET_IDLE_SECONDS", 3600, least=30)
 HAVRE_TURNS_PER_MINUTE = _env_int("TURNS_PER_MINUTE", 20, least=1)
+HAVRE_PASSAGES = _env_int("PASSAGES", 4, least=1)  # passages given to the model
 HAVRE_MODELS_DIR = Path(_env("MODELS_DIR", str(HAVRE_DATA_DIR / "models")))
 HAVRE_EMBEDDER = _env("EMBEDDER", "minilm")  # "minilm", or the path of a sentence-transformers folder
 

@@ -44,7 +44,8 @@ class Turn(models.Model):
 
     `attempt` is the fencing token: a worker that claims the turn raises it, and every later write of a worker names
     the attempt that it holds, so that a worker believed dead cannot write over its successor. `lease_until` is how
-    long the claim holds without being renewed. `passages` and `citations` are lists of the values that the browser
+    long the claim holds without being renewed; `recoveries` counts how often the turn was taken from a lost worker.
+    `passages` and `citations` are lists of the values that the browser
     gets; `verdict`, `usage` and `model` are snapshots of what the libraries said.
     """
 
@@ -70,6 +71,8 @@ class Turn(models.Model):
     failure_message = models.TextField(blank=True)
     cancel_requested = models.BooleanField(default=False)
     attempt = models.PositiveIntegerField(default=0)
+    recoveries = models.PositiveSmallIntegerField(default=0)
+    enqueued_at = models.DateTimeField(null=True)
     lease_until = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
     finished_at = models.DateTimeField(null=True)

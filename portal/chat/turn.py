@@ -19,8 +19,6 @@ from portal.chat import events, stored
 from portal.chat.failures import message
 from portal.chat.models import ACTIVE, State, Turn
 
-MOST_ATTEMPTS = 2
-
 
 class LeaseLost(Exception):
     """Another worker has this turn, or it has ended: stop quietly."""
@@ -30,8 +28,7 @@ class LeaseLost(Exception):
 def claim(turn_id: uuid.UUID, state: State) -> Turn | None:
     """Take a turn for work in `state`, or None: somebody else works on it, or it has ended or is over its attempts.
 
-    Retrieval and generation each claim: the first claim of generation does not count as another attempt of the turn,
-    but both raise the token.
+    Retrieval and generation each claim, and each claim raises the token.
     """
     now = timezone.now()
     before = [State.QUEUED, State.RETRIEVING] if state == State.RETRIEVING else list(ACTIVE)

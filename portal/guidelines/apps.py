@@ -6,3 +6,6 @@ from django.apps import AppConfig
 class GuidelinesConfig(AppConfig):
     name = "portal.guidelines"
     label = "guidelines"
+
+    def ready(self) -> None:
+        from portal.guidelines import signals  # noqa: F401  (connects the receivers)

@@ -1,0 +1,39 @@
+"""The Celery application: `celery -A portal.celery worker -Q inference,housekeeping …`.
+
+Which part a worker plays follows from the queues that it takes: a worker of the queue `inference` loads the model once
+before it takes work, a worker of the queue `knowledge` the embedder and the index. Both say every few seconds that they
+are alive.
+"""
+
+import logging
+import os
+from typing import Any
+
+from celery import Celery, signals
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+
+logger = logging.getLogger(__name__)
+
+app = Celery("havre")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks(["portal.chat", "portal.guidelines"])
+
+
+@signals.setup_logging.connect
+def _keep_logging(**_: Any) -> None:
+    """Django's LOGGING is used as it is: Celery's own would print task arguments."""
+
+
+@signals.celeryd_after_setup.connect
+def _prepare_worker(sender: str, instance: Any, **_: Any) -> None:
+    from portal import workers
+
+    workers.prepare(set(instance.app.amqp.queues.consume_from))
+
+
+@signals.worker_shutdown.connect
+def _leave(**_: Any) -> None:
+    from portal import workers
+
+    workers.leave()

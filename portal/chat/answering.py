@@ -1,0 +1,177 @@
+"""Steps 5 to 8: the answer to a turn, generated in an inference worker, screened, streamed and kept."""
+
+import logging
+import time
+import uuid
+from dataclasses import asdict
+from typing import Any
+
+from django.conf import settings
+
+import guardrails
+import inference
+from guardrails import GroundedAnswer, OutputScreen, SourcePassage
+from inference import Delta, FinishReason, GenerationRequest
+from portal import workers
+from portal.chat import events, selectors
+from portal.chat.models import State, Turn
+from portal.chat.prompting import build_request
+from portal.chat.services import queued_event
+from portal.chat.stored import public_passage
+from portal.chat.turn import LeaseLost, claim, fail, finish, renew, wants_to_stop
+
+logger = logging.getLogger(__name__)
+
+_PUBLISH_SECONDS = 0.05  # text that comes closer together than this travels in one event
+_STOP_CHECK_SECONDS = 0.15
+_ROW_CHECK_SECONDS = 1.0  # how often the row is asked instead, while Valkey does not say
+_CODES = {
+    inference.RequestTooLong: "too_long",
+    inference.MalformedOutput: "malformed_output",
+    inference.EngineNotLoaded: "model_unavailable",
+    inference.ModelNotFound: "model_unavailable",
+    inference.ModelRejected: "model_unavailable",
+}
+
+
+def generate_answer(turn_id: uuid.UUID) -> None:
+    """Answer a turn whose passages are stored. Ends it in every case that this process survives; does nothing when the
+    turn has ended or another worker has it."""
+    turn = claim(turn_id, State.GENERATING)
+    if turn is None:
+        return
+    try:
+        try:
+            _answer(turn)
+        except inference.MalformedOutput:  # about one turn in twenty-five at temperature 1: worth one more try
+            events.publish(turn.id, queued_event(turn, 0))
+            _answer(turn)
+    except LeaseLost:
+        logger.info("turn %s is no longer this worker's", turn.id)
+    except inference.InferenceError as error:
+        logger.error("generation for turn %s failed: %s", turn.id, error)
+        _fail_quietly(turn, _CODES.get(type(error), "engine_failed"))
+    except Exception as error:
+        logger.error("generation for turn %s failed: %s", turn.id, type(error).__name__, exc_info=error)
+        _fail_quietly(turn, "internal")
+
+
+def _answer(turn: Turn) -> None:
+    request = build_request(turn, selectors.history_before(turn), inference.count_tokens)
+    screen = OutputScreen(
+        [SourcePassage(one["marker"], one["quote"]) for one in turn.passages],
+        language=turn.language,
+        region=settings.HAVRE_REGION,
+    )
+    last = _stream(turn, request, screen)
+    grounded = screen.finish()
+    if grounded.tail:
+        events.publish(turn.id, _delta(turn, grounded.tail))
+    _end(turn, last, grounded, stopped=screen.stopped)
+
+
+def _stream(turn: Turn, request: GenerationRequest, screen: OutputScreen) -> Delta:
+    """Pass the model's text through the screen into the turn's stream; returns the last delta."""
+    watch = _Watch(turn)
+    waiting: list[str] = []
+    published = time.monotonic()
+    thinking_shown = 0.0
+    last = Delta(finish=FinishReason.STOP)
+    for delta in inference.generate(request, cancelled=watch.is_over):
+        now = time.monotonic()
+        if delta.reasoning and now - thinking_shown > 1:
+            events.publish(turn.id, {"type": "turn.reasoning", "turn": str(turn.id)})
+            thinking_shown = now
+        if delta.text:
+            waiting.append(screen.feed(delta.text))
+        if now - published >= _PUBLISH_SECONDS and any(waiting):
+            events.publish(turn.id, _delta(turn, "".join(waiting)))
+            waiting.clear()
+            published = now
+        if delta.finish:
+            last = delta
+        if screen.stopped:
+            break
+    if any(waiting):
+        events.publish(turn.id, _delta(turn, "".join(waiting)))
+    if watch.lost:
+        raise LeaseLost
+    return last
+
+
+def _end(turn: Turn, last: Delta, grounded: GroundedAnswer, *, stopped: bool) -> None:
+    values: dict[str, Any] = {
+        "answer": grounded.text,
+        "citations": [public_passage(one) for one in turn.passages if one["marker"] in grounded.markers],
+        "groundedness": grounded.groundedness,
+        "notices": turn.notices + [{"rule": one.rule, "message": one.message} for one in grounded.notices],
+        "model": workers.model_snapshot(),
+        "usage": _usage(last),
+    }
+    for one in grounded.notices:
+        events.publish(turn.id, {"type": "guardrail.notice", "turn": str(turn.id), **asdict(one)})
+    if stopped:
+        notice = grounded.notices[-1]
+        card = guardrails.crisis_card("first_person", region=settings.HAVRE_REGION, language=turn.language)
+        values |= {"answer": "", "citations": [], "card": asdict(card)}
+        events.publish(turn.id, {"type": "crisis.detected", "turn": str(turn.id), **asdict(card)})
+        finish(turn, State.REFUSED, failure_code=notice.rule, failure_message=notice.message, **values)
+    elif last.finish == FinishReason.CANCELLED:
+        finish(turn, State.CANCELLED, **values)
+    elif last.finish == FinishReason.DEADLINE:
+        fail(turn, "deadline", **values)
+    elif not grounded.text.strip():
+        fail(turn, "empty_answer", **values)
+    else:
+        finish(turn, State.COMPLETED, **values)
+
+
+class _Watch:
+    """Asked by the engine between tokens, every 50 ms or so: has the person stopped, is the turn still ours? Renews the
+    lease on the way, so that a worker that hangs loses its turn."""
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self._renewed = self._looked = self._asked_row = time.monotonic()
+        self._over = False
+        self.lost = False
+
+    def is_over(self) -> bool:
+        now = time.monotonic()
+        if not self._over and now - self._renewed > settings.HAVRE_LEASE_SECONDS / 3:
+            self._renewed = now
+            try:
+                renew(self._turn)
+            except LeaseLost:
+                self.lost = self._over = True
+        if not self._over and now - self._looked > _STOP_CHECK_SECONDS:
+            self._looked = now
+            asked = events.is_asked_to_stop(self._turn.id)
+            if asked is None and now - self._asked_row > _ROW_CHECK_SECONDS:
+                self._asked_row = now
+                asked = wants_to_stop(self._turn)
+            self._over = bool(asked)
+        return self._over
+
+
+def _delta(turn: Turn, text: str) -> dict[str, Any]:
+    return {"type": "turn.delta", "turn": str(turn.id), "text": text}
+
+
+def _usage(last: Delta) -> dict[str, Any]:
+    if last.usage is None:
+        return {}
+    return {
+        "prompt_tokens": last.usage.prompt_tokens,
+        "completion_tokens": last.usage.completion_tokens,
+        "seconds": round(last.usage.seconds, 3),
+        "first_token_seconds": last.usage.first_token_seconds and round(last.usage.first_token_seconds, 3),
+        "finish": last.finish.value if last.finish else "",
+    }
+
+
+def _fail_quietly(turn: Turn, code: str) -> None:
+    try:
+        fail(turn, code)
+    except LeaseLost:
+        pass

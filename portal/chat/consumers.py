@@ -1,0 +1,207 @@
+"""The chat's websocket: frames in, events out. Rules and writes live in `services`; this is the plumbing."""
+
+import asyncio
+import json
+import logging
+import time
+import uuid
+from collections import Counter
+from typing import Any
+
+import redis.asyncio
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.utils import translation
+
+from portal import valkey
+from portal.accounts.models import User
+from portal.accounts.sessions import sessions_group, user_of_session
+from portal.chat import services
+from portal.chat.access import NotAllowed, conversation_of, may_chat, turn_of
+from portal.chat.models import Turn
+from portal.chat.protocol import Frame, FrameError, Ping, TurnCancel, TurnResume, TurnStart, decode, parse
+from portal.chat.relay import Relay
+
+logger = logging.getLogger(__name__)
+
+NOT_SIGNED_IN, NOT_ALLOWED, NO_SUCH_CONVERSATION, IDLE, TOO_MANY = 4401, 4403, 4404, 4408, 4429
+_SESSION_CHECK_SECONDS = 15.0
+_sockets: Counter[int] = Counter()  # open sockets a person, in this process
+
+
+class ChatConsumer(AsyncWebsocketConsumer):
+    """One browser tab on one conversation. See docs/architecture.md for the protocol."""
+
+    async def connect(self) -> None:
+        """Accept, then close with a code that says why where the person may not be here: a browser can read the code
+        of a socket that was accepted, not that of one refused."""
+        self.user_pk: int | None = None
+        self.relays: dict[uuid.UUID, asyncio.Task[None]] = {}
+        self.valkey: redis.asyncio.Redis | None = None
+        self.watchman: asyncio.Task[None] | None = None
+        self.last_frame = time.monotonic()
+        self.conversation = uuid.UUID(str(self.scope["url_route"]["kwargs"]["conversation"]))
+        await self.accept()
+        user = await self._checked_user()
+        if user is None:
+            return
+        try:
+            await database_sync_to_async(conversation_of)(user, self.conversation)
+        except NotAllowed:
+            await self.close(NO_SUCH_CONVERSATION)
+            return
+        if _sockets[user.pk] >= settings.HAVRE_SOCKETS_PER_PERSON:
+            await self.close(TOO_MANY)
+            return
+        self.user_pk = user.pk
+        _sockets[user.pk] += 1
+        self.valkey = valkey.async_client()
+        await self._join()
+        self.watchman = asyncio.create_task(self._watch())
+
+    async def disconnect(self, code: int) -> None:
+        if self.user_pk is not None:
+            _sockets[self.user_pk] -= 1
+            if not _sockets[self.user_pk]:
+                del _sockets[self.user_pk]
+        for task in [*self.relays.values(), *([self.watchman] if self.watchman else [])]:
+            task.cancel()
+        await self._leave()
+        if self.valkey is not None:
+            await self.valkey.aclose()
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """One frame. Whatever is wrong with it gets a typed error; the socket stays open."""
+        self.last_frame = time.monotonic()
+        user = await self._checked_user()
+        if user is None:
+            return
+        try:
+            if text_data is None:
+                raise FrameError("bad_frame", "A message must be text, not bytes.")
+            await self.receive_json(decode(text_data), user)
+        except FrameError as error:
+            await self._send_error(error.code, str(error))
+        except NotAllowed:
+            await self._send_error("not_found", "There is no such turn.")
+        except Exception as error:
+            logger.error("frame not handled: %s", type(error).__name__, exc_info=error)
+            await self._send_error("bad_frame", "This message could not be handled.")
+
+    async def receive_json(self, content: dict[str, Any], user: User) -> None:
+        """Obey one decoded frame of a person who was checked a moment ago."""
+        frame: Frame = parse(content)
+        match frame:
+            case TurnStart():
+                turn = await self._as_person(services.start_turn, user, self.conversation, frame)
+                self._follow(turn.id, "")
+                await self._tell_other_tabs(turn)
+            case TurnCancel():
+                await self._as_person(services.cancel_turn, user, frame.turn)
+            case TurnResume():
+                turn = await self._as_person(turn_of, user, frame.turn)
+                if turn.conversation_id != self.conversation:
+                    raise NotAllowed
+                self._follow(turn.id, frame.after, again=True)
+            case Ping():
+                await self._send({"type": "pong"})
+
+    # --- channel-layer notices -----------------------------------------------------------------------------------
+
+    async def session_ended(self, event: dict[str, Any]) -> None:
+        """A session of this person ended somewhere; if it is this one, close."""
+        await self._checked_user()
+
+    async def turn_started(self, event: dict[str, Any]) -> None:
+        """Another tab started a turn in this conversation: show it here as well."""
+        self._follow(uuid.UUID(event["turn"]), "")
+
+    # --- plumbing ------------------------------------------------------------------------------------------------
+
+    def _follow(self, turn: uuid.UUID, after: str, *, again: bool = False) -> None:
+        """Pass on what happens to a turn from the event `after` on. `again` restarts a relay that runs already."""
+        running = self.relays.get(turn)
+        if running and not running.done():
+            if not again:
+                return
+            running.cancel()
+        assert self.valkey is not None
+        self.relays[turn] = asyncio.create_task(Relay(self.valkey, turn, after, self._send).run())
+
+    async def _checked_user(self) -> User | None:
+        """The person, asked anew of the session store; closes the socket and returns None when they may not be here."""
+        session = self.scope.get("session")
+        user = await database_sync_to_async(user_of_session)(getattr(session, "session_key", None))
+        if user is None:
+            await self.close(NOT_SIGNED_IN)
+            return None
+        if not may_chat(user):
+            await self.close(NOT_ALLOWED)
+            return None
+        return user
+
+    async def _as_person(self, service: Any, *arguments: Any) -> Any:
+        """Call a service in a database thread, in the language of the person's pages."""
+
+        def call() -> Any:
+            with translation.override(self._language()):
+                return service(*arguments)
+
+        return await database_sync_to_async(call)()
+
+    def _language(self) -> str:
+        cookie = self.scope.get("cookies", {}).get(settings.LANGUAGE_COOKIE_NAME, "")
+        known = dict(settings.LANGUAGES)
+        if cookie in known:
+            return str(cookie)
+        accepted = dict(self.scope["headers"]).get(b"accept-language", b"").decode("latin-1").lower()
+        return next((part[:2] for part in accepted.split(",") if part[:2] in known), settings.LANGUAGE_CODE)
+
+    async def _watch(self) -> None:
+        """Close the socket when its session ends while nobody sends anything, or when nobody has for a long time."""
+        while True:
+            await asyncio.sleep(_SESSION_CHECK_SECONDS)
+            if await self._checked_user() is None:
+                return
+            if time.monotonic() - self.last_frame > settings.HAVRE_SOCKET_IDLE_SECONDS:
+                await self.close(IDLE)
+                return
+
+    async def _join(self) -> None:
+        try:
+            await self.channel_layer.group_add(f"conversation.{self.conversation}", self.channel_name)
+            await self.channel_layer.group_add(sessions_group(self.user_pk or 0), self.channel_name)
+        except valkey.Unreachable:
+            logger.warning("channel layer not reachable: other tabs will not be told")
+
+    async def _leave(self) -> None:
+        if self.user_pk is None:
+            return
+        try:
+            await self.channel_layer.group_discard(f"conversation.{self.conversation}", self.channel_name)
+            await self.channel_layer.group_discard(sessions_group(self.user_pk), self.channel_name)
+        except valkey.Unreachable:
+            pass  # groups forget by themselves
+
+    async def _tell_other_tabs(self, turn: Turn) -> None:
+        try:
+            await self.channel_layer.group_send(
+                f"conversation.{self.conversation}", {"type": "turn.started", "turn": str(turn.id)}
+            )
+        except valkey.Unreachable:
+            pass  # this tab has it; the others show it when they are loaded again
+
+    async def _send(self, event: dict[str, Any]) -> None:
+        await self.send(text_data=json.dumps(event, ensure_ascii=False))
+
+    async def _send_error(self, code: str, message: str) -> None:
+        await self._send({"type": "error", "code": code, "message": message})
+
+
+class NoSuchAddress(AsyncWebsocketConsumer):
+    """Any other websocket address: accepted only to say so."""
+
+    async def connect(self) -> None:
+        await self.accept()
+        await self.close(NO_SUCH_CONVERSATION)

@@ -1,0 +1,28 @@
+"""Handing a turn to the workers. By task name, so that the web process imports nothing of what a worker needs."""
+
+import uuid
+
+from kombu.exceptions import OperationalError
+
+from portal.celery import app
+
+
+class Undeliverable(Exception):
+    """The broker cannot be reached."""
+
+
+def retrieve(turn_id: uuid.UUID) -> None:
+    """Queue step 4 for the knowledge worker. Raises Undeliverable."""
+    _send("portal.chat.tasks.retrieve_passages", turn_id)
+
+
+def generate(turn_id: uuid.UUID) -> None:
+    """Queue steps 5 to 8 for an inference worker. Raises Undeliverable."""
+    _send("portal.chat.tasks.generate_answer", turn_id)
+
+
+def _send(task: str, turn_id: uuid.UUID) -> None:
+    try:
+        app.send_task(task, args=[str(turn_id)], retry=False)
+    except (OperationalError, OSError) as error:
+        raise Undeliverable from error

@@ -1,0 +1,95 @@
+"""Passing the events of one turn on to one socket: from its stream while there is one, else from its row."""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import redis.asyncio
+from channels.db import database_sync_to_async
+from django.conf import settings
+from django.utils import timezone
+
+from portal import valkey
+from portal.chat import events, services, stored
+from portal.chat.models import Turn
+
+logger = logging.getLogger(__name__)
+
+_WAIT_MS = 2000
+_AWAY_SECONDS = 1.0
+
+
+class Relay:
+    """Sends every event of `turn` after the id `after`, in order, until the last one."""
+
+    def __init__(
+        self,
+        connection: redis.asyncio.Redis,
+        turn: uuid.UUID,
+        after: str,
+        send: Callable[[dict[str, Any]], Awaitable[None]],
+    ) -> None:
+        self._connection = connection
+        self._turn = turn
+        self._after = after
+        self._send = send
+        self._wait_ms = 0  # the first look does not wait: the turn may have ended long ago
+
+    async def run(self) -> None:
+        """Relay until the turn's last event is sent; an error ends the relay, not the socket."""
+        try:
+            while not await self._step():
+                pass
+        except Exception as error:
+            logger.error("relay of turn %s ended: %s", self._turn, type(error).__name__, exc_info=error)
+
+    async def _step(self) -> bool:
+        """Pass on what there is. True when the last event was sent.
+
+        The last event is published after the row is written, so a row that has ended with nothing more in the stream
+        means that the stream has expired or could not be written: then the row speaks.
+        """
+        found = await self._read(self._wait_ms)
+        if found:
+            return await self._pass_on(found)
+        turn = await database_sync_to_async(Turn.objects.get)(pk=self._turn)
+        if turn.is_active:
+            self._wait_ms = _WAIT_MS
+            if found is None:
+                await asyncio.sleep(_AWAY_SECONDS)
+            if _looks_abandoned(turn):
+                await database_sync_to_async(services.rescue_turn)(turn)
+            return False
+        if found := await self._read(0):
+            return await self._pass_on(found)
+        for event in await database_sync_to_async(stored.events)(turn, self._after):
+            await self._send(event)
+        return True
+
+    async def _pass_on(self, found: list[tuple[str, dict[str, Any]]]) -> bool:
+        for entry, event in found:
+            await self._send({**event, "id": entry})
+            self._after = entry
+            if event["type"] in events.FINAL:
+                return True
+        return False
+
+    async def _read(self, wait_ms: int) -> list[tuple[str, dict[str, Any]]] | None:
+        """What the stream has; None when Valkey cannot be reached."""
+        try:
+            return await events.follow(self._connection, self._turn, self._after, wait_ms)
+        except valkey.Unreachable:
+            return None
+
+
+def _looks_abandoned(turn: Turn) -> bool:
+    """The check of `selectors.abandoned_turns` for one turn, a little later: the housekeeping tasks come first, and the
+    browser that waits is the last resort when no worker is left to run them."""
+    now = timezone.now()
+    if turn.lease_until is not None:
+        return turn.lease_until < now - timedelta(seconds=5)
+    patience = timedelta(seconds=3 * settings.HAVRE_LEASE_SECONDS)
+    return turn.enqueued_at is not None and turn.enqueued_at < now - patience

@@ -1,0 +1,60 @@
+"""Step 4: the passages for a turn, found in the knowledge worker and kept with the turn."""
+
+import logging
+import uuid
+from typing import Any
+
+from django.conf import settings
+
+import knowledge
+from portal.chat import events, selectors
+from portal.chat.models import State, Turn
+from portal.chat.rendering import passage_url
+from portal.chat.stored import passages as passages_event
+from portal.chat.turn import LeaseLost, claim, fail, store_passages
+
+logger = logging.getLogger(__name__)
+
+
+def retrieve_passages(turn_id: uuid.UUID) -> bool:
+    """Find and store the passages. True when the turn now wants its answer generated, False when it ended or is somebody
+    else's. Never raises for what can be told to the person instead."""
+    turn = claim(turn_id, State.RETRIEVING)
+    if turn is None:
+        return False
+    try:
+        earlier = [one.question for one in selectors.history_before(turn)]
+        found = knowledge.retrieve(
+            turn.question, limit=settings.HAVRE_PASSAGES, language=turn.language, history=earlier
+        )
+        passages = [_snapshot(turn, marker, one) for marker, one in enumerate(found.passages, start=1)]
+        store_passages(turn, passages, found.covered)
+    except LeaseLost:
+        return False
+    except Exception as error:
+        logger.error("retrieval for turn %s failed: %s", turn.id, type(error).__name__, exc_info=error)
+        try:
+            fail(turn, "retrieval_failed")
+        except LeaseLost:
+            pass
+        return False
+    events.publish(turn.id, passages_event(turn))
+    return True
+
+
+def _snapshot(turn: Turn, marker: int, passage: knowledge.Passage) -> dict[str, Any]:
+    """What stays with the turn whatever becomes of the guideline: the words themselves and where they stood."""
+    return {
+        "marker": marker,
+        "document": passage.document,
+        "version": passage.version,
+        "page": passage.page,
+        "page_label": passage.page_label,
+        "heading": passage.heading,
+        "quote": passage.text,
+        "score": round(passage.score, 4),
+        "url": passage_url(turn.id, marker),
+        "chunk_id": passage.chunk_id,
+        "version_id": str(passage.version_id),
+        "guideline_id": str(passage.guideline_id),
+    }

@@ -1,0 +1,89 @@
+"""Reads of conversations and turns."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import timedelta
+from math import ceil
+from typing import Any
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from portal.accounts.models import User
+from portal.chat import stored
+from portal.chat.models import ACTIVE, Conversation, State, Turn
+
+_TYPICAL_SECONDS = 20.0  # before this installation has measured anything
+
+
+def conversations_of(user: User) -> QuerySet[Conversation]:
+    """A person's conversations, the last used first."""
+    return Conversation.objects.filter(owner=user).order_by("-updated_at")
+
+
+def turns_for_page(conversation: Conversation) -> list[dict[str, Any]]:
+    """The turns of a conversation as the chat page needs them: ended ones with their events, running ones without (the
+    page asks for those over its socket)."""
+    return [
+        {
+            "turn": str(turn.id),
+            "client_ref": str(turn.client_ref),
+            "question": turn.question,
+            "effort": turn.effort,
+            "asked_at": turn.created_at.isoformat(),
+            "state": turn.state,
+            "events": [] if turn.is_active else stored.events(turn),
+        }
+        for turn in conversation.turns.order_by("created_at")
+    ]
+
+
+def get_turn(turn_id: uuid.UUID) -> Turn:
+    return Turn.objects.select_related("conversation__owner").get(pk=turn_id)
+
+
+def history_before(turn: Turn, most: int = 6) -> list[Turn]:
+    """The completed turns before this one in its conversation, oldest first. What was redirected or refused is not
+    among them: it never reaches the model, not even later."""
+    earlier = turn.conversation.turns.filter(state=State.COMPLETED, created_at__lt=turn.created_at)
+    return list(earlier.order_by("-created_at")[:most])[::-1]
+
+
+def earlier_questions(conversation_id: uuid.UUID, most: int = 10) -> list[str]:
+    """What the person wrote before in this conversation, oldest first, whatever became of it: the crisis screen reads
+    the dialogue, not the line."""
+    found = Turn.objects.filter(conversation_id=conversation_id).order_by("-created_at")
+    return list(found.values_list("question", flat=True)[:most])[::-1]
+
+
+def running_turns(user: User) -> QuerySet[Turn]:
+    return Turn.objects.filter(conversation__owner=user, state__in=ACTIVE)
+
+
+def recent_starts(user: User) -> int:
+    """How many turns this person has started in the last minute."""
+    since = timezone.now() - timedelta(minutes=1)
+    return Turn.objects.filter(conversation__owner=user, created_at__gte=since).count()
+
+
+def queue_length() -> int:
+    """How many turns run or wait in the whole installation."""
+    return Turn.objects.filter(state__in=ACTIVE).count()
+
+
+def expected_wait(position: int) -> int:
+    """Seconds until a turn with `position` turns waiting before it gets a slot, from the durations of the last 20."""
+    if position == 0:
+        return 0
+    done = Turn.objects.filter(state=State.COMPLETED).order_by("-finished_at")[:20]
+    seconds: Sequence[float] = [one.usage.get("seconds", _TYPICAL_SECONDS) for one in done] or [_TYPICAL_SECONDS]
+    return ceil(position * (sum(seconds) / len(seconds)) / settings.HAVRE_SLOTS)
+
+
+def abandoned_turns() -> QuerySet[Turn]:
+    """Running turns whose worker stopped renewing, or that wait longer than a lost message would explain."""
+    now = timezone.now()
+    waiting_since = now - timedelta(seconds=2 * settings.HAVRE_LEASE_SECONDS)
+    running = Turn.objects.filter(state__in=ACTIVE)
+    return running.filter(lease_until__lt=now) | running.filter(lease_until=None, enqueued_at__lt=waiting_since)

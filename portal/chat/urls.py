@@ -1,0 +1,10 @@
+from django.urls import path
+
+from portal.chat import views
+
+app_name = "chat"
+urlpatterns = [
+    path("", views.index, name="index"),
+    path("<uuid:conversation_id>/", views.conversation, name="conversation"),
+    path("turns/<uuid:turn_id>/passages/<int:marker>/", views.passage, name="passage"),
+]

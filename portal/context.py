@@ -1,0 +1,37 @@
+"""What every template may rely on."""
+
+from dataclasses import asdict
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+import inference
+
+THEMES = ("auto", "light", "dark")
+_PAGES = {
+    "clinician": [("chat:index", _("Ask"))],
+    "admin": [("guidelines:index", _("Guidelines"))],
+    "compliance": [("audit:index", _("Audit trail"))],
+}
+
+
+def installation(request: HttpRequest) -> dict[str, Any]:
+    """The facility, the model that answers, the person's role, navigation and colours."""
+    active = inference.ModelStore(settings.HAVRE_MODELS_DIR).active()
+    role = getattr(getattr(request, "user", None), "role", "")
+    theme = request.COOKIES.get("theme", "auto")
+    return {
+        "facility": settings.HAVRE_FACILITY,
+        "region": settings.HAVRE_REGION,
+        "model": asdict(active) if active else None,
+        "demonstration": active is not None and active.demonstration,
+        "role": role,
+        "theme": theme if theme in THEMES else "auto",
+        "navigation": [
+            {"url": reverse(name), "label": label, "active": request.path.startswith(reverse(name))}
+            for name, label in _PAGES.get(role, [])
+        ],
+    }

@@ -1,0 +1,93 @@
+// The field in which a question is written, and its buttons.
+
+import { number, say } from "./strings.js";
+
+const COUNTER_FROM = 7_000;
+
+/**
+ * Emits "send", "stop" and "edit". `mode`: "ready"; "waiting" while there is no connection; "running" while an answer
+ * is on its way; "stopping"; "closed" when this page cannot send any more. Text can be written in each of them.
+ */
+export class Composer extends EventTarget {
+  #form;
+  #field;
+  #send;
+  #stop;
+  #counter;
+  #mode = "ready";
+
+  constructor(form) {
+    super();
+    this.#form = form;
+    this.#field = form.elements.question;
+    this.#send = form.querySelector("[data-part=send]");
+    this.#stop = form.querySelector("[data-part=stop]");
+    this.#counter = form.querySelector("[data-part=counter]");
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#submit();
+    });
+    this.#field.addEventListener("keydown", (event) => {
+      const submits = event.key === "Enter" && !event.shiftKey && !event.isComposing;
+      if (!submits) return;
+      event.preventDefault();
+      this.#submit();
+    });
+    this.#field.addEventListener("input", () => {
+      this.#refresh();
+      this.dispatchEvent(new Event("edit"));
+    });
+    this.#stop.addEventListener("click", () => this.dispatchEvent(new Event("stop")));
+    this.#refresh();
+  }
+
+  get text() {
+    return this.#field.value;
+  }
+
+  set text(text) {
+    this.#field.value = text;
+    this.#refresh();
+  }
+
+  get effort() {
+    return this.#form.elements.effort.value;
+  }
+
+  set effort(effort) {
+    this.#form.elements.effort.value = effort;
+  }
+
+  set mode(mode) {
+    this.#mode = mode;
+    this.#refresh();
+  }
+
+  focus() {
+    this.#field.focus();
+  }
+
+  #submit() {
+    if (this.#mode === "ready" && this.#isSendable()) this.dispatchEvent(new Event("send"));
+    else if (this.#mode === "running") this.dispatchEvent(new Event("blocked"));
+  }
+
+  #isSendable() {
+    return this.text.trim() !== "" && this.text.length <= this.#field.maxLength;
+  }
+
+  #refresh() {
+    const isRunning = this.#mode === "running" || this.#mode === "stopping";
+    this.#field.parentElement.dataset.text = this.text; // its shadow gives the field its height
+    this.#stop.hidden = !isRunning;
+    this.#stop.disabled = this.#mode === "stopping";
+    this.#send.hidden = isRunning;
+    this.#send.setAttribute("aria-disabled", String(this.#mode !== "ready" || !this.#isSendable()));
+    this.#send.querySelector("[data-part=send-label]").textContent = say(
+      this.#mode === "waiting" ? "composer.waiting" : "composer.send",
+    );
+    this.#send.dataset.waiting = String(this.#mode === "waiting");
+    this.#counter.hidden = this.text.length < COUNTER_FROM;
+    this.#counter.textContent = say("composer.left", { count: number(this.#field.maxLength - this.text.length) });
+  }
+}

@@ -1,0 +1,40 @@
+// What is being written, kept until the server has accepted it. In sessionStorage: it outlives a reload, and goes with
+// the tab. localStorage would leave a person's words on a shared computer.
+
+const memory = new Map(); // where the browser refuses storage, the text at least survives on the page
+
+/**
+ * One conversation's unsent text: {text, effort, clientRef, send}. `clientRef` is set once it has been sent, `send`
+ * asks the conversation page to send it as soon as it is connected.
+ */
+export class Draft {
+  constructor(conversation) {
+    this.key = `havre.draft.${conversation}`;
+  }
+
+  read() {
+    try {
+      return JSON.parse(sessionStorage.getItem(this.key)) ?? memory.get(this.key) ?? {};
+    } catch {
+      return memory.get(this.key) ?? {};
+    }
+  }
+
+  write(draft) {
+    memory.set(this.key, draft);
+    try {
+      sessionStorage.setItem(this.key, JSON.stringify(draft));
+    } catch {
+      // storage is full or switched off: memory has it
+    }
+  }
+
+  clear() {
+    memory.delete(this.key);
+    try {
+      sessionStorage.removeItem(this.key);
+    } catch {
+      // nothing was kept
+    }
+  }
+}

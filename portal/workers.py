@@ -1,0 +1,88 @@
+"""What a Celery worker process does before it takes work and while it lives."""
+
+import logging
+import threading
+from dataclasses import asdict
+from typing import Any
+
+from django.conf import settings
+
+import inference
+from portal.parts import Heartbeat
+
+logger = logging.getLogger(__name__)
+
+_heartbeats: list[Heartbeat] = []
+_state: dict[str, dict[str, Any]] = {"inference": {"state": "loading"}, "knowledge": {"state": "loading"}}
+
+
+def prepare(queues: set[str]) -> None:
+    """Load what the queues of this worker need. A model that cannot be loaded does not end the worker: it stays, says
+    why in its heartbeat, and fails turns with a sentence, which is more use than a restart loop."""
+    for name, load in (("inference", load_model), ("knowledge", _warm_knowledge)):
+        if name in queues:
+            heartbeat = Heartbeat(name, lambda name=name: _state[name])  # type: ignore[misc]
+            _heartbeats.append(heartbeat)
+            heartbeat.start()
+            load()
+            heartbeat.beat()
+
+
+def leave() -> None:
+    """Take this worker off the list of living parts."""
+    for heartbeat in _heartbeats:
+        heartbeat.stop()
+    _heartbeats.clear()
+
+
+_loading = threading.Lock()
+
+
+def load_model() -> None:
+    """Load the active model into this process, once. Leaves what happened in this worker's heartbeat."""
+    with _loading:
+        if inference.loaded():
+            return
+        try:
+            active = inference.ModelStore(settings.HAVRE_MODELS_DIR).active()
+            if active is None:
+                raise inference.ModelNotFound(
+                    "No model is active. `manage.py models import FILE`, then `manage.py models activate NAME`."
+                )
+            inference.load(
+                inference.EngineSettings(
+                    model=active.path,
+                    slots=settings.HAVRE_SLOTS,
+                    context=settings.HAVRE_CONTEXT,
+                    threads=settings.HAVRE_THREADS,
+                    gpu_layers=settings.HAVRE_GPU_LAYERS,
+                ),
+                approved_sha256=active.sha256,
+            )
+        except inference.InferenceError as error:
+            logger.error("model not loaded: %s", error)
+            _state["inference"] = {"state": "failed", "reason": str(error)}
+        else:
+            logger.info("model loaded: %s", active.name)
+            _state["inference"] = {"state": "ready", "model": active.name, "slots": settings.HAVRE_SLOTS}
+
+
+def model_snapshot() -> dict[str, Any]:
+    """Which model answers in this process: kept with every answer."""
+    active = inference.ModelStore(settings.HAVRE_MODELS_DIR).active()
+    if active is None:
+        return {}
+    known = asdict(active)
+    return {key: known[key] for key in ("name", "sha256", "architecture", "quantization")}
+
+
+def _warm_knowledge() -> None:
+    import knowledge
+
+    try:
+        knowledge.warm()
+    except knowledge.KnowledgeError as error:
+        logger.error("index not opened: %s", error)
+        _state["knowledge"] = {"state": "failed", "reason": str(error)}
+    else:
+        _state["knowledge"] = {"state": "ready", "embedder": settings.HAVRE_EMBEDDER}
