@@ -1,0 +1,101 @@
+"""Text as the lexical index sees it: words without accents, elisions and stop words, cut to their stems.
+
+The same analysis runs for documents and questions and on every database, so that SQLite and PostgreSQL find the same.
+"""
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import Protocol
+
+_STEMMERS = {
+    "ar": "arabic", "da": "danish", "de": "german", "en": "english", "es": "spanish", "fr": "french", "it": "italian",
+    "nl": "dutch", "no": "norwegian", "pt": "portuguese", "ro": "romanian", "ru": "russian", "sv": "swedish", "tr": "turkish",
+}  # fmt: skip
+_ELISION = re.compile(
+    r"\b(?:[cdjlmnst]|qu|jusqu|lorsqu|puisqu|quoiqu|quelqu|presqu)['’ʼ](?=\w)", re.IGNORECASE
+)
+_WORD = re.compile(r"[^\W_]+")
+_STOP = {
+    "en": (
+        "a about after all also an and any are as at be because been being but by can could did do does for from further had has have "
+        "having he her here him his how i if in into is it its itself just me more most my no nor not of on once only or other our out over "
+        "own same she should so some such than that the their them then there these they this those through to too under until up very was "
+        "we were what when where which while who whom whose why will with would you your shall may might must s t don tell please give us"
+    ),
+    "fr": (
+        "a ai ainsi alors au aucun aucune aussi autre aux avec avoir c ce ceci cela celle celles celui ces cet cette ceux chez comme comment "
+        "d dans de des donc dont du elle elles en encore entre est et etaient etait etant ete etes etre eu fait faire faut font il ils j je l la "
+        "laquelle le lequel les lesquelles lesquels leur leurs lors lui m ma mais me meme memes mes moi mon n ne ni nos notre nous on ont ou "
+        "par parce pas peu peut peuvent plus pour pourquoi qu quand que quel quelle quelles quels qui quoi s sa sans se sera ses si soit son "
+        "sont sur ta te tes toi ton tous tout toute toutes tres tu un une vos votre vous y dit dois doit est-ce puis"
+    ),
+}
+_STOP_WORDS = {language: frozenset(words.split()) for language, words in _STOP.items()}
+
+
+class _Stemmer(Protocol):
+    def stemWord(self, word: str) -> str: ...  # noqa: N802 - snowball's name
+
+
+def fold(text: str) -> str:
+    """Lower case, without accents and ligatures."""
+    text = text.lower().replace("œ", "oe").replace("æ", "ae").replace("ß", "ss")
+    return "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in order, in lower case, French elisions taken off ("l'entretien" is "entretien")."""
+    return _WORD.findall(_ELISION.sub(" ", unicodedata.normalize("NFC", text).lower()))
+
+
+def content_words(text: str) -> list[str]:
+    """The words that say what a text is about: neither French nor English stop words, without accents."""
+    folded = [fold(word) for word in words(text)]
+    return [word for word in folded if not any(word in stop for stop in _STOP_WORDS.values())]
+
+
+def terms(text: str, language: str) -> list[str]:
+    """The stems of the content words of a text in `language` (ISO 639-1; English where there is no stemmer for it)."""
+    stop = _STOP_WORDS.get(language, frozenset())
+    return [stem for word in words(text) if fold(word) not in stop and (stem := _stem(word, language))]
+
+
+@lru_cache(maxsize=100_000)
+def _stem(word: str, language: str) -> str:
+    return fold(_stemmer(_STEMMERS.get(language, "english")).stemWord(word))
+
+
+@lru_cache(maxsize=len(_STEMMERS))
+def _stemmer(algorithm: str) -> _Stemmer:
+    import snowballstemmer
+
+    stemmer: _Stemmer = snowballstemmer.stemmer(algorithm)
+    return stemmer
+
+
+_CUES = {
+    language: _STOP_WORDS[language]
+    - {w for other, stop in _STOP_WORDS.items() if other != language for w in stop}
+    for language in _STOP_WORDS
+}
+
+
+def guess_language(text: str, default: str = "") -> str:
+    """French or English by their small words, other languages by py3langid; `default` where a text is too short to tell.
+
+    A question is too short for statistics over letters, but hardly any has no small word in it.
+    """
+    folded = [fold(word) for word in words(text)[:5000]]
+    counts = {language: sum(word in cues for word in folded) for language, cues in _CUES.items()}
+    if _ELISION.search(text):
+        counts["fr"] += 1
+    best = max(counts, key=lambda language: counts[language])
+    if counts[best] > sum(counts.values()) - counts[best] and counts[best] >= 0.08 * len(folded):
+        return best
+    if len(folded) < 6:
+        return default
+    import py3langid
+
+    language: str = py3langid.classify(text[:20_000])[0]
+    return language

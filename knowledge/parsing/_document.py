@@ -1,0 +1,78 @@
+"""What parsing gives: pages of text, with the headings that stand in them."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading that stands at `text[start:end]` of its page. Level 1 is the highest."""
+
+    start: int
+    end: int
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedPage:
+    """The text of one page, a paragraph, list item or table row a line. `number` is None in formats without pages."""
+
+    number: int | None
+    label: str
+    text: str
+    headings: tuple[Heading, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedDocument:
+    """A document as text. `title` is what the file itself says, or empty."""
+
+    title: str
+    pages: tuple[ParsedPage, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for the way from the child process to its parent."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "ParsedDocument":
+        """The inverse of `as_json`."""
+        return cls(
+            title=value["title"],
+            pages=tuple(
+                ParsedPage(
+                    number=page["number"],
+                    label=page["label"],
+                    text=page["text"],
+                    headings=tuple(Heading(**heading) for heading in page["headings"]),
+                )
+                for page in value["pages"]
+            ),
+        )
+
+
+class PageWriter:
+    """Builds the text of one page line by line and remembers where its headings stand."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._length = 0
+        self._headings: list[Heading] = []
+
+    def line(self, text: str) -> None:
+        """Add a paragraph, list item or table row; white space inside is made single."""
+        text = " ".join(text.split())
+        if text:
+            self._parts.append(text)
+            self._length += len(text) + 1
+
+    def heading(self, text: str, level: int) -> None:
+        """Add a heading on a line of its own."""
+        start, before = self._length, len(self._parts)
+        self.line(text)
+        if len(self._parts) > before:
+            self._headings.append(Heading(start, self._length - 1, level))
+
+    def page(self, number: int | None = None, label: str = "") -> ParsedPage:
+        """The page as it is now."""
+        return ParsedPage(number, label, "\n".join(self._parts), tuple(self._headings))

@@ -1,0 +1,157 @@
+"""HTML and Markdown: the main content with its headings, lists and table rows; navigation, scripts and forms are left out."""
+
+import re
+
+from bs4 import BeautifulSoup, Comment, NavigableString, Tag
+from bs4.element import PreformattedString
+
+from knowledge.parsing._document import PageWriter, ParsedDocument
+from knowledge.parsing._limits import ParseFailed
+from knowledge.parsing._text import clean, decode
+
+_DROPPED = [
+    "script",
+    "style",
+    "noscript",
+    "template",
+    "nav",
+    "form",
+    "button",
+    "select",
+    "iframe",
+    "svg",
+    "object",
+    "head",
+]
+_ROLES = {"navigation", "banner", "contentinfo", "search", "complementary", "menu", "dialog", "alert"}
+_BLOCKS = {
+    "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "dialog", "div", "dl", "dt",
+    "fieldset", "figcaption", "figure", "footer", "header", "hgroup", "hr", "html", "legend", "li", "main", "ol", "p",
+    "pre", "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul", "br",
+}  # fmt: skip
+_HEADING = re.compile(r"^h([1-6])$")
+_CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECASE)
+
+
+def parse_html(data: bytes, name: str) -> ParsedDocument:
+    """The main content of a web page. `name` is for error messages."""
+    text = _decode_html(data)
+    if text is None:
+        raise ParseFailed("damaged", f"“{name}” is not readable as HTML.")
+    soup = BeautifulSoup(clean(text), "lxml")
+    title = " ".join(soup.title.get_text(" ").split()) if soup.title else ""
+    return _document(soup, title)
+
+
+def parse_markdown(data: bytes, name: str) -> ParsedDocument:
+    """Markdown (CommonMark with tables). Raw HTML inside it is read as text, not as markup."""
+    from markdown_it import MarkdownIt
+
+    text = decode(data)
+    if text is None:
+        raise ParseFailed("damaged", f"“{name}” is not readable as text.")
+    text = re.sub(r"\A---\n.*?\n---\n", "", clean(text), flags=re.DOTALL)  # front matter
+    html = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    return _document(BeautifulSoup(html, "lxml"), "")
+
+
+def _decode_html(data: bytes) -> str | None:
+    declared = _CHARSET.search(data[:4096])
+    if declared and not data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError:
+            try:
+                return data.decode(declared.group(1).decode("ascii"))
+            except (LookupError, UnicodeDecodeError):
+                pass
+    return decode(data)
+
+
+def _document(soup: BeautifulSoup, title: str) -> ParsedDocument:
+    for tag in soup.find_all(_DROPPED):
+        tag.decompose()
+    for tag in soup.find_all(attrs={"role": True}):
+        if not tag.decomposed and str(tag.get("role")).lower() in _ROLES:
+            tag.decompose()
+    for tag in soup.find_all(attrs={"hidden": True}):
+        if not tag.decomposed:
+            tag.decompose()
+    root = _main(soup)
+    if root is soup.body or root is soup:
+        for tag in soup.find_all(["header", "footer", "aside"]):  # of the page, not of an article
+            if (
+                not tag.decomposed
+                and not tag.find_parent(["article", "main", "section"])
+                and not tag.find("h1")
+            ):
+                tag.decompose()
+    writer = PageWriter()
+    _Walker(writer).walk(root)
+    page = writer.page()
+    if not title and page.headings and page.headings[0].level == 1:
+        title = page.text[page.headings[0].start : page.headings[0].end]
+    return ParsedDocument(title, (page,))
+
+
+def _main(soup: BeautifulSoup) -> Tag:
+    for candidate in (soup.find("main"), soup.find(attrs={"role": "main"}), _single_article(soup)):
+        if isinstance(candidate, Tag) and len(candidate.get_text(strip=True)) > 200:
+            return candidate
+    return soup.body or soup
+
+
+def _single_article(soup: BeautifulSoup) -> Tag | None:
+    articles = [tag for tag in soup.find_all("article") if not tag.find_parent("article")]
+    return articles[0] if len(articles) == 1 else None
+
+
+class _Walker:
+    """Goes through a tree once and writes its blocks as lines; an explicit stack, because documents nest without bounds."""
+
+    def __init__(self, writer: PageWriter) -> None:
+        self._writer = writer
+        self._inline: list[str] = []
+
+    def _flush(self) -> None:
+        text = "".join(self._inline)
+        if text.strip() != "•":  # the mark of a list item waits for the paragraph inside the item
+            self._writer.line(text)
+            self._inline.clear()
+
+    def walk(self, root: Tag) -> None:
+        """Write everything below `root`."""
+        stack: list[tuple[str, Tag | NavigableString]] = [("open", root)]
+        while stack:
+            action, node = stack.pop()
+            if isinstance(node, NavigableString):
+                if not isinstance(node, Comment | PreformattedString):
+                    self._inline.append(str(node))
+            elif action == "close":
+                self._flush()
+            elif len(stack) > 100_000:
+                raise ParseFailed("limit", "The document is nested too deeply to be read.")
+            else:
+                self._open(node, stack)
+        self._flush()
+
+    def _open(self, tag: Tag, stack: list[tuple[str, Tag | NavigableString]]) -> None:
+        heading = _HEADING.match(tag.name)
+        if heading:
+            self._flush()
+            self._writer.heading(tag.get_text(" "), int(heading.group(1)))
+            return
+        if tag.name == "tr":
+            self._flush()
+            cells = [
+                " ".join(cell.get_text(" ").split()) for cell in tag.find_all(["td", "th"], recursive=False)
+            ]
+            self._writer.line(" | ".join(cells) if any(cells) else "")
+            return
+        if tag.name in _BLOCKS:
+            self._flush()
+            stack.append(("close", tag))
+        if tag.name == "li":
+            self._inline.append("• ")
+        children = [child for child in tag.children if isinstance(child, Tag | NavigableString)]
+        stack.extend(("open", child) for child in reversed(children))

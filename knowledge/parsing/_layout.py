@@ -1,0 +1,288 @@
+"""From the lines of a PDF to paragraphs: running heads, margin numbers and hyphens go, headings are recognised."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+
+from knowledge.parsing._document import PageWriter, ParsedPage
+from knowledge.parsing._text import clean
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line as printed: `height` of its first character and `top`, `left` in points, from below and from the left."""
+
+    text: str
+    height: float
+    bold: bool
+    top: float
+    left: float
+
+
+@dataclass(frozen=True, slots=True)
+class OutlineEntry:
+    """A bookmark of the file: page index from 0, level from 1."""
+
+    title: str
+    page: int
+    level: int
+
+
+_HYPHENS = "\x02\ufffe\xad"
+_NUMBERED = re.compile(r"^\s*(\d{1,5})(?:\s+|$)")
+_BARE_NUMBER = re.compile(
+    r"^(?:page\s*|p\.\s*)?[-–—]?\s*(\d{1,4}|[ivxlc]{1,7})\s*[-–—]?(?:\s*(?:/|of|sur|de)\s*\d{1,4})?$",
+    re.IGNORECASE,
+)
+_ITEM = re.compile(r"^(?:[•●▪■◦○‣⁃·*–—-]|[\uf0a7\uf0b7\uf06e]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])\s+\S")
+_EDGE = 3  # lines at the top and at the bottom of a page where running heads stand
+
+
+def lay_out(
+    pages: list[list[Line]], labels: list[str], outline: list[OutlineEntry]
+) -> tuple[ParsedPage, ...]:
+    """Pages of clean text with headings. Page numbers count from 1; labels come from the file or from the printed numbers."""
+    pages = [_without_margin_numbers(page) for page in pages]
+    labels = labels if any(labels) else _printed_labels(pages)
+    pages = _without_running_heads(pages)
+    words = Counter(
+        word
+        for page in pages
+        for line in page
+        for word in re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)*", line.text.lower())
+    )
+    ends = sum(1 for page in pages for line in page if line.text.rstrip().endswith("-"))
+    hyphenated = ends > max(
+        1, len(pages)
+    )  # set with hyphenation: a hyphen at a line's end is then rarely the word's own
+    styles = _heading_styles(pages)
+    by_page: dict[int, list[OutlineEntry]] = {}
+    for entry in outline:
+        by_page.setdefault(entry.page, []).append(entry)
+    matched = [_match_outline(page, by_page.get(index, [])) for index, page in enumerate(pages)]
+    use_outline = sum(len(m) for m in matched) >= max(3, len(outline) // 3)
+    result = []
+    for index, page in enumerate(pages):
+        levels = matched[index] if use_outline else _match_styles(page, styles)
+        result.append(_compose(page, levels, index + 1, labels[index], words, hyphenated))
+    return tuple(result)
+
+
+def _without_margin_numbers(page: list[Line]) -> list[Line]:
+    """Without the line numbers of drafts and legal texts, which count through the lines of a page."""
+    numbers = [
+        (index, int(found.group(1)))
+        for index, line in enumerate(page)
+        if (found := _NUMBERED.match(line.text))
+    ]
+    steps = sum(1 for (_, a), (_, b) in pairwise(numbers) if b == a + 1)
+    if len(numbers) < 8 or steps < 0.8 * (len(numbers) - 1) or len(numbers) < 0.5 * len(page):
+        return page
+    # A number that breaks the count (a page number at the top, a table cell) is text.
+    chain = {
+        i
+        for k, (i, n) in enumerate(numbers)
+        if any(abs(numbers[j][1] - n) == 1 for j in (k - 1, k + 1) if 0 <= j < len(numbers))
+    }
+    result = []
+    for index, line in enumerate(page):
+        text = _NUMBERED.sub("", line.text, count=1) if index in chain else line.text
+        if text.strip():
+            result.append(Line(text, line.height, line.bold, line.top, line.left))
+    return result
+
+
+def _edges(page: list[Line]) -> list[int]:
+    places = range(len(page))
+    return sorted({*places[:_EDGE], *places[-_EDGE:]})
+
+
+def _shape(text: str) -> str:
+    return re.sub(r"\d+", "#", " ".join(text.lower().split()))
+
+
+def _printed_labels(pages: list[list[Line]]) -> list[str]:
+    """The numbers printed at the edges of the pages, where they count on from page to page; else empty labels."""
+    found: list[set[int]] = []
+    for page in pages:
+        numbers = [_BARE_NUMBER.match(page[i].text.strip()) for i in _edges(page)]
+        found.append({int(n.group(1)) for n in numbers if n and n.group(1).isdigit()})
+    offsets = Counter(number - index for index, numbers in enumerate(found) for number in numbers)
+    if not offsets:
+        return [""] * len(pages)
+    offset, count = offsets.most_common(1)[0]
+    if count < max(2, 0.6 * len(pages)):
+        return [""] * len(pages)
+    return [str(index + offset) if index + offset in numbers else "" for index, numbers in enumerate(found)]
+
+
+def _without_running_heads(pages: list[list[Line]]) -> list[list[Line]]:
+    """Without the lines that stand at the top or bottom of most pages, whatever number is in them."""
+    filled = [page for page in pages if page]
+    if len(filled) < 3:
+        return pages
+    seen = Counter(shape for page in filled for shape in {_shape(page[i].text) for i in _edges(page)})
+    running = {shape for shape, count in seen.items() if count >= max(3, 0.4 * len(filled))}
+    result = []
+    for page in pages:
+        edges = set(_edges(page))
+        result.append(
+            [line for i, line in enumerate(page) if not (i in edges and _shape(line.text) in running)]
+        )
+    return result
+
+
+def _heading_styles(pages: list[list[Line]]) -> dict[tuple[float, bool], int]:
+    """Which kinds of type are headings, and of which level: larger than the body, or bold where the body is not."""
+    weights: Counter[tuple[float, bool]] = Counter()
+    for page in pages:
+        for line in page:
+            if line.height:
+                weights[(line.height, line.bold)] += len(line.text)
+    if not weights:
+        return {}
+    (body, body_bold), _ = weights.most_common(1)[0]
+    total = sum(weights.values())
+    styles = [
+        style
+        for style, weight in weights.items()
+        if weight < 0.2 * total
+        and (style[0] >= body * 1.12 or (style[1] and not body_bold and style[0] >= body * 0.95))
+    ]
+    order = sorted(styles, reverse=True)
+    sizes = sorted({size for size, _ in order if size >= body * 1.12}, reverse=True)
+    return {
+        style: min(sizes.index(style[0]) + 1 if style[0] in sizes else len(sizes) + 1, 6) for style in order
+    }
+
+
+def _match_styles(page: list[Line], styles: dict[tuple[float, bool], int]) -> dict[int, int]:
+    levels = {}
+    for index, line in enumerate(page):
+        level = styles.get((line.height, line.bold))
+        text = line.text.strip()
+        if (
+            level
+            and len(text) <= 140
+            and re.search(r"[^\W\d_]{2}", text)
+            and not text.endswith((".", ",", ";"))
+            and not _ITEM.match(text)
+        ):
+            levels[index] = level
+    return levels
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\W_]+", "", text.lower())
+
+
+def _match_outline(page: list[Line], entries: list[OutlineEntry]) -> dict[int, int]:
+    """The lines that are the headings of the outline; a heading may be broken over up to four lines."""
+    levels: dict[int, int] = {}
+    for entry in entries:
+        wanted = _plain(entry.title)
+        if not wanted:
+            continue
+        for index in range(len(page)):
+            if index in levels:
+                continue
+            joined = ""
+            for length in range(4):
+                if index + length >= len(page):
+                    break
+                joined += _plain(page[index + length].text)
+                if joined == wanted:
+                    levels.update(dict.fromkeys(range(index, index + length + 1), entry.level))
+                    break
+                if not wanted.startswith(joined):
+                    break
+            if index in levels:
+                break
+    return levels
+
+
+def _compose(
+    page: list[Line], levels: dict[int, int], number: int, label: str, words: Counter[str], hyphenated: bool
+) -> ParsedPage:
+    writer = PageWriter()
+    width, leading = max((len(line.text) for line in page), default=0), _leading(page)
+    paragraph = ""
+    index = 0
+    while index < len(page):
+        line = page[index]
+        if index in levels:
+            writer.line(paragraph)
+            paragraph, text, last = "", line.text, index
+            while (
+                last + 1 in levels
+                and levels[last + 1] == levels[index]
+                and page[last + 1].height == line.height
+                and len(text) < 140
+            ):
+                last += 1
+                text = _join(text, page[last].text, words, hyphenated)
+            writer.heading(_visible(text), levels[index])
+            index = last + 1
+            continue
+        if paragraph and _starts_paragraph(page[index - 1], line, width, leading):
+            writer.line(paragraph)
+            paragraph = ""
+        paragraph = (
+            _join(paragraph, line.text, words, hyphenated)
+            if paragraph
+            else _visible(line.text, keep_end=True)
+        )
+        index += 1
+    writer.line(_visible(paragraph))
+    return writer.page(number, label)
+
+
+def _leading(page: list[Line]) -> float:
+    """The distance of two lines of one paragraph, in points: the smallest that is common on the page."""
+    gaps = Counter(
+        round((a.top - b.top) * 2) / 2
+        for a, b in pairwise(page)
+        if a.height and a.height == b.height and 0.7 * a.height < a.top - b.top < 4 * a.height
+    )
+    common = [gap for gap, count in gaps.items() if count >= 0.15 * gaps.total()]
+    return min(common, default=0.0)
+
+
+def _starts_paragraph(before: Line, line: Line, width: int, leading: float) -> bool:
+    if _ITEM.match(line.text.strip()):
+        return True
+    if before.height and line.height:
+        if abs(line.height - before.height) > 0.2 * before.height:
+            return True
+        gap = before.top - line.top
+        if (
+            gap > 1.25 * max(leading, before.height) or gap < -0.5 * before.height
+        ):  # white space, or the next column
+            return True
+    ended = before.text.rstrip()
+    # A line that ends early ends a paragraph or an item of a list whose marks are drawn, not written.
+    return len(ended) < 0.6 * width and (
+        ended.endswith((".", "!", "?", ":")) or line.text.lstrip()[:1].isupper()
+    )
+
+
+def _join(before: str, after: str, words: Counter[str], hyphenated: bool) -> str:
+    """Two lines of a paragraph as one, a word broken at the end of the first made whole."""
+    before, after = before.rstrip(), _visible(after, keep_end=True).lstrip()
+    if before and before[-1] in _HYPHENS:
+        return before.rstrip(_HYPHENS) + after
+    head, tail = re.search(r"([^\W\d_]+(?:-[^\W\d_]+)*)-$", before), re.match(r"[^\W\d_]+", after)
+    if not head or not tail or not after[0].islower():
+        return f"{before}{'' if before.endswith('-') and head else ' '}{after}"
+    whole, compound = (head.group(1) + tail.group()).lower(), f"{head.group(1)}-{tail.group()}".lower()
+    keep = not hyphenated if words[whole] == words[compound] else words[compound] > words[whole]
+    return before + after if keep else before[:-1] + after
+
+
+def _visible(text: str, keep_end: bool = False) -> str:
+    """Without pdfium's marks for hyphens, except (for joining) one at the very end."""
+    text = text.rstrip() if keep_end else text
+    end = text[-1] if keep_end and text and text[-1] in _HYPHENS else ""
+    body = text[: len(text) - len(end)]
+    return clean(body.replace("\x02", "-").replace("\ufffe", "-")) + end

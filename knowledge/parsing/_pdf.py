@@ -1,0 +1,117 @@
+"""PDF through pdfium: lines with their size and place, printed page labels, outline."""
+
+import ctypes
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from knowledge.parsing._document import ParsedDocument
+from knowledge.parsing._layout import Line, OutlineEntry, lay_out
+from knowledge.parsing._limits import Limits, ParseFailed
+
+_LETTER = re.compile(r"[^\W_]")
+_ENCRYPTED = 4  # FPDF_ERR_PASSWORD
+
+
+def parse_pdf(path: Path, name: str, limits: Limits) -> ParsedDocument:
+    """The text of a PDF, page by page. `name` is for error messages. Raises ParseFailed."""
+    import pypdfium2 as pdfium
+
+    try:
+        document = pdfium.PdfDocument(path)
+    except pdfium.PdfiumError as error:
+        if getattr(error, "err_code", None) == _ENCRYPTED:
+            message = f"“{name}” is protected by a password. Please upload it without one."
+            raise ParseFailed("encrypted", message) from error
+        raise ParseFailed(
+            "damaged", f"“{name}” is damaged or incomplete: it cannot be opened as PDF."
+        ) from error
+    with document:
+        count = len(document)
+        if count == 0:
+            raise ParseFailed("no_pages", f"“{name}” has no pages.")
+        if count > limits.pages:
+            raise ParseFailed(
+                "limit",
+                f"“{name}” has {count:,} pages; at most {limits.pages:,} can be read. Please split it.",
+            )
+        pages, unreadable = _read_pages(document, count, limits, name)
+        if unreadable == count:
+            raise ParseFailed("damaged", f"“{name}” is damaged: none of its pages can be opened.")
+        if not any(char.isalnum() for page in pages for line in page for char in line.text):
+            raise ParseFailed(
+                "no_text",
+                f"“{name}” has {count} page{'s' if count > 1 else ''} but no text: it looks like a scan. "
+                "Reading scans (OCR) is not available yet; please upload a version with text.",
+            )
+        labels = [document.get_page_label(index) or "" for index in range(count)]
+        title = (document.get_metadata_value("Title") or "").strip()
+        return ParsedDocument(title, lay_out(pages, labels, _outline(document)))
+
+
+def _read_pages(document: Any, count: int, limits: Limits, name: str) -> tuple[list[list[Line]], int]:
+    import pypdfium2 as pdfium
+
+    pages: list[list[Line]] = []
+    unreadable = characters = 0
+    for index in range(count):
+        lines: list[Line] = []
+        try:
+            page = document[index]
+            textpage = page.get_textpage()
+            lines = _lines(textpage)
+            textpage.close()
+            page.close()
+        except pdfium.PdfiumError:
+            unreadable += 1
+        characters += sum(len(line.text) for line in lines)
+        if characters > limits.characters:
+            raise ParseFailed("limit", f"“{name}” has more text than a document may have.")
+        pages.append(lines)
+    return pages, unreadable
+
+
+def _lines(textpage: Any) -> list[Line]:
+    """The lines of a page in the order of the file, with the height and weight of their first and last characters."""
+    import pypdfium2.raw as raw
+
+    text: str = textpage.get_text_range()
+    box = raw.FS_RECTF()
+    found: list[Line] = []
+    start = 0
+    for piece in text.split("\r\n"):
+        first, last = start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip()) - 1
+        start += len(piece) + 2
+        if last < first:
+            continue
+        height = top = left = 0.0
+        bold = False
+        # Indexes of text and characters part company where the file has characters outside of Unicode's first plane.
+        if raw.FPDFText_GetUnicode(textpage.raw, first) == ord(piece.lstrip()[0]):
+            letter = _LETTER.search(piece)  # a bullet is often of another font and size than its line
+            place = first - (len(piece) - len(piece.lstrip())) + letter.start() if letter else first
+            if raw.FPDFText_GetLooseCharBox(textpage.raw, place, ctypes.byref(box)):
+                height, top, left = box.top - box.bottom, box.top, box.left
+            bold = min(raw.FPDFText_GetFontWeight(textpage.raw, at) for at in (place, last)) >= 600
+        found.append(Line(piece, round(height * 2) / 2, bold, top, left))
+    return found
+
+
+def _outline(document: Any) -> list[OutlineEntry]:
+    import pypdfium2 as pdfium
+
+    entries = []
+    try:
+        for bookmark in document.get_toc(max_depth=6):
+            destination = bookmark.get_dest()
+            index = destination.get_index() if destination else None
+            if index is not None:
+                entries.append(OutlineEntry(bookmark.get_title(), index, bookmark.level + 1))
+            if len(entries) > 20_000:
+                break
+    except pdfium.PdfiumError:
+        return []
+    # A bookmark a page ("page 1", "page 2" …) is an aid for turning pages, not an outline.
+    common = Counter(entry.title.rstrip("0123456789 ") for entry in entries).most_common(1)
+    return [] if common and len(entries) > 3 and common[0][1] > len(entries) * 0.8 else entries
