@@ -85,7 +85,6 @@ def _secret_key() -> str:
 
 
 SECRET_KEY = _secret_key()
-HAVRE_PRODUCTION = _env_flag("PRODUCTION")
 DEBUG = _env_flag("DEBUG")
 HAVRE_HTTPS = _env_flag("HTTPS")
 

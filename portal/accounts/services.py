@@ -9,7 +9,7 @@ from django.db import transaction
 from portal.accounts.models import Role, User
 from portal.audit.services import record
 
-_PASSWORD_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # without l, o, 0, 1, which are misread
+_PASSWORD_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # noqa: S105  (without l, o, 0, 1, which are misread)
 
 
 class AccountError(Exception):

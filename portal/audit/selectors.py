@@ -11,7 +11,12 @@ from portal.audit.models import Event
 
 
 def events(
-    *, kind: str = "", actor: str = "", subject: str = "", first_day: date | None = None, last_day: date | None = None
+    *,
+    kind: str = "",
+    actor: str = "",
+    subject: str = "",
+    first_day: date | None = None,
+    last_day: date | None = None,
 ) -> QuerySet[Event]:
     """Events, newest first. `kind` may be a prefix ("turn" finds "turn.completed"); days are local and inclusive."""
     found = Event.objects.all()

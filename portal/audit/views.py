@@ -43,6 +43,7 @@ class FilterForm(forms.Form):
 @require_GET
 @for_role("compliance")
 def index(request: HttpRequest) -> HttpResponse:
+    """The events, newest first, filtered by the form in the query."""
     form = FilterForm(request.GET)
     found = selectors.events(**form.chosen())
     page = Paginator(found, _EVENTS_A_PAGE).get_page(request.GET.get("page"))

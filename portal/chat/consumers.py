@@ -17,7 +17,7 @@ from django.utils import translation
 from portal import valkey
 from portal.accounts.models import User
 from portal.accounts.sessions import sessions_group, user_of_session
-from portal.chat import services
+from portal.chat import services, stored
 from portal.chat.access import NotAllowed, conversation_of, may_chat, turn_of
 from portal.chat.models import Turn
 from portal.chat.protocol import Frame, FrameError, Ping, TurnCancel, TurnResume, TurnStart, decode, parse
@@ -94,7 +94,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
         frame: Frame = parse(content)
         match frame:
             case TurnStart():
-                turn = await self._as_person(services.start_turn, user, self.conversation, frame)
+                try:
+                    turn = await self._as_person(services.start_turn, user, self.conversation, frame)
+                except services.NotRecorded as error:
+                    for event in stored.events(error.turn):
+                        await self._send(event)
+                    return
                 self._follow(turn.id, "")
                 await self._tell_other_tabs(turn)
             case TurnCancel():

@@ -87,7 +87,10 @@ def _streams(found: Any) -> list[tuple[str, list[tuple[str, dict[str, str]]]]]:
     if not found:
         return []
     if isinstance(found, dict):
-        return [(name, entries[0] if entries and isinstance(entries[0], list) else entries) for name, entries in found.items()]
+        return [
+            (name, entries[0] if entries and isinstance(entries[0], list) else entries)
+            for name, entries in found.items()
+        ]
     return [(name, entries) for name, entries in found]
 
 

@@ -29,6 +29,10 @@ MESSAGES = {
     ),
     "too_long": _("Your question is too long for the language model. Please shorten it."),
     "deadline": _("The answer took too long and was stopped. Please ask a narrower question."),
+    "not_recorded": _(
+        "Your question could not be written down (the disk may be full), and nothing is answered without its record. "
+        "Please tell your IT department. Hotlines keep working."
+    ),
     "internal": _("Something went wrong here. Please ask again; if it goes on, tell your IT department."),
 }
 

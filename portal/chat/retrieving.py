@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 
 
 def retrieve_passages(turn_id: uuid.UUID) -> bool:
-    """Find and store the passages. True when the turn now wants its answer generated, False when it ended or is somebody
-    else's. Never raises for what can be told to the person instead."""
+    """Find and store the passages. True when the turn now wants its answer generated, False when it ended or is
+    somebody else's. Never raises for what can be told to the person instead."""
     turn = claim(turn_id, State.RETRIEVING)
     if turn is None:
         return False

@@ -40,6 +40,7 @@ def turns_for_page(conversation: Conversation) -> list[dict[str, Any]]:
 
 
 def get_turn(turn_id: uuid.UUID) -> Turn:
+    """A turn with its conversation and owner, for workers (they act for nobody). Raises Turn.DoesNotExist."""
     return Turn.objects.select_related("conversation__owner").get(pk=turn_id)
 
 
@@ -58,6 +59,7 @@ def earlier_questions(conversation_id: uuid.UUID, most: int = 10) -> list[str]:
 
 
 def running_turns(user: User) -> QuerySet[Turn]:
+    """This person's turns that have not ended."""
     return Turn.objects.filter(conversation__owner=user, state__in=ACTIVE)
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -19,6 +19,7 @@ from portal.accounts.models import User
 from portal.audit.services import record
 from portal.chat import dispatch, events, selectors, stored
 from portal.chat.access import conversation_of, turn_of
+from portal.chat.failures import message
 from portal.chat.models import ACTIVE, Conversation, State, Turn
 from portal.chat.protocol import FrameError, TurnStart
 from portal.chat.turn import digest, end_unheld, fail_unheld
@@ -28,12 +29,22 @@ logger = logging.getLogger(__name__)
 _TITLE_CHARACTERS = 80
 
 
-def start_turn(user: User, conversation_id: uuid.UUID, start: TurnStart) -> Turn:
+class NotRecorded(Exception):
+    """The turn could not be written down (disk full, database read-only). `turn` is not saved: it carries the hotline
+    card of a crisis, which is shown even so, or the failure to tell the person."""
+
+    def __init__(self, turn: Turn) -> None:
+        super().__init__("the turn could not be written down")
+        self.turn = turn
+
+
+def start_turn(user: User, conversation_id: uuid.UUID, start: TurnStart, *, queue: bool = True) -> Turn:
     """Screen a question, write it down with its audit record, and queue it; a crisis ends here with its card.
 
-    Idempotent by `client_ref`. Raises FrameError (rate_limited) when the person asks too much at once, NotAllowed when
-    the conversation is somebody else's. Needs neither Valkey nor workers to screen; without them the turn fails at once
-    with a sentence.
+    `queue` False leaves a turn that wants an answer to the caller (`manage.py ask`). Idempotent by `client_ref`. Needs
+    neither Valkey nor workers to screen; without them the turn fails at once with a sentence. Raises FrameError
+    (rate_limited) when the person asks too much at once, NotAllowed when the conversation is somebody else's,
+    NotRecorded when the database does not take the turn.
     """
     if known := _already_started(user, conversation_id, start):
         return known
@@ -49,8 +60,11 @@ def start_turn(user: User, conversation_id: uuid.UUID, start: TurnStart) -> Turn
         if known := _already_started(user, conversation_id, start):
             return known
         raise FrameError("rate_limited", _("An answer is still being written. Wait for it, or stop it.")) from None
+    except DatabaseError as error:
+        logger.error("turn not recorded: %s", type(error).__name__, exc_info=error)
+        raise NotRecorded(_unrecorded(conversation_id, start, verdict, language)) from error
     _publish_beginning(turn)
-    if turn.is_active:
+    if turn.is_active and queue:
         _queue(turn)
         turn.refresh_from_db()
     return turn
@@ -91,7 +105,10 @@ def rescue_turn(turn: Turn) -> None:
         free = Turn.objects.filter(pk=turn.pk, attempt=turn.attempt, state__in=ACTIVE)
         lost = turn.lease_until is not None
         if not free.update(
-            lease_until=None, recoveries=turn.recoveries + lost, state=State.QUEUED, enqueued_at=timezone.now()
+            lease_until=None,
+            recoveries=turn.recoveries + lost,
+            state=State.QUEUED,
+            enqueued_at=timezone.now(),
         ):
             return
         record("turn.requeued", actor="system", subject=str(turn.id), payload={"worker_lost": lost})
@@ -104,9 +121,26 @@ def rescue_turn(turn: Turn) -> None:
 
 
 def queued_event(turn: Turn, position: int) -> dict[str, Any]:
-    """"turn.queued" says that the answer is not begun; a browser that has shown a part of one takes it back."""
+    """ "turn.queued" says that the answer is not begun; a browser that has shown a part of one takes it back."""
     wait = selectors.expected_wait(position)
     return {"type": "turn.queued", "turn": str(turn.id), "position": position, "eta_seconds": wait}
+
+
+def _unrecorded(conversation_id: uuid.UUID, start: TurnStart, verdict: Verdict, language: str) -> Turn:
+    """What a person gets when nothing can be written: the card if there is one, never an answer."""
+    turn = Turn(
+        conversation_id=conversation_id,
+        client_ref=start.client_ref,
+        question=start.text,
+        effort=start.effort.value,
+        language=language,
+        created_at=timezone.now(),
+    )
+    _decide(turn, verdict, full=False)
+    if turn.is_active:
+        turn.state, turn.finished_at = State.FAILED, timezone.now()
+        turn.failure_code, turn.failure_message = "not_recorded", message("not_recorded", language)
+    return turn
 
 
 def _already_started(user: User, conversation_id: uuid.UUID, start: TurnStart) -> Turn | None:

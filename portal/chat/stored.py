@@ -13,6 +13,7 @@ _FINAL_SEQUENCE = 100_000  # behind every live event of the same millisecond
 
 
 def accepted(turn: Turn) -> dict[str, Any]:
+    """The first event: the question is written down."""
     return {
         "type": "turn.accepted",
         "turn": str(turn.id),
@@ -32,10 +33,12 @@ def crisis(turn: Turn) -> dict[str, Any] | None:
 
 
 def notices(turn: Turn) -> list[dict[str, Any]]:
+    """What the guardrails want said beside the answer."""
     return [{"type": "guardrail.notice", "turn": str(turn.id), **notice} for notice in turn.notices]
 
 
 def passages(turn: Turn) -> dict[str, Any]:
+    """What was found in the guidelines."""
     return {
         "type": "turn.passages",
         "turn": str(turn.id),
@@ -77,9 +80,7 @@ def events(turn: Turn, after: str = "") -> list[dict[str, Any]]:
     if turn.passages:
         sequence.append(passages(turn))
     sequence.append(final(turn))
-    return [
-        {**event, "id": f"{milliseconds}-{_FINAL_SEQUENCE + number}"} for number, event in enumerate(sequence)
-    ]
+    return [{**event, "id": f"{milliseconds}-{_FINAL_SEQUENCE + number}"} for number, event in enumerate(sequence)]
 
 
 def public_passage(passage: Mapping[str, Any]) -> dict[str, Any]:

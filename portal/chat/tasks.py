@@ -1,7 +1,7 @@
 """The turn's tasks: each loads by id, calls one function and hands on.
 
-A task may run twice or be lost; both are harmless, because turns are claimed with a lease and `recover_turns` brings back
-what was lost.
+A task may run twice or be lost; both are harmless, because turns are claimed with a lease and `recover_turns` brings
+back what was lost.
 """
 
 import uuid

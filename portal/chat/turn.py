@@ -1,7 +1,7 @@
 """The life of a turn's row: claimed by a worker, renewed, ended once.
 
-Every write is one conditional UPDATE inside a transaction with its audit record. A worker's writes name the attempt that
-it claimed (the fencing token), so that whoever lost the turn changes nothing any more.
+Every write is one conditional UPDATE inside a transaction with its audit record. A worker's writes name the attempt
+that it claimed (the fencing token), so that whoever lost the turn changes nothing any more.
 """
 
 import hashlib
@@ -100,9 +100,7 @@ def end_unheld(turn_id: uuid.UUID, state: State, **values: Any) -> bool:
 
 def fail_unheld(turn: Turn, code: str, **values: Any) -> bool:
     """End a turn that no worker holds with a reason; False as in `end_unheld`."""
-    return end_unheld(
-        turn.pk, State.FAILED, failure_code=code, failure_message=message(code, turn.language), **values
-    )
+    return end_unheld(turn.pk, State.FAILED, failure_code=code, failure_message=message(code, turn.language), **values)
 
 
 def digest(text: str) -> str:

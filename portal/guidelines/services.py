@@ -61,7 +61,13 @@ def switch(guideline_id: uuid.UUID, enabled: bool, *, actor: str, actor_role: st
     """Let a guideline answer, or not, from this moment on; nothing is deleted."""
     guideline = knowledge.set_enabled(guideline_id, enabled)
     kind = "guideline.enabled" if enabled else "guideline.disabled"
-    record(kind, actor=actor, actor_role=actor_role, subject=str(guideline.pk), payload={"title": guideline.title})
+    record(
+        kind,
+        actor=actor,
+        actor_role=actor_role,
+        subject=str(guideline.pk),
+        payload={"title": guideline.title},
+    )
     return guideline
 
 
@@ -80,8 +86,8 @@ def retry(version_id: uuid.UUID, *, actor: str, actor_role: str) -> GuidelineVer
 
 
 def queue_ingestion() -> bool:
-    """Tell the knowledge worker that versions are waiting. False when the broker cannot be reached: the worker finds them
-    by itself within a minute of coming back."""
+    """Tell the knowledge worker that versions are waiting. False when the broker cannot be reached: the worker finds
+    them by itself within a minute of coming back."""
     try:
         app.send_task("portal.guidelines.tasks.ingest_pending", retry=False)
     except (OperationalError, OSError):

@@ -16,5 +16,10 @@ def _ended(sender: object, version: GuidelineVersion, **_: Any) -> None:
         "guideline.indexed" if indexed else "guideline.failed",
         actor="system",
         subject=str(version.guideline_id),
-        payload={"version": version.label, "sha256": version.sha256, "state": version.state, "error": version.error_code},
+        payload={
+            "version": version.label,
+            "sha256": version.sha256,
+            "state": version.state,
+            "error": version.error_code,
+        },
     )

@@ -25,6 +25,7 @@ _CHUNKS_A_PAGE = 25
 @require_GET
 @for_role("admin")
 def index(request: HttpRequest) -> HttpResponse:
+    """The library, and the form that takes files in."""
     guidelines = [_listed(one) for one in selectors.list_guidelines()]
     limit = settings.HAVRE_UPLOAD_MAX_BYTES // (1024 * 1024)
     return render(request, "guidelines/index.html", {"guidelines": guidelines, "upload_limit_mb": limit})
@@ -65,6 +66,7 @@ def upload(request: HttpRequest) -> HttpResponse:
 @require_GET
 @for_role("admin")
 def detail(request: HttpRequest, guideline_id: uuid.UUID) -> HttpResponse:
+    """One guideline: its versions, and the passages of the one that answers."""
     try:
         guideline = selectors.get_guideline(guideline_id)
     except Guideline.DoesNotExist as error:
@@ -82,6 +84,7 @@ def detail(request: HttpRequest, guideline_id: uuid.UUID) -> HttpResponse:
 @require_POST
 @for_role("admin")
 def switch(request: HttpRequest, guideline_id: uuid.UUID) -> HttpResponse:
+    """Let a guideline answer or not; the other button undoes it."""
     enabled = request.POST.get("enabled") == "1"
     try:
         guideline = services.switch(guideline_id, enabled, **_actor(request))
@@ -95,6 +98,7 @@ def switch(request: HttpRequest, guideline_id: uuid.UUID) -> HttpResponse:
 @require_POST
 @for_role("admin")
 def retry(request: HttpRequest, version_id: uuid.UUID) -> HttpResponse:
+    """Read a file again that could not be read."""
     try:
         version = services.retry(version_id, **_actor(request))
     except GuidelineVersion.DoesNotExist as error:

@@ -2,10 +2,10 @@
 
 import { number, say } from "./strings.js";
 
-const COUNTER_FROM = 7_000;
+const COUNTED_BELOW = 1_000; // characters left
 
 /**
- * Emits "send", "stop" and "edit". `mode`: "ready"; "waiting" while there is no connection; "running" while an answer
+ * Emits "send", "stop", "edit", and "blocked" when somebody sends while an answer runs. `mode`: "ready"; "waiting" while there is no connection; "running" while an answer
  * is on its way; "stopping"; "closed" when this page cannot send any more. Text can be written in each of them.
  */
 export class Composer extends EventTarget {
@@ -73,7 +73,12 @@ export class Composer extends EventTarget {
   }
 
   #isSendable() {
-    return this.text.trim() !== "" && this.text.length <= this.#field.maxLength;
+    return this.text.trim() !== "" && this.#left() >= 0;
+  }
+
+  // Characters as the server counts them: code points, without the space around the question.
+  #left() {
+    return Number(this.#field.dataset.limit) - [...this.text.trim()].length;
   }
 
   #refresh() {
@@ -87,7 +92,10 @@ export class Composer extends EventTarget {
       this.#mode === "waiting" ? "composer.waiting" : "composer.send",
     );
     this.#send.dataset.waiting = String(this.#mode === "waiting");
-    this.#counter.hidden = this.text.length < COUNTER_FROM;
-    this.#counter.textContent = say("composer.left", { count: number(this.#field.maxLength - this.text.length) });
+    const left = this.#left();
+    this.#counter.hidden = left > COUNTED_BELOW;
+    this.#counter.dataset.over = String(left < 0);
+    this.#counter.textContent =
+      left < 0 ? say("composer.over", { count: number(-left) }) : say("composer.left", { count: number(left) });
   }
 }

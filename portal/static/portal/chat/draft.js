@@ -4,8 +4,8 @@
 const memory = new Map(); // where the browser refuses storage, the text at least survives on the page
 
 /**
- * One conversation's unsent text: {text, effort, clientRef, send}. `clientRef` is set once it has been sent, `send`
- * asks the conversation page to send it as soon as it is connected.
+ * One conversation's unsent text: {text, effort, sent, send}. `sent` is {clientRef, question} of a question that went
+ * out and is not yet known to have arrived; `send` asks the conversation page to send `text` once it is connected.
  */
 export class Draft {
   constructor(conversation) {
@@ -21,6 +21,10 @@ export class Draft {
   }
 
   write(draft) {
+    if (!draft.text && !draft.sent) {
+      this.clear();
+      return;
+    }
     memory.set(this.key, draft);
     try {
       sessionStorage.setItem(this.key, JSON.stringify(draft));

@@ -9,6 +9,7 @@ const NEAR_PX = 96;
  */
 export function followEnd(content, jump) {
   let following = true;
+  let lastTop = 0;
   const page = document.scrollingElement;
   const isAtEnd = () => page.scrollHeight - page.scrollTop - innerHeight < NEAR_PX;
   const toEnd = () => {
@@ -19,7 +20,9 @@ export function followEnd(content, jump) {
   addEventListener(
     "scroll",
     () => {
-      following = isAtEnd();
+      // Growth can outrun the scrolling that follows it; only going up means to stay there.
+      following = isAtEnd() || (following && page.scrollTop >= lastTop);
+      lastTop = page.scrollTop;
       jump.hidden = following;
     },
     { passive: true },

@@ -1,0 +1,123 @@
+"""`manage.py ask "…"`: one turn through the whole pipeline, from a terminal."""
+
+import json
+import time
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from inference import Effort
+from portal import parts
+from portal.accounts.models import Role, User
+from portal.chat import selectors, services
+from portal.chat.models import State, Turn
+from portal.chat.protocol import FrameError, parse
+
+_NAME = "terminal"
+
+
+class Command(BaseCommand):
+    help = (
+        "Ask one question and print the answer. While the workers of this installation run, they answer; otherwise "
+        "this command loads the model and the index itself."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("question")
+        parser.add_argument("--effort", choices=[one.value for one in Effort], default="low")
+        parser.add_argument("--json", action="store_true", help="print the turn as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        frame = {
+            "type": "turn.start",
+            "client_ref": str(uuid.uuid4()),
+            "text": options["question"],
+            "effort": options["effort"],
+        }
+        try:
+            start = parse(frame)
+            present = parts.look()
+            turn = services.start_turn(
+                _person(),
+                uuid.uuid4(),
+                start,  # type: ignore[arg-type]
+                queue=not present.missing(),
+            )
+        except FrameError as error:
+            raise CommandError(str(error)) from error
+        turn = _wait(turn) if not present.missing() else _answer_here(turn)
+        if options["json"]:
+            self.stdout.write(json.dumps(_result(turn), ensure_ascii=False))
+        else:
+            self._show(turn)
+        if turn.state == State.FAILED:
+            raise CommandError(turn.failure_message)
+
+    def _show(self, turn: Turn) -> None:
+        if turn.card:
+            self.stdout.write(turn.card["message"])
+            for line in turn.card["hotlines"]:
+                self.stdout.write(f"  {line['name']}: {line['phone'] or line['sms'] or line['url']} {line['hours']}")
+        for notice in turn.notices:
+            self.stdout.write(f"({notice['rule']}) {notice['message']}")
+        if turn.state == State.REFUSED:
+            self.stdout.write(turn.failure_message)
+        if turn.answer:
+            self.stdout.write(turn.answer + "\n")
+        for one in turn.citations:
+            page = f", p. {one['page_label'] or one['page']}" if one["page"] else ""
+            self.stdout.write(f"[{one['marker']}] {one['document']}, {one['version']}{page}: {one['heading']}")
+
+
+def _person() -> User:
+    """Who asks from a terminal: a clinician without a password, who can never sign in."""
+    user, created = User.objects.get_or_create(username=_NAME, defaults={"role": Role.CLINICIAN})
+    if created:
+        user.set_unusable_password()
+        user.save(update_fields=["password"])
+    return user
+
+
+def _wait(turn: Turn) -> Turn:
+    deadline = time.monotonic() + 2 * settings.HAVRE_TURN_DEADLINE_SECONDS
+    while turn.is_active and time.monotonic() < deadline:
+        time.sleep(0.1)
+        turn.refresh_from_db()
+    return turn
+
+
+def _answer_here(turn: Turn) -> Turn:
+    """Steps 4 to 8 in this process."""
+    if turn.is_active:
+        from portal import workers
+        from portal.chat.answering import generate_answer
+        from portal.chat.retrieving import retrieve_passages
+
+        if retrieve_passages(turn.id):
+            workers.load_model()
+            generate_answer(turn.id)
+        turn = selectors.get_turn(turn.id)
+    return turn
+
+
+def _result(turn: Turn) -> dict[str, Any]:
+    keys = ("marker", "document", "version", "page", "quote")
+    return {
+        "turn": str(turn.id),
+        "state": turn.state,
+        "answer": turn.answer,
+        "citations": [{key: one[key] for key in keys} for one in turn.citations],
+        "groundedness": turn.groundedness,
+        "verdicts": {
+            "input": turn.verdict,
+            "notices": turn.notices,
+            "card": turn.card,
+            "refused": {"rule": turn.failure_code, "message": turn.failure_message}
+            if turn.state in (State.REFUSED, State.FAILED)
+            else None,
+        },
+        "model": turn.model,
+        "usage": turn.usage,
+    }

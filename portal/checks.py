@@ -1,0 +1,62 @@
+"""System checks (`manage.py check --deploy`): what will not do in a facility, each with an id and its remedy."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+
+@register(Tags.security, deploy=True)
+def production_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Defaults that are right on a workstation and wrong in a facility."""
+    found: list[CheckMessage] = []
+    if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+        found.append(
+            Warning(
+                "The database is SQLite.",
+                hint="Set HAVRE_DATABASE_URL to a PostgreSQL database: several workers write at once.",
+                id="havre.W001",
+            )
+        )
+    if settings.HAVRE_REDIS_URL.startswith("unix://"):
+        found.append(
+            Warning(
+                "Valkey is the embedded one.",
+                hint="Set HAVRE_REDIS_URL to the address of a Valkey or Redis server.",
+                id="havre.W002",
+            )
+        )
+    if not settings.HAVRE_HTTPS:
+        found.append(
+            Error(
+                "Passwords and questions travel unencrypted.",
+                hint="Put a TLS proxy in front and set HAVRE_HTTPS=1 (docs/operations.md).",
+                id="havre.E001",
+            )
+        )
+    if "*" in settings.ALLOWED_HOSTS:
+        found.append(
+            Error(
+                "Any host name is accepted.",
+                hint="Set HAVRE_HOSTS to the portal's own names.",
+                id="havre.E002",
+            )
+        )
+    return found
+
+
+@register("havre")
+def known_region(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """A region without hotlines of its own gets only 112 and an international directory."""
+    import guardrails
+
+    if guardrails.hotlines(settings.HAVRE_REGION, settings.LANGUAGE_CODE[:2]):
+        return []
+    return [
+        Warning(
+            f"There are no hotlines for the region {settings.HAVRE_REGION}.",
+            hint="Set HAVRE_REGION to a country code such as FR.",
+            id="havre.W003",
+        )
+    ]

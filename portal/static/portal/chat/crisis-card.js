@@ -1,0 +1,50 @@
+// The card with the numbers of people who help.
+
+import { clone, fill, part } from "./elements.js";
+import { languageNames, say } from "./strings.js";
+
+/**
+ * @param {{level: string, message: string, hotlines: object[]}} crisis as the server sends it
+ * @param {boolean} isNews whether it has just happened, so that a screen reader says it at once
+ */
+export function crisisCard(crisis, isNews) {
+  const card = clone("crisis-template");
+  card.dataset.level = crisis.level;
+  if (isNews) card.setAttribute("role", "alert");
+  const isEmergency = crisis.level === "third_party";
+  fill(card, "title", say(isEmergency ? "crisis.third_party" : "crisis.first_person"));
+  const lines = crisis.message.split("\n").filter((line) => line.trim());
+  part(card, "message").replaceChildren(...lines.map((line) => paragraph(line)));
+  part(card, "hotlines").append(...crisis.hotlines.map(hotlineItem));
+  fill(card, "open", isEmergency ? "" : say("crisis.open"));
+  return card;
+}
+
+function hotlineItem(hotline) {
+  const item = clone("hotline-template");
+  fill(item, "name", hotline.name);
+  fill(item, "facts", [hotline.hours, languageNames(hotline.languages ?? [])].filter(Boolean).join(" · "));
+  link(item, "phone", "tel", hotline.phone);
+  link(item, "sms", "sms", hotline.sms);
+  const web = part(item, "web");
+  web.hidden = !/^https?:\/\//.test(hotline.url ?? "");
+  if (!web.hidden) {
+    web.href = hotline.url;
+    web.textContent = hotline.url.replace(/^https?:\/\/(www\.)?/, "").replace(/\/$/, "");
+  }
+  return item;
+}
+
+function link(item, name, scheme, number) {
+  const anchor = part(item, name);
+  anchor.hidden = !number;
+  if (!number) return;
+  part(anchor, "number").textContent = number;
+  anchor.href = `${scheme}:${number.replace(/\(.*?\)/g, "").replace(/[^\d+]/g, "")}`;
+}
+
+function paragraph(text) {
+  const element = document.createElement("p");
+  element.textContent = text;
+  return element;
+}

@@ -1,0 +1,28 @@
+// Says which part of the installation is down, and that help can be reached all the same.
+
+import { fill } from "./elements.js";
+import { say } from "./strings.js";
+
+const EVERY_MS = 15_000;
+const PARTS = ["valkey", "inference", "knowledge"]; // the one that explains most comes first
+
+/** Show `parts` ({valkey, inference, knowledge}: booleans) in `banner`, and keep asking `url` for them. */
+export function watchServices(banner, parts, url) {
+  show(banner, parts);
+  setInterval(async () => {
+    if (document.hidden) return;
+    try {
+      const response = await fetch(url, { headers: { Accept: "application/json" } });
+      if (response.ok) show(banner, (await response.json()).parts);
+    } catch {
+      // not reachable at all: the socket says so already
+    }
+  }, EVERY_MS);
+}
+
+function show(banner, parts) {
+  const missing = PARTS.find((name) => parts[name] === false);
+  const text = missing ? say(`service.${missing}`) : "";
+  fill(banner, "text", text);
+  banner.hidden = !missing;
+}
