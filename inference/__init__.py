@@ -1,12 +1,13 @@
 """In-process quantized language models behind one small API.
 
-    engine = inference.load(EngineSettings(model=Path("gpt-oss-20b-mxfp4.gguf"), slots=4))
+    inference.load(EngineSettings(model=Path("gpt-oss-20b-mxfp4.gguf"), slots=4))
     for delta in inference.generate(GenerationRequest(messages=(Message("user", "Hello"),))):
         print(delta.text, end="")
 
 Knows nothing of Django, queues or browsers.
 """
 
+from inference._catalogue import CatalogueEntry, catalogue
 from inference._errors import (
     EngineFailed,
     EngineNotLoaded,
@@ -16,9 +17,12 @@ from inference._errors import (
     ModelRejected,
     RequestTooLong,
 )
+from inference._runtime import LoadedModel, count_tokens, generate, load, loaded, unload
+from inference._store import ModelStore, Verification
 from inference._types import Delta, Effort, EngineSettings, FinishReason, GenerationRequest, Message, ModelInfo, Usage
 
 __all__ = [
+    "CatalogueEntry",
     "Delta",
     "Effort",
     "EngineFailed",
@@ -27,11 +31,20 @@ __all__ = [
     "FinishReason",
     "GenerationRequest",
     "InferenceError",
+    "LoadedModel",
     "MalformedOutput",
     "Message",
     "ModelInfo",
     "ModelNotFound",
     "ModelRejected",
+    "ModelStore",
     "RequestTooLong",
     "Usage",
+    "Verification",
+    "catalogue",
+    "count_tokens",
+    "generate",
+    "load",
+    "loaded",
+    "unload",
 ]
