@@ -1,4 +1,5 @@
-// What every page does: menus close on Escape and when the reader turns elsewhere.
+// What every page does: menus close on Escape and when the reader turns elsewhere, and a change of language or colours
+// comes back to the address that is shown.
 
 const openMenus = () => document.querySelectorAll("details.menu[open]");
 
@@ -21,4 +22,9 @@ document.addEventListener("focusin", (event) => {
   for (const menu of openMenus()) {
     if (!menu.contains(event.target)) menu.open = false;
   }
+});
+
+document.addEventListener("submit", ({ target }) => {
+  const next = target.closest("details.menu") && target.elements.next;
+  if (next) next.value = location.pathname + location.search; // the chat may have changed it
 });

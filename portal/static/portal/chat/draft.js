@@ -4,19 +4,21 @@
 const memory = new Map(); // where the browser refuses storage, the text at least survives on the page
 
 /**
- * One conversation's unsent text: {text, effort, sent, send}. `sent` is {clientRef, question} of a question that went
- * out and is not yet known to have arrived; `send` asks the conversation page to send `text` once it is connected.
+ * One conversation's unsent text: {text, effort, sent}. `sent` is {clientRef, question} of a question that went out and
+ * is not yet known to have arrived.
  */
 export class Draft {
+  #key;
+
   constructor(conversation) {
-    this.key = `havre.draft.${conversation}`;
+    this.#key = `havre.draft.${conversation}`;
   }
 
   read() {
     try {
-      return JSON.parse(sessionStorage.getItem(this.key)) ?? memory.get(this.key) ?? {};
+      return JSON.parse(sessionStorage.getItem(this.#key)) ?? memory.get(this.#key) ?? {};
     } catch {
-      return memory.get(this.key) ?? {};
+      return memory.get(this.#key) ?? {};
     }
   }
 
@@ -25,18 +27,18 @@ export class Draft {
       this.clear();
       return;
     }
-    memory.set(this.key, draft);
+    memory.set(this.#key, draft);
     try {
-      sessionStorage.setItem(this.key, JSON.stringify(draft));
+      sessionStorage.setItem(this.#key, JSON.stringify(draft));
     } catch {
       // storage is full or switched off: memory has it
     }
   }
 
   clear() {
-    memory.delete(this.key);
+    memory.delete(this.#key);
     try {
-      sessionStorage.removeItem(this.key);
+      sessionStorage.removeItem(this.#key);
     } catch {
       // nothing was kept
     }

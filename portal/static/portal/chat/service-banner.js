@@ -13,7 +13,7 @@ export function watchServices(banner, parts, url) {
     if (document.hidden) return;
     try {
       const response = await fetch(url, { headers: { Accept: "application/json" } });
-      if (response.ok) show(banner, (await response.json()).parts);
+      if (response.ok) show(banner, await response.json());
     } catch {
       // not reachable at all: the socket says so already
     }

@@ -20,11 +20,13 @@ class ChatSession extends HTMLElement {
   #socket;
   #composer;
   #draft;
+  #page;
   #toEnd;
   #lostTimer = 0;
 
   connectedCallback() {
     const data = JSON.parse(document.getElementById("chat-data").textContent);
+    this.#page = data.page;
     this.#draft = new Draft(data.conversation);
     this.#composer = new Composer(part(this, "composer"));
     this.#socket = new ConversationSocket(data.socket);
@@ -47,6 +49,9 @@ class ChatSession extends HTMLElement {
     this.#socket.addEventListener("lost", ({ detail }) => this.#onLost(detail));
     this.#socket.addEventListener("ended", ({ detail }) => this.#onEnded(detail));
     part(this, "problem-close").addEventListener("click", () => this.#tell(""));
+    for (const example of this.querySelectorAll("[data-example]")) {
+      example.addEventListener("click", () => this.#ask(example.textContent.trim(), this.#composer.effort));
+    }
     document.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || event.isComposing || document.querySelector("dialog[open]")) return;
       this.#stop();
@@ -120,7 +125,7 @@ class ChatSession extends HTMLElement {
     // Sent before, and perhaps received, without a word from the server: the same reference makes it the same turn.
     const clientRef = sent?.question === question ? sent.clientRef : newUuid();
     if (this.#composer.text.trim() === question) this.#composer.text = "";
-    this.#draft.write({ text: this.#composer.text, effort: this.#composer.effort, sent: { clientRef, question } });
+    this.#keepDraft({ sent: { clientRef, question } });
     this.#tell("");
     const { turn } = this.#add(newTurn({ clientRef, question, effort, askedAt: new Date().toISOString() }));
     this.#start(turn);
@@ -167,7 +172,9 @@ class ChatSession extends HTMLElement {
     if (sent && !isLost) this.#keepDraft({ sent: undefined });
   }
 
+  // The start page hands out a fresh conversation each time: from the first letter on, a reload must find this one.
   #keepDraft(change = {}) {
+    if (location.pathname !== this.#page) history.replaceState(null, "", this.#page);
     const { sent } = this.#draft.read();
     this.#draft.write({ text: this.#composer.text, effort: this.#composer.effort, sent, ...change });
   }
@@ -184,8 +191,6 @@ class ChatSession extends HTMLElement {
       if (entry.stopping) this.#sendStop(entry);
     }
     this.#refresh();
-    const draft = this.#draft.read();
-    if (draft.send && draft.text) this.#ask(draft.text.trim(), this.#composer.effort);
   }
 
   #onFrame(frame) {
@@ -223,7 +228,9 @@ class ChatSession extends HTMLElement {
   #onEnded(reason) {
     this.#composer.mode = "closed";
     this.#showConnection(say(`connection.${reason}`));
-    part(this, "sign-in").hidden = reason !== "signed-out";
+    const signIn = part(this, "sign-in");
+    signIn.hidden = reason !== "signed-out";
+    signIn.search = new URLSearchParams({ next: this.#page });
   }
 
   // --- what is said ------------------------------------------------------------------------------------------------

@@ -81,10 +81,11 @@ export class ConversationSocket extends EventTarget {
     const socket = new WebSocket(address);
     this.#socket = socket;
     socket.addEventListener("open", () => {
-      this.#attempt = 0;
       this.dispatchEvent(new Event("open"));
+      this.#probe();
     });
     socket.addEventListener("message", (message) => {
+      this.#attempt = 0; // only now: a server in trouble may accept and close at once
       clearTimeout(this.#silence);
       this.dispatchEvent(new CustomEvent("frame", { detail: JSON.parse(message.data) }));
     });
