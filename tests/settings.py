@@ -9,6 +9,10 @@ if "HAVRE_DATA_DIR" not in os.environ:
     os.environ["HAVRE_DATA_DIR"] = tempfile.mkdtemp(prefix="havre-test-")
     atexit.register(shutil.rmtree, os.environ["HAVRE_DATA_DIR"], ignore_errors=True)
 
-from portal.settings import *  # noqa: E402, F403
+from portal.settings import *  # noqa: F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # tests sign in hundreds of times
+
+# Several threads and processes write in a test as they do in life: SQLite on a file, not in memory.
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
+    DATABASES["default"]["TEST"] = {"NAME": HAVRE_DATA_DIR / "test.sqlite3"}  # noqa: F405

@@ -57,7 +57,11 @@ def generate_answer(turn_id: uuid.UUID) -> None:
 
 
 def _answer(turn: Turn) -> None:
-    request = build_request(turn, selectors.history_before(turn), inference.count_tokens)
+    model = inference.loaded()
+    if model is None:
+        raise inference.EngineNotLoaded("No model is loaded in this worker.")
+    history = selectors.history_before(turn)
+    request = build_request(turn, history, context=model.context, count_tokens=inference.count_tokens)
     screen = OutputScreen(
         [SourcePassage(one["marker"], one["quote"]) for one in turn.passages],
         language=turn.language,

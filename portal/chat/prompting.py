@@ -19,15 +19,15 @@ _LEAST_ANSWER_TOKENS = 256
 
 
 def build_request(
-    turn: Turn, history: Sequence[Turn], count_tokens: Callable[[Sequence[Message]], int]
+    turn: Turn, history: Sequence[Turn], *, context: int, count_tokens: Callable[[Sequence[Message]], int]
 ) -> GenerationRequest:
-    """The request for a turn whose passages are stored.
+    """The request for a turn whose passages are stored, to fit into `context` tokens with its answer.
 
     `history` is the completed turns before it, oldest first. When the context is too small for everything, the oldest
     history goes first, then the passages with the lowest scores. Raises RequestTooLong when even the bare question does
     not fit.
     """
-    room = settings.HAVRE_CONTEXT - min(settings.HAVRE_MAX_TOKENS, settings.HAVRE_CONTEXT // 2)
+    room = context - min(settings.HAVRE_MAX_TOKENS, context // 2)
     passages, earlier = list(turn.passages), list(history)
     while True:
         messages = _messages(turn, passages, earlier)
@@ -43,7 +43,7 @@ def build_request(
     return GenerationRequest(
         messages=messages,
         effort=Effort(turn.effort),
-        max_tokens=max(_LEAST_ANSWER_TOKENS, min(settings.HAVRE_MAX_TOKENS, settings.HAVRE_CONTEXT - used - 8)),
+        max_tokens=max(_LEAST_ANSWER_TOKENS, min(settings.HAVRE_MAX_TOKENS, context - used - 8)),
         deadline_seconds=settings.HAVRE_TURN_DEADLINE_SECONDS,
     )
 

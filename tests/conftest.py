@@ -1,0 +1,89 @@
+"""The fixed cast of people, and the real parts that tests share: Valkey, the tiny model."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+TINY_MODEL = Path(__file__).parent / "models" / "tiny-gpt-oss.gguf"
+PASSWORD = "correct-horse-battery"
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Everybody who ever signs in during a test."""
+
+    anna: object  # clinician
+    bela: object  # another clinician
+    dora: object  # administrator
+    emil: object  # compliance officer
+
+
+@pytest.fixture
+def cast(db: None) -> Cast:
+    from portal.accounts.models import User
+
+    def person(name: str, role: str) -> User:
+        return User.objects.create_user(name, password=PASSWORD, role=role)
+
+    return Cast(
+        anna=person("anna", "clinician"),
+        bela=person("bela", "clinician"),
+        dora=person("dora", "admin"),
+        emil=person("emil", "compliance"),
+    )
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[str]:
+    """A real Valkey at the address of the settings: the embedded one, or the server that HAVRE_REDIS_URL names."""
+    from portal import processes, valkey
+
+    if not settings.HAVRE_REDIS_URL.startswith("unix://"):
+        valkey.client().flushdb()
+        yield settings.HAVRE_REDIS_URL
+        return
+    command = processes.valkey(settings.HAVRE_VALKEY_SOCKET).command
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            try:
+                valkey.client().ping()
+                break
+            except valkey.Unreachable:
+                time.sleep(0.05)
+        yield settings.HAVRE_REDIS_URL
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+@pytest.fixture
+def dead_valkey(settings: object) -> Iterator[None]:
+    """Nothing answers where Valkey should be."""
+    from portal import valkey
+
+    address = f"unix://{settings.HAVRE_DATA_DIR}/run/nobody.sock"
+    settings.HAVRE_REDIS_URL = address
+    layers = {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [address]}}
+    settings.CHANNEL_LAYERS = {"default": layers}
+    valkey.client.cache_clear()
+    yield
+    valkey.client.cache_clear()
+
+
+@pytest.fixture
+def living_workers(valkey_server: str) -> Iterator[None]:
+    """The web process believes that both workers are alive; the test plays their part itself."""
+    from portal.parts import Heartbeat
+
+    beats = [Heartbeat(name, lambda: {"state": "ready"}) for name in ("inference", "knowledge")]
+    for beat in beats:
+        beat.beat()
+    yield
+    for beat in beats:
+        beat.stop()

@@ -1,0 +1,132 @@
+"""Every route with every role: what is not in this table does not exist, and what is not allowed is refused."""
+
+import uuid
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from portal.chat.models import Conversation, State, Turn
+from tests.conftest import Cast
+
+NOBODY = uuid.UUID("99999999-9999-4999-8999-999999999999")
+SIGN_IN = 302
+# name: (method, anonymous, clinician who owns, other clinician, admin, compliance)
+TABLE: dict[str, tuple[str, int, int, int, int, int]] = {
+    "home": ("get", SIGN_IN, 302, 302, 302, 302),
+    "hotlines": ("get", 200, 200, 200, 200, 200),
+    "about": ("get", SIGN_IN, 200, 200, 200, 200),
+    "status": ("get", SIGN_IN, 200, 200, 200, 200),
+    "health": ("get", 200, 200, 200, 200, 200),
+    "theme": ("post", 302, 302, 302, 302, 302),
+    "set_language": ("post", 302, 302, 302, 302, 302),
+    "login": ("get", 200, 302, 302, 302, 302),
+    "logout": ("post", 302, 302, 302, 302, 302),
+    "password_change": ("get", SIGN_IN, 200, 200, 200, 200),
+    "chat:index": ("get", SIGN_IN, 200, 200, 403, 403),
+    "chat:conversation": ("get", SIGN_IN, 200, 404, 403, 403),
+    "chat:passage": ("get", SIGN_IN, 200, 404, 403, 403),
+    "guidelines:index": ("get", SIGN_IN, 403, 403, 200, 403),
+    "guidelines:upload": ("post", SIGN_IN, 403, 403, 302, 403),
+    "guidelines:progress": ("get", SIGN_IN, 403, 403, 200, 403),
+    "guidelines:detail": ("get", SIGN_IN, 403, 403, 404, 403),
+    "guidelines:switch": ("post", SIGN_IN, 403, 403, 404, 403),
+    "guidelines:retry": ("post", SIGN_IN, 403, 403, 404, 403),
+    "audit:index": ("get", SIGN_IN, 403, 403, 403, 200),
+    "audit:export": ("get", SIGN_IN, 403, 403, 403, 200),
+}
+PEOPLE = ("anonymous", "anna", "bela", "dora", "emil")
+
+
+def every_route() -> set[str]:
+    def names(patterns: list[Any], prefix: str) -> set[str]:
+        found: set[str] = set()
+        for one in patterns:
+            if isinstance(one, URLResolver):
+                found |= names(one.url_patterns, f"{one.namespace}:" if one.namespace else prefix)
+            elif isinstance(one, URLPattern):
+                found.add(f"{prefix}{one.name}")
+        return found
+
+    return names(get_resolver().url_patterns, "")
+
+
+def test_the_table_names_every_route() -> None:
+    assert every_route() == set(TABLE)
+
+
+@pytest.fixture
+def turn(cast: Cast) -> Turn:
+    conversation = Conversation.objects.create(owner=cast.anna, title="Safety plan")
+    passage = {
+        "marker": 1, "document": "Safety plan", "version": "v1", "page": 2, "page_label": "2", "heading": "Steps",
+        "quote": "Write the plan with the person.", "score": 0.8, "url": "/x/", "chunk_id": 1,
+        "version_id": str(NOBODY), "guideline_id": str(NOBODY),
+    }  # fmt: skip
+    return Turn.objects.create(
+        conversation=conversation,
+        client_ref=uuid.uuid4(),
+        question="What are the steps?",
+        language="en",
+        effort="low",
+        state=State.COMPLETED,
+        finished_at="2026-01-01T00:00:00Z",
+        passages=[passage],
+    )
+
+
+@pytest.mark.parametrize("person", PEOPLE)
+@pytest.mark.parametrize("route", sorted(TABLE))
+def test_route_and_role(route: str, person: str, turn: Turn) -> None:
+    arguments: dict[str, list[Any]] = {
+        "chat:conversation": [turn.conversation_id],
+        "chat:passage": [turn.id, 1],
+        "guidelines:detail": [NOBODY],
+        "guidelines:switch": [NOBODY],
+        "guidelines:retry": [NOBODY],
+    }
+    client = Client()
+    if person != "anonymous":
+        from portal.accounts.models import User
+
+        client.force_login(User.objects.get(username=person))
+    method, *expected = TABLE[route]
+    response = getattr(client, method)(reverse(route, args=arguments.get(route, [])))
+    assert response.status_code == expected[PEOPLE.index(person)]
+    if person == "anonymous" and response.status_code == SIGN_IN and route not in {"theme", "set_language", "logout"}:
+        assert response["Location"].startswith(reverse("login"))
+
+
+@pytest.mark.parametrize("route", [name for name, row in TABLE.items() if row[0] == "post"])
+def test_changes_need_a_post_with_a_token(route: str, cast: Cast) -> None:
+    arguments = [NOBODY] if route in {"guidelines:switch", "guidelines:retry"} else []
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(cast.dora)
+    assert client.post(reverse(route, args=arguments)).status_code == 403
+    if route != "login":
+        assert client.get(reverse(route, args=arguments)).status_code == 405
+
+
+def test_a_deactivated_person_is_out_at_once(client: Client, cast: Cast) -> None:
+    client.force_login(cast.anna)
+    assert client.get(reverse("chat:index")).status_code == 200
+    type(cast.anna).objects.filter(pk=cast.anna.pk).update(is_active=False)
+    assert client.get(reverse("chat:index")).status_code == 302
+
+
+def test_pages_carry_the_browser_security_headers(client: Client, cast: Cast) -> None:
+    client.force_login(cast.anna)
+    response = client.get(reverse("chat:index"))
+    policy = response["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert response["X-Frame-Options"] == "DENY"
+    assert response["X-Content-Type-Options"] == "nosniff"
+
+
+def test_the_theme_never_redirects_elsewhere(client: Client) -> None:
+    response = client.post(reverse("theme"), {"theme": "dark", "next": "https://elsewhere.example/"})
+    assert response["Location"] == "/"
+    assert response.cookies["theme"].value == "dark"
+    assert "theme" not in client.post(reverse("theme"), {"theme": "<script>"}).cookies

@@ -1,0 +1,88 @@
+"""Signing in: the form, the lock after failures, passwords, the command."""
+
+import json
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django.urls import reverse
+
+from portal.accounts.models import User
+from portal.accounts.services import random_password
+from portal.audit.models import Event
+from tests.conftest import PASSWORD, Cast
+
+
+def sign_in(client: Client, name: str, password: str) -> int:
+    return client.post(reverse("login"), {"username": name, "password": password}).status_code
+
+
+@pytest.mark.parametrize(
+    ("name", "home"), [("anna", "chat:index"), ("dora", "guidelines:index"), ("emil", "audit:index")]
+)
+def test_each_role_arrives_on_its_own_page(client: Client, cast: Cast, name: str, home: str) -> None:
+    response = client.post(reverse("login"), {"username": name, "password": PASSWORD}, follow=True)
+    assert response.redirect_chain[-1][0] == reverse(home)
+
+
+def test_sign_in_sign_out_and_refusal_are_recorded(client: Client, cast: Cast) -> None:
+    assert sign_in(client, "anna", "wrong") == 200
+    assert sign_in(client, "anna", PASSWORD) == 302
+    client.post(reverse("logout"))
+    kinds = list(Event.objects.order_by("seq").values_list("kind", "subject"))
+    assert kinds == [("session.refused", "anna"), ("session.signed_in", "anna"), ("session.signed_out", "anna")]
+
+
+def test_a_password_typed_as_a_name_is_not_kept(client: Client, cast: Cast) -> None:
+    sign_in(client, "my-secret-password", "x")
+    assert not Event.objects.filter(subject__contains="secret").exists()
+    assert Event.objects.get(kind="session.refused").subject == "unknown"
+
+
+def test_repeated_failures_close_the_form_for_a_while(client: Client, cast: Cast, settings: object) -> None:
+    for _ in range(settings.HAVRE_LOGIN_FAILURES):
+        sign_in(client, "anna", "wrong")
+    assert sign_in(client, "anna", PASSWORD) == 200
+    assert sign_in(client, "bela", PASSWORD) == 302
+    Event.objects.filter(kind="session.refused").update(at="2020-01-01T00:00:00Z")
+    assert sign_in(Client(), "anna", PASSWORD) == 302
+
+
+def test_changing_the_password_ends_other_sessions(client: Client, cast: Cast) -> None:
+    other = Client()
+    other.force_login(cast.anna)
+    client.force_login(cast.anna)
+    new = "another-long-passphrase"
+    response = client.post(
+        reverse("password_change"), {"old_password": PASSWORD, "new_password1": new, "new_password2": new}
+    )
+    assert response.status_code == 302
+    assert client.get(reverse("chat:index")).status_code == 200
+    assert other.get(reverse("chat:index")).status_code == 302
+    assert Event.objects.filter(kind="user.password_changed", actor="anna").exists()
+
+
+def test_create_user_command(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = StringIO()
+    call_command("create_user", "frida", "--role", "clinician", "--json", stdout=out)
+    password = json.loads(out.getvalue())["password"]
+    assert User.objects.get(username="frida").check_password(password)
+    monkeypatch.setattr("sys.stdin", StringIO("a-long-enough-password\n"))
+    call_command("create_user", "gina", "--role", "admin", "--password-stdin", stdout=StringIO())
+    assert User.objects.get(username="gina").check_password("a-long-enough-password")
+    with pytest.raises(CommandError, match="already exists"):
+        call_command("create_user", "gina", "--role", "admin", stdout=StringIO())
+    monkeypatch.setattr("sys.stdin", StringIO("short\n"))
+    with pytest.raises(CommandError, match="too short"):
+        call_command("create_user", "hugo", "--role", "admin", "--password-stdin")
+    monkeypatch.setattr("sys.stdin", StringIO(""))
+    with pytest.raises(CommandError, match="no password"):
+        call_command("create_user", "hugo", "--role", "admin", "--password-stdin")
+    assert not User.objects.filter(username="hugo").exists()
+
+
+def test_random_passwords_differ_and_can_be_typed() -> None:
+    passwords = {random_password() for _ in range(200)}
+    assert len(passwords) == 200
+    assert all(len(one) == 19 and not set(one) & set("lo01") for one in passwords)

@@ -1,0 +1,82 @@
+"""The audit trail: one event a change, no gaps, nothing of a conversation's content."""
+
+import json
+import threading
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.db import connection, transaction
+from django.test import Client
+from django.urls import reverse
+
+from portal.audit.models import Event
+from portal.audit.services import record
+from tests.conftest import Cast
+
+
+def numbers() -> list[int]:
+    return list(Event.objects.order_by("seq").values_list("seq", flat=True))
+
+
+def test_an_event_is_part_of_the_transaction(db: None) -> None:
+    with transaction.atomic():
+        record("a.happened", actor="system")
+    with pytest.raises(RuntimeError), transaction.atomic():
+        record("b.happened", actor="system")
+        raise RuntimeError
+    with transaction.atomic():
+        record("c.happened", actor="system")
+    assert list(Event.objects.order_by("seq").values_list("seq", "kind")) == [(1, "a.happened"), (2, "c.happened")]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_recording_outside_a_transaction() -> None:
+    with pytest.raises(transaction.TransactionManagementError):
+        record("a.happened", actor="system")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_writers_leave_neither_gaps_nor_twins() -> None:
+    def write() -> None:
+        for number in range(15):
+            with transaction.atomic():
+                record("x.happened", actor="system", payload={"n": number})
+        connection.close()
+
+    threads = [threading.Thread(target=write) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert numbers() == list(range(1, 91))
+
+
+def test_the_page_filters_and_the_export_takes_the_same(client: Client, cast: Cast) -> None:
+    with transaction.atomic():
+        for kind, actor in (("turn.started", "anna"), ("turn.completed", "system"), ("guideline.uploaded", "dora")):
+            record(kind, actor=actor, payload={"é": "<b>"})
+    client.force_login(cast.emil)
+    page = client.get(reverse("audit:index"), {"kind": "turn"})
+    assert [event.kind for event in page.context["events"]] == ["turn.completed", "turn.started"]
+    exported = client.get(reverse("audit:export"), {"kind": "turn"})
+    lines = [json.loads(line) for line in b"".join(exported.streaming_content).decode().splitlines()]
+    assert [line["kind"] for line in lines] == ["turn.started", "turn.completed"]
+    assert lines[0]["payload"] == {"é": "<b>"}
+    assert Event.objects.filter(kind="audit.exported", actor="emil", payload__filters__kind="turn").exists()
+
+
+@pytest.mark.parametrize("query", [{"first_day": "yesterday"}, {"page": "-3"}, {"page": "x"}, {"kind": "\x00"}])
+def test_bad_filters_do_not_break_the_page(client: Client, cast: Cast, query: dict[str, str]) -> None:
+    client.force_login(cast.emil)
+    assert client.get(reverse("audit:index"), query).status_code == 200
+
+
+def test_the_export_command_writes_every_event_and_its_own(db: None, tmp_path: Path) -> None:
+    with transaction.atomic():
+        record("a.happened", actor="system")
+    file = tmp_path / "audit.jsonl"
+    call_command("export_audit", "--format", "jsonl", "-o", str(file), stdout=StringIO())
+    kinds = [json.loads(line)["kind"] for line in file.read_text().splitlines()]
+    assert kinds == ["a.happened", "audit.exported"]

@@ -1,0 +1,198 @@
+"""The row of a turn: claimed once, fenced, ended once; started once however often it is asked."""
+
+import threading
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from inference import Effort
+from portal.audit.models import Event
+from portal.chat import selectors, services
+from portal.chat import turn as life
+from portal.chat.models import Conversation, State, Turn
+from portal.chat.protocol import FrameError, TurnStart
+from tests.conftest import Cast
+
+QUESTION = "What are the steps of a safety plan?"
+CRISIS = "I want to kill myself tonight"
+
+
+def ask(text: str = QUESTION, ref: uuid.UUID | None = None) -> TurnStart:
+    return TurnStart(ref or uuid.uuid4(), text, Effort.LOW)
+
+
+def expire(turn: Turn) -> None:
+    Turn.objects.filter(pk=turn.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+
+
+@pytest.fixture
+def turn(cast: Cast) -> Turn:
+    conversation = Conversation.objects.create(owner=cast.anna)
+    return Turn.objects.create(
+        conversation=conversation, client_ref=uuid.uuid4(), question=QUESTION, language="en", effort="low"
+    )
+
+
+def kinds(turn: Turn) -> list[str]:
+    return list(Event.objects.filter(subject=str(turn.id)).order_by("seq").values_list("kind", flat=True))
+
+
+def test_one_worker_gets_the_turn(turn: Turn) -> None:
+    mine = life.claim(turn.id, State.GENERATING)
+    assert mine is not None
+    assert life.claim(turn.id, State.GENERATING) is None
+    expire(turn)
+    theirs = life.claim(turn.id, State.GENERATING)
+    assert theirs is not None
+    assert theirs.attempt == mine.attempt + 1
+
+
+def test_whoever_lost_the_turn_changes_nothing(turn: Turn) -> None:
+    mine = life.claim(turn.id, State.GENERATING)
+    expire(turn)
+    theirs = life.claim(turn.id, State.GENERATING)
+    assert mine
+    assert theirs
+    for late_write in (
+        lambda: life.renew(mine),
+        lambda: life.store_passages(mine, [], True),
+        lambda: life.finish(mine, State.COMPLETED, answer="late"),
+    ):
+        with pytest.raises(life.LeaseLost):
+            late_write()
+    life.finish(theirs, State.COMPLETED, answer="in time")
+    turn.refresh_from_db()
+    assert (turn.state, turn.answer) == (State.COMPLETED, "in time")
+    with pytest.raises(life.LeaseLost):
+        life.finish(theirs, State.FAILED)
+    assert kinds(turn) == ["turn.generating", "turn.generating", "turn.completed"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_eight_workers_one_wins(turn: Turn) -> None:
+    won: list[Turn] = []
+
+    def race() -> None:
+        if claimed := life.claim(turn.id, State.GENERATING):
+            won.append(claimed)
+        connection.close()
+
+    threads = [threading.Thread(target=race) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_frame_is_the_same_turn(cast: Cast, living_workers: None) -> None:
+    conversation, frame = uuid.uuid4(), ask()
+    first = services.start_turn(cast.anna, conversation, frame)
+    assert services.start_turn(cast.anna, conversation, frame).id == first.id
+    assert Turn.objects.count() == 1
+    assert Event.objects.filter(kind="turn.started").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_frame_through_many_sockets_at_once(cast: Cast, living_workers: None) -> None:
+    conversation, frame, ids = uuid.uuid4(), ask(), []
+
+    def start() -> None:
+        ids.append(services.start_turn(cast.anna, conversation, frame).id)
+        connection.close()
+
+    threads = [threading.Thread(target=start) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ids) == 5
+    assert len(set(ids)) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_answer_at_a_time_but_a_crisis_never_waits(cast: Cast, living_workers: None) -> None:
+    services.start_turn(cast.anna, uuid.uuid4(), ask())
+    with pytest.raises(FrameError) as error:
+        services.start_turn(cast.anna, uuid.uuid4(), ask())
+    assert error.value.code == "rate_limited"
+    crisis = services.start_turn(cast.anna, uuid.uuid4(), ask(CRISIS))
+    assert crisis.state == State.REDIRECTED
+    assert services.start_turn(cast.bela, uuid.uuid4(), ask()).is_active
+
+
+@pytest.mark.django_db(transaction=True)
+def test_too_many_questions_a_minute(cast: Cast, living_workers: None, settings: object) -> None:
+    settings.HAVRE_TURNS_PER_MINUTE = 2
+    for _ in range(2):
+        turn = services.start_turn(cast.anna, uuid.uuid4(), ask())
+        life.end_unheld(turn.id, State.CANCELLED)
+    with pytest.raises(FrameError) as error:
+        services.start_turn(cast.anna, uuid.uuid4(), ask())
+    assert error.value.code == "rate_limited"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_full_queue_says_so(cast: Cast, living_workers: None, settings: object) -> None:
+    settings.HAVRE_QUEUE_LIMIT = 1
+    services.start_turn(cast.anna, uuid.uuid4(), ask())
+    refused = services.start_turn(cast.bela, uuid.uuid4(), ask())
+    assert (refused.state, refused.failure_code) == (State.REFUSED, "queue_full")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_workers_a_question_fails_with_a_sentence(cast: Cast, valkey_server: str) -> None:
+    turn = services.start_turn(cast.anna, uuid.uuid4(), ask())
+    assert (turn.state, turn.failure_code) == (State.FAILED, "inference_down")
+    assert "Hotlines keep working" in turn.failure_message
+    french = services.start_turn(cast.anna, uuid.uuid4(), ask("Quelles sont les étapes d'un plan de sécurité ?"))
+    assert "service de réponse" in french.failure_message
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_redirected_message_is_kept_from_the_model_for_good(cast: Cast, living_workers: None) -> None:
+    conversation = uuid.uuid4()
+    services.start_turn(cast.anna, conversation, ask(CRISIS))
+    later = services.start_turn(cast.anna, conversation, ask())
+    assert later.is_active
+    assert selectors.history_before(later) == []
+    trail = " ".join(str(event.payload) for event in Event.objects.all())
+    assert "kill myself" not in trail
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_waiting_turn_is_cancelled_at_once(cast: Cast, living_workers: None) -> None:
+    turn = services.start_turn(cast.anna, uuid.uuid4(), ask())
+    services.cancel_turn(cast.anna, turn.id)
+    turn.refresh_from_db()
+    assert turn.state == State.CANCELLED
+    assert life.claim(turn.id, State.RETRIEVING) is None
+
+
+def test_nobody_cancels_somebody_elses_turn(turn: Turn, cast: Cast) -> None:
+    with pytest.raises(services.NotAllowed):
+        services.cancel_turn(cast.bela, turn.id)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_lost_worker_costs_one_retry_then_a_reason(turn: Turn, living_workers: None) -> None:
+    for state, code in ((State.QUEUED, ""), (State.FAILED, "worker_lost")):
+        assert life.claim(turn.id, State.GENERATING)
+        expire(turn)
+        services.rescue_turn(selectors.abandoned_turns().get())
+        turn.refresh_from_db()
+        assert (turn.state, turn.failure_code) == (state, code)
+    assert not selectors.abandoned_turns().exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_lost_message_is_sent_again(turn: Turn, living_workers: None) -> None:
+    Turn.objects.update(enqueued_at=timezone.now() - timedelta(minutes=2))
+    services.rescue_turn(selectors.abandoned_turns().get())
+    turn.refresh_from_db()
+    assert (turn.state, turn.recoveries) == (State.QUEUED, 0)
+    assert not selectors.abandoned_turns().exists()
