@@ -5,8 +5,9 @@
     knowledge.retrieve("What are the steps of a safety plan?").passages
 
 Services write, selectors read (`knowledge.services`, `knowledge.selectors`). Everything that touches the vector index
-(`ingest`, `retrieve`, `rebuild_index`, `verify_index`, `ingest_samples`, `warm`) belongs into one process: the knowledge worker.
-Names are loaded on first use, so that importing this package loads neither models nor heavy libraries.
+(`ingest`, `retrieve`, `rebuild_index`, `verify_index`, `ingest_samples`, `warm`) belongs into one process: the
+knowledge worker. Names are loaded on first use, so that importing this package loads neither models nor heavy
+libraries.
 """
 
 from importlib import import_module
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from knowledge.services import (
         add_version,
         approve,
+        close,
         ingest,
         ingest_samples,
         rebuild_index,
@@ -56,6 +58,7 @@ __all__ = [
     "Retrieval",
     "add_version",
     "approve",
+    "close",
     "ingest",
     "ingest_samples",
     "rebuild_index",

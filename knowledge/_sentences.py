@@ -4,16 +4,95 @@ import re
 from collections.abc import Iterator
 
 _ABBREVIATIONS = frozenset(
-    "dr drs mr mrs ms prof pr st ste mme mmes mlle mm m me cf ex vs etc al fig figs tab no nos nr art arts chap vol ed eds éd env "
-    "approx resp max min dept tel tél réf ref p pp sect sec e.g i.e p.ex c.-à-d a.m p.m n.b u.s u.k ph.d m.d inc ltd co bd av "
-    "janv févr avr juil sept oct nov déc jan feb mar apr jun jul aug dec".split()
+    [
+        "dr",
+        "drs",
+        "mr",
+        "mrs",
+        "ms",
+        "prof",
+        "pr",
+        "st",
+        "ste",
+        "mme",
+        "mmes",
+        "mlle",
+        "mm",
+        "m",
+        "me",
+        "cf",
+        "ex",
+        "vs",
+        "etc",
+        "al",
+        "fig",
+        "figs",
+        "tab",
+        "no",
+        "nos",
+        "nr",
+        "art",
+        "arts",
+        "chap",
+        "vol",
+        "ed",
+        "eds",
+        "éd",
+        "env",
+        "approx",
+        "resp",
+        "max",
+        "min",
+        "dept",
+        "tel",
+        "tél",
+        "réf",
+        "ref",
+        "p",
+        "pp",
+        "sect",
+        "sec",
+        "e.g",
+        "i.e",
+        "p.ex",
+        "c.-à-d",
+        "a.m",
+        "p.m",
+        "n.b",
+        "u.s",
+        "u.k",
+        "ph.d",
+        "m.d",
+        "inc",
+        "ltd",
+        "co",
+        "bd",
+        "av",
+        "janv",
+        "févr",
+        "avr",
+        "juil",
+        "sept",
+        "oct",
+        "nov",
+        "déc",
+        "jan",
+        "feb",
+        "mar",
+        "apr",
+        "jun",
+        "jul",
+        "aug",
+        "dec",
+    ]
 )
 _END = re.compile(r"[.!?…]+[\"'”»’)\]]*(?=\s)|[。！？؟۔]")
 _WORD_BEFORE = re.compile(r"[^\s(\[«“\"]+$")
 
 
 def sentences(text: str) -> Iterator[tuple[int, int]]:
-    """Start and end of each sentence in `text`; white space between them belongs to none. A line's end always ends one."""
+    """Start and end of each sentence in `text`; white space between them belongs to none. A line's end always ends
+    one."""
     place = 0
     for line in text.split("\n"):
         begin = 0
@@ -42,10 +121,6 @@ def _ends_sentence(line: str, found: re.Match[str]) -> bool:
     word = before.group().lower() if before else ""
     if word.rstrip(".") in _ABBREVIATIONS or (len(word) == 1 and word.isalpha()):
         return False
-    if (
-        re.fullmatch(r"\(?\d{1,3}|[a-z]|[ivx]+", word)
-        and before is not None
-        and not line[: before.start()].strip()
-    ):
+    if re.fullmatch(r"\(?\d{1,3}|[a-z]|[ivx]+", word) and before is not None and not line[: before.start()].strip():
         return False  # the number of a list item, "2. Ask …"
     return not after[0].islower()

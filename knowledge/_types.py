@@ -10,8 +10,9 @@ from uuid import UUID
 class Passage:
     """A piece of a guideline that was found for a question.
 
-    `text` stands word for word in the stored text of its page. `page` is the number of the page in the PDF file, counted from 1
-    (None in formats without pages), `page_label` what is printed on it. `score` is 0 to 1, comparable between questions.
+    `text` stands word for word in the stored text of its page. `page` is the number of the page in the PDF file,
+    counted from 1 (None in formats without pages), `page_label` what is printed on it. `score` is 0 to 1, comparable
+    between questions.
     """
 
     chunk_id: int
@@ -31,8 +32,8 @@ class Passage:
 class Retrieval:
     """What the library has to say on a question, best passage first.
 
-    `covered` is False when nothing in the guidelines is close enough to answer; the nearest passages are still given. `query` is
-    what was searched for: the question, completed from the conversation where it could not stand alone.
+    `covered` is False when nothing in the guidelines is close enough to answer; the nearest passages are still given.
+    `query` is what was searched for: the question, completed from the conversation where it could not stand alone.
     """
 
     passages: tuple[Passage, ...]
@@ -57,7 +58,8 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True)
 class IndexReport:
-    """The vector index compared with SQL: chunks that should be there, `missing` ones, `stray` ones, whether it was `rebuilt`."""
+    """The vector index compared with SQL: chunks that should be there, `missing` ones, `stray` ones, whether it was
+    `rebuilt`."""
 
     expected: int
     missing: int

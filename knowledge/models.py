@@ -1,4 +1,5 @@
-"""Guidelines, their versions, pages and chunks. Text and vectors live here; Chroma is an index that can be made again."""
+"""Guidelines, their versions, pages and chunks. Text and vectors live here; Chroma is an index that can be made
+again."""
 
 import uuid
 
@@ -12,22 +13,16 @@ class Guideline(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     title = models.CharField(max_length=300)
     publisher = models.CharField(max_length=200, blank=True)
-    language = models.CharField(
-        max_length=8, blank=True
-    )  # ISO 639-1; empty until the first ingestion has found it
+    language = models.CharField(max_length=8, blank=True)  # ISO 639-1; empty until the first ingestion has found it
     licence = models.CharField(max_length=200, blank=True)
     source_url = models.CharField(max_length=500, blank=True)
     enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
-    versions: models.Manager["GuidelineVersion"]
-
     class Meta:
         ordering = ["title", "created_at"]
         constraints = [
-            models.UniqueConstraint(
-                fields=["title", "publisher"], name="one_guideline_per_title_and_publisher"
-            )
+            models.UniqueConstraint(fields=["title", "publisher"], name="one_guideline_per_title_and_publisher")
         ]
 
     def __str__(self) -> str:
@@ -35,7 +30,8 @@ class Guideline(models.Model):
 
 
 class GuidelineVersion(models.Model):
-    """One file of a guideline. Only an effective version of an enabled guideline answers; others stay for old citations."""
+    """One file of a guideline. Only an effective version of an enabled guideline answers; others stay for old
+    citations."""
 
     class State(models.TextChoices):
         DRAFT = "draft"
@@ -71,9 +67,6 @@ class GuidelineVersion(models.Model):
     indexed_at = models.DateTimeField(null=True, blank=True)
     effective_from = models.DateTimeField(null=True, blank=True)
 
-    pages: models.Manager["Page"]
-    chunks: models.Manager["Chunk"]
-
     class Meta:
         ordering = ["guideline", "-number"]
         constraints = [
@@ -95,7 +88,7 @@ class GuidelineVersion(models.Model):
 
 
 class Page(models.Model):
-    """The cleaned text of one page, as quotations are checked against it. Formats without pages have one, numbered 1."""
+    """The cleaned text of one page, which quotations are checked against. Formats without pages have one, number 1."""
 
     version = models.ForeignKey(GuidelineVersion, on_delete=models.CASCADE, related_name="pages")
     number = models.PositiveIntegerField()
@@ -113,8 +106,8 @@ class Page(models.Model):
 class Chunk(models.Model):
     """A run of whole sentences of one section of one page: what is embedded, found and cited.
 
-    `text == page.text[start:end]`. `terms` is the text as the lexical index sees it (`knowledge._analysis`); triggers of the
-    database keep the index in step with it.
+    `text == page.text[start:end]`. `terms` is the text as the lexical index sees it (`knowledge._analysis`); triggers
+    of the database keep the index in step with it.
     """
 
     version = models.ForeignKey(GuidelineVersion, on_delete=models.CASCADE, related_name="chunks")

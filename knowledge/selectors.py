@@ -30,7 +30,7 @@ def get_chunk(chunk_id: int) -> Chunk:
 
 def get_page_text(version_id: UUID | str, page: int | None) -> str:
     """The stored text of a page; formats without pages (`page` None) have one text. Raises Page.DoesNotExist."""
-    return Page.objects.get(version_id=version_id, number=page or 1).text
+    return Page.objects.get(version__pk=version_id, number=page or 1).text
 
 
 def pending_versions() -> QuerySet[GuidelineVersion]:

@@ -3,6 +3,7 @@
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +20,7 @@ def parse_docx(data: bytes, name: str, limits: Limits) -> ParsedDocument:
     _check_archive(data, name, limits)
     import docx
     from docx.opc.exceptions import OpcError
-    from lxml.etree import LxmlError
+    from lxml.etree import LxmlError  # type: ignore[import-untyped]
 
     try:
         document = docx.Document(io.BytesIO(data))
@@ -48,16 +49,11 @@ def _check_archive(data: bytes, name: str, limits: Limits) -> None:
 
     The sizes in an archive's directory may lie, so the parts are also unpacked once, counting, without being kept.
     """
-    too_large = ParseFailed(
-        "bomb", f"“{name}” unpacks to far more data than a document has. It was not opened."
-    )
+    too_large = ParseFailed("bomb", f"“{name}” unpacks to far more data than a document has. It was not opened.")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
-            if (
-                len(entries) > limits.archive_entries
-                or sum(e.file_size for e in entries) > limits.unpacked_bytes
-            ):
+            if len(entries) > limits.archive_entries or sum(e.file_size for e in entries) > limits.unpacked_bytes:
                 raise too_large
             total = 0
             for entry in entries:
@@ -81,8 +77,8 @@ def _check_archive(data: bytes, name: str, limits: Limits) -> None:
         EOFError,
         NotImplementedError,
         ValueError,
-        zipfile.zlib.error,
-    ) as error:  # type: ignore[attr-defined]
+        zlib.error,
+    ) as error:
         raise ParseFailed("damaged", f"“{name}” is damaged: it cannot be opened as a Word file.") from error
 
 

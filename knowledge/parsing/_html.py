@@ -1,9 +1,10 @@
-"""HTML and Markdown: the main content with its headings, lists and table rows; navigation, scripts and forms are left out."""
+"""HTML and Markdown: the main content with its headings, lists and table rows; navigation, scripts and forms are left
+out."""
 
 import re
 
-from bs4 import BeautifulSoup, Comment, NavigableString, Tag
-from bs4.element import PreformattedString
+from bs4 import BeautifulSoup, Tag
+from bs4.element import Comment, NavigableString, PreformattedString
 
 from knowledge.parsing._document import PageWriter, ParsedDocument
 from knowledge.parsing._limits import ParseFailed
@@ -25,8 +26,9 @@ _DROPPED = [
 ]
 _ROLES = {"navigation", "banner", "contentinfo", "search", "complementary", "menu", "dialog", "alert"}
 _BLOCKS = {
-    "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "dialog", "div", "dl", "dt",
-    "fieldset", "figcaption", "figure", "footer", "header", "hgroup", "hr", "html", "legend", "li", "main", "ol", "p",
+    "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "dialog", "div", "dl",
+    "dt",    "fieldset", "figcaption", "figure", "footer", "header", "hgroup", "hr", "html",
+    "legend", "li", "main", "ol", "p",
     "pre", "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul", "br",
 }  # fmt: skip
 _HEADING = re.compile(r"^h([1-6])$")
@@ -71,20 +73,16 @@ def _decode_html(data: bytes) -> str | None:
 def _document(soup: BeautifulSoup, title: str) -> ParsedDocument:
     for tag in soup.find_all(_DROPPED):
         tag.decompose()
-    for tag in soup.find_all(attrs={"role": True}):
+    for tag in soup.select("[role]"):
         if not tag.decomposed and str(tag.get("role")).lower() in _ROLES:
             tag.decompose()
-    for tag in soup.find_all(attrs={"hidden": True}):
+    for tag in soup.select("[hidden]"):
         if not tag.decomposed:
             tag.decompose()
     root = _main(soup)
     if root is soup.body or root is soup:
         for tag in soup.find_all(["header", "footer", "aside"]):  # of the page, not of an article
-            if (
-                not tag.decomposed
-                and not tag.find_parent(["article", "main", "section"])
-                and not tag.find("h1")
-            ):
+            if not tag.decomposed and not tag.find_parent(["article", "main", "section"]) and not tag.find("h1"):
                 tag.decompose()
     writer = PageWriter()
     _Walker(writer).walk(root)
@@ -95,7 +93,7 @@ def _document(soup: BeautifulSoup, title: str) -> ParsedDocument:
 
 
 def _main(soup: BeautifulSoup) -> Tag:
-    for candidate in (soup.find("main"), soup.find(attrs={"role": "main"}), _single_article(soup)):
+    for candidate in (soup.find("main"), soup.select_one("[role=main]"), _single_article(soup)):
         if isinstance(candidate, Tag) and len(candidate.get_text(strip=True)) > 200:
             return candidate
     return soup.body or soup
@@ -107,7 +105,8 @@ def _single_article(soup: BeautifulSoup) -> Tag | None:
 
 
 class _Walker:
-    """Goes through a tree once and writes its blocks as lines; an explicit stack, because documents nest without bounds."""
+    """Goes through a tree once and writes its blocks as lines; an explicit stack, because documents nest without
+    bounds."""
 
     def __init__(self, writer: PageWriter) -> None:
         self._writer = writer
@@ -143,9 +142,7 @@ class _Walker:
             return
         if tag.name == "tr":
             self._flush()
-            cells = [
-                " ".join(cell.get_text(" ").split()) for cell in tag.find_all(["td", "th"], recursive=False)
-            ]
+            cells = [" ".join(cell.get_text(" ").split()) for cell in tag.find_all(["td", "th"], recursive=False)]
             self._writer.line(" | ".join(cells) if any(cells) else "")
             return
         if tag.name in _BLOCKS:

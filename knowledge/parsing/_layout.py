@@ -39,18 +39,14 @@ _ITEM = re.compile(r"^(?:[•●▪■◦○‣⁃·*–—-]|[\uf0a7\uf0b7\uf06
 _EDGE = 3  # lines at the top and at the bottom of a page where running heads stand
 
 
-def lay_out(
-    pages: list[list[Line]], labels: list[str], outline: list[OutlineEntry]
-) -> tuple[ParsedPage, ...]:
-    """Pages of clean text with headings. Page numbers count from 1; labels come from the file or from the printed numbers."""
+def lay_out(pages: list[list[Line]], labels: list[str], outline: list[OutlineEntry]) -> tuple[ParsedPage, ...]:
+    """Pages of clean text with headings. Page numbers count from 1; labels come from the file or from the printed
+    numbers."""
     pages = [_without_margin_numbers(page) for page in pages]
     labels = labels if any(labels) else _printed_labels(pages)
     pages = _without_running_heads(pages)
     words = Counter(
-        word
-        for page in pages
-        for line in page
-        for word in re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)*", line.text.lower())
+        word for page in pages for line in page for word in re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)*", line.text.lower())
     )
     ends = sum(1 for page in pages for line in page if line.text.rstrip().endswith("-"))
     hyphenated = ends > max(
@@ -65,17 +61,13 @@ def lay_out(
     result = []
     for index, page in enumerate(pages):
         levels = matched[index] if use_outline else _match_styles(page, styles)
-        result.append(_compose(page, levels, index + 1, labels[index], words, hyphenated))
+        result.append(_compose(page, levels, words, hyphenated, number=index + 1, label=labels[index]))
     return tuple(result)
 
 
 def _without_margin_numbers(page: list[Line]) -> list[Line]:
     """Without the line numbers of drafts and legal texts, which count through the lines of a page."""
-    numbers = [
-        (index, int(found.group(1)))
-        for index, line in enumerate(page)
-        if (found := _NUMBERED.match(line.text))
-    ]
+    numbers = [(index, int(found.group(1))) for index, line in enumerate(page) if (found := _NUMBERED.match(line.text))]
     steps = sum(1 for (_, a), (_, b) in pairwise(numbers) if b == a + 1)
     if len(numbers) < 8 or steps < 0.8 * (len(numbers) - 1) or len(numbers) < 0.5 * len(page):
         return page
@@ -127,9 +119,7 @@ def _without_running_heads(pages: list[list[Line]]) -> list[list[Line]]:
     result = []
     for page in pages:
         edges = set(_edges(page))
-        result.append(
-            [line for i, line in enumerate(page) if not (i in edges and _shape(line.text) in running)]
-        )
+        result.append([line for i, line in enumerate(page) if not (i in edges and _shape(line.text) in running)])
     return result
 
 
@@ -152,9 +142,7 @@ def _heading_styles(pages: list[list[Line]]) -> dict[tuple[float, bool], int]:
     ]
     order = sorted(styles, reverse=True)
     sizes = sorted({size for size, _ in order if size >= body * 1.12}, reverse=True)
-    return {
-        style: min(sizes.index(style[0]) + 1 if style[0] in sizes else len(sizes) + 1, 6) for style in order
-    }
+    return {style: min(sizes.index(style[0]) + 1 if style[0] in sizes else len(sizes) + 1, 6) for style in order}
 
 
 def _match_styles(page: list[Line], styles: dict[tuple[float, bool], int]) -> dict[int, int]:
@@ -203,7 +191,7 @@ def _match_outline(page: list[Line], entries: list[OutlineEntry]) -> dict[int, i
 
 
 def _compose(
-    page: list[Line], levels: dict[int, int], number: int, label: str, words: Counter[str], hyphenated: bool
+    page: list[Line], levels: dict[int, int], words: Counter[str], hyphenated: bool, *, number: int, label: str
 ) -> ParsedPage:
     writer = PageWriter()
     width, leading = max((len(line.text) for line in page), default=0), _leading(page)
@@ -228,11 +216,7 @@ def _compose(
         if paragraph and _starts_paragraph(page[index - 1], line, width, leading):
             writer.line(paragraph)
             paragraph = ""
-        paragraph = (
-            _join(paragraph, line.text, words, hyphenated)
-            if paragraph
-            else _visible(line.text, keep_end=True)
-        )
+        paragraph = _join(paragraph, line.text, words, hyphenated) if paragraph else _visible(line.text, keep_end=True)
         index += 1
     writer.line(_visible(paragraph))
     return writer.page(number, label)
@@ -256,15 +240,11 @@ def _starts_paragraph(before: Line, line: Line, width: int, leading: float) -> b
         if abs(line.height - before.height) > 0.2 * before.height:
             return True
         gap = before.top - line.top
-        if (
-            gap > 1.25 * max(leading, before.height) or gap < -0.5 * before.height
-        ):  # white space, or the next column
+        if gap > 1.25 * max(leading, before.height) or gap < -0.5 * before.height:  # white space, or the next column
             return True
     ended = before.text.rstrip()
     # A line that ends early ends a paragraph or an item of a list whose marks are drawn, not written.
-    return len(ended) < 0.6 * width and (
-        ended.endswith((".", "!", "?", ":")) or line.text.lstrip()[:1].isupper()
-    )
+    return len(ended) < 0.6 * width and (ended.endswith((".", "!", "?", ":")) or line.text.lstrip()[:1].isupper())
 
 
 def _join(before: str, after: str, words: Counter[str], hyphenated: bool) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Limits:
     """Bounds on one document.
 
-    `memory_bytes` is address space of the child process (a bare one with pdfium and lxml loaded takes about 300 MB of it),
-    `unpacked_bytes` what a DOCX may unpack to, `characters` the text of the whole document.
+    `memory_bytes` is address space of the child process (a bare one with pdfium and lxml loaded takes about 300 MB of
+    it), `unpacked_bytes` what a DOCX may unpack to, `characters` the text of the whole document.
     """
 
     memory_bytes: int = 1536 * 1024 * 1024
@@ -26,7 +26,7 @@ OUT_OF_MEMORY = (
 )
 
 
-class ParseFailed(Exception):  # noqa: N818 - says what happened, as the errors of knowledge do
+class ParseFailed(Exception):
     """No text can be had from the document. `code` names the kind, the message is a sentence for the admin."""
 
     def __init__(self, code: str, message: str) -> None:

@@ -24,9 +24,7 @@ def parse_pdf(path: Path, name: str, limits: Limits) -> ParsedDocument:
         if getattr(error, "err_code", None) == _ENCRYPTED:
             message = f"“{name}” is protected by a password. Please upload it without one."
             raise ParseFailed("encrypted", message) from error
-        raise ParseFailed(
-            "damaged", f"“{name}” is damaged or incomplete: it cannot be opened as PDF."
-        ) from error
+        raise ParseFailed("damaged", f"“{name}” is damaged or incomplete: it cannot be opened as PDF.") from error
     with document:
         count = len(document)
         if count == 0:
@@ -74,7 +72,7 @@ def _read_pages(document: Any, count: int, limits: Limits, name: str) -> tuple[l
 
 def _lines(textpage: Any) -> list[Line]:
     """The lines of a page in the order of the file, with the height and weight of their first and last characters."""
-    import pypdfium2.raw as raw
+    from pypdfium2 import raw
 
     text: str = textpage.get_text_range()
     box = raw.FS_RECTF()

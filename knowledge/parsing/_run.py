@@ -61,11 +61,7 @@ def parse(path: Path, media_type: str, name: str, limits: Limits | None = None) 
     try:
         result = json.loads(ended.stdout)
     except ValueError as error:
-        if (
-            b"MemoryError" in ended.stderr
-            or b"bad_alloc" in ended.stderr
-            or ended.returncode == -signal.SIGABRT
-        ):
+        if b"MemoryError" in ended.stderr or b"bad_alloc" in ended.stderr or ended.returncode == -signal.SIGABRT:
             raise ParsingLimitExceeded(OUT_OF_MEMORY.format(name=name), code="memory") from error
         raise DocumentUnreadable(
             f"“{name}” is damaged: the program that reads it stopped half-way.", code="damaged"

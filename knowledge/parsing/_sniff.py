@@ -19,9 +19,7 @@ class MediaType:
 
 
 PDF = MediaType("application/pdf", "PDF", (".pdf",))
-DOCX = MediaType(
-    "application/vnd.openxmlformats-officedocument.wordprocessingml.document", "Word (.docx)", (".docx",)
-)
+DOCX = MediaType("application/vnd.openxmlformats-officedocument.wordprocessingml.document", "Word (.docx)", (".docx",))
 HTML = MediaType("text/html", "HTML", (".html", ".htm", ".xhtml"))
 MARKDOWN = MediaType("text/markdown", "Markdown", (".md", ".markdown"))
 TEXT = MediaType("text/plain", "plain text", (".txt", ".text"))
@@ -92,9 +90,7 @@ def _zip_type(path: Path, filename: str) -> MediaType:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise ParseFailed(
-            "damaged", f"“{filename}” is damaged: it cannot be opened as a Word file."
-        ) from error
+        raise ParseFailed("damaged", f"“{filename}” is damaged: it cannot be opened as a Word file.") from error
     if "word/document.xml" in names:
         return DOCX
     for part, name in (

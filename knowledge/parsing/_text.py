@@ -18,7 +18,8 @@ _LIST_ITEM = re.compile(r"^\s*(?:[-*•●▪◦–]|\(?\d{1,3}[.)]|[a-z][.)])\s
 
 
 def decode(data: bytes) -> str | None:
-    """Text from bytes: by byte order mark, else UTF-8, else UTF-16 without a mark, else Windows-1252; None when it is no text."""
+    """Text from bytes: by byte order mark, else UTF-8, else UTF-16 without a mark, else Windows-1252; None when it is
+    no text."""
     for mark, encoding in _BOMS:
         if data.startswith(mark):
             try:
@@ -46,9 +47,7 @@ def _utf16_guess(data: bytes) -> tuple[str, ...]:
 
 def _looks_like_text(text: str) -> bool:
     sample = text[:200_000]
-    strange = sum(
-        1 for char in sample if unicodedata.category(char) in {"Cc", "Cn"} and char not in "\t\n\r\f\v\x85"
-    )
+    strange = sum(1 for char in sample if unicodedata.category(char) in {"Cc", "Cn"} and char not in "\t\n\r\f\v\x85")
     return strange <= len(sample) * 0.002
 
 
@@ -80,13 +79,7 @@ def parse_text(data: bytes, name: str) -> ParsedDocument:
 
 def clean(text: str) -> str:
     """The same text with one kind of line end and without characters that databases refuse or readers cannot see."""
-    text = (
-        text.replace("\r\n", "\n")
-        .replace("\r", "\n")
-        .replace("\f", "\n")
-        .replace("\x85", "\n")
-        .replace("\v", "\n")
-    )
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", "\n").replace("\x85", "\n").replace("\v", "\n")
     text = (
         text.replace("\u2028", "\n")
         .replace("\u2029", "\n")

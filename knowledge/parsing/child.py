@@ -34,9 +34,7 @@ def read(path: Path, media_type: str, name: str, limits: Limits) -> ParsedDocume
         document = parse_text(path.read_bytes(), name)
     characters = sum(len(page.text) for page in document.pages)
     if characters > limits.characters:
-        raise ParseFailed(
-            "limit", f"“{name}” has more text than a document may have ({characters:,} characters)."
-        )
+        raise ParseFailed("limit", f"“{name}” has more text than a document may have ({characters:,} characters).")
     if not any(char.isalnum() for page in document.pages for char in page.text):
         raise ParseFailed("no_text", f"“{name}” has no text in it.")
     return document
