@@ -34,6 +34,9 @@ class Parts:
 
 def look() -> Parts:
     """Ask Valkey which parts are alive. Never raises: no Valkey means that nothing can be reached."""
+    nothing = Parts(valkey=False, inference=False, knowledge=False)
+    if valkey.is_paused():
+        return nothing
     details: dict[str, dict[str, Any]] = {}
     try:
         connection = valkey.client()
@@ -44,10 +47,8 @@ def look() -> Parts:
                 # several workers of a kind: the one that can work speaks for all
                 details[name] = min(alive, key=lambda one: one.get("state") != "ready")
     except valkey.Unreachable:
-        return Parts(valkey=False, inference=False, knowledge=False)
-    except Exception as error:
-        logger.warning("parts not readable: %s", type(error).__name__)
-        return Parts(valkey=False, inference=False, knowledge=False)
+        valkey.pause()
+        return nothing
     return Parts(valkey=True, inference="inference" in details, knowledge="knowledge" in details, details=details)
 
 

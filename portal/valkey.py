@@ -16,9 +16,9 @@ _down_until = 0.0
 
 @cache
 def client() -> redis.Redis:
-    """The synchronous client of this process (workers, services). Thread-safe; fails within a second."""
+    """The synchronous client of this process (workers, services). Thread-safe; gives up after two seconds."""
     return redis.Redis.from_url(
-        settings.HAVRE_REDIS_URL, socket_connect_timeout=1, socket_timeout=5, decode_responses=True
+        settings.HAVRE_REDIS_URL, socket_connect_timeout=1, socket_timeout=2, decode_responses=True
     )
 
 

@@ -87,3 +87,18 @@ def living_workers(valkey_server: str) -> Iterator[None]:
     yield
     for beat in beats:
         beat.stop()
+
+
+@pytest.fixture(scope="session")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    """Every process of Havre, running, with the tiny model, the sample safety plans and the cast."""
+    from tests.installation import Installation
+
+    samples = Path(settings.BASE_DIR) / "knowledge" / "samples"
+    running = Installation(tmp_path_factory.mktemp("installation"))
+    running.prepare(sorted(samples.glob("safety-plan-*.pdf")))
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()

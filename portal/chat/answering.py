@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import gettext, override
 
 import guardrails
 import inference
@@ -41,6 +42,9 @@ def generate_answer(turn_id: uuid.UUID) -> None:
     if turn is None:
         return
     try:
+        if turn.covered is False:
+            _say_not_covered(turn)
+            return
         try:
             _answer(turn)
         except inference.MalformedOutput:  # about one turn in twenty-five at temperature 1: worth one more try
@@ -54,6 +58,18 @@ def generate_answer(turn_id: uuid.UUID) -> None:
     except Exception as error:
         logger.error("generation for turn %s failed: %s", turn.id, type(error).__name__, exc_info=error)
         _fail_quietly(turn, "internal")
+
+
+def _say_not_covered(turn: Turn) -> None:
+    """Nothing in the guidelines is near the question: saying so is the answer, and no model is asked to invent one."""
+    with override(turn.language):
+        answer = gettext(
+            "The guidelines of this facility do not cover this question. The nearest passages are shown; "
+            "please ask a colleague or look elsewhere."
+        )
+    events.publish(turn.id, _delta(turn, answer))
+    notice = {"rule": "not_covered", "message": answer}
+    finish(turn, State.COMPLETED, answer=answer, notices=[*turn.notices, notice])
 
 
 def _answer(turn: Turn) -> None:

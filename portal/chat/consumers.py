@@ -6,6 +6,7 @@ import logging
 import time
 import uuid
 from collections import Counter
+from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 import redis.asyncio
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 NOT_SIGNED_IN, NOT_ALLOWED, NO_SUCH_CONVERSATION, IDLE, TOO_MANY = 4401, 4403, 4404, 4408, 4429
 _SESSION_CHECK_SECONDS = 15.0
+_NOTICE_SECONDS = 2.0
 _sockets: Counter[int] = Counter()  # open sockets a person, in this process
 
 
@@ -39,7 +41,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.user_pk: int | None = None
         self.relays: dict[uuid.UUID, asyncio.Task[None]] = {}
         self.valkey: redis.asyncio.Redis | None = None
-        self.watchman: asyncio.Task[None] | None = None
+        self.errands: set[asyncio.Task[None]] = set()
         self.last_frame = time.monotonic()
         self.conversation = uuid.UUID(str(self.scope["url_route"]["kwargs"]["conversation"]))
         await self.accept()
@@ -57,15 +59,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.user_pk = user.pk
         _sockets[user.pk] += 1
         self.valkey = valkey.async_client()
-        await self._join()
-        self.watchman = asyncio.create_task(self._watch())
+        self._send_on_errand(self._join())
+        self._send_on_errand(self._watch())
 
     async def disconnect(self, code: int) -> None:
         if self.user_pk is not None:
             _sockets[self.user_pk] -= 1
             if not _sockets[self.user_pk]:
                 del _sockets[self.user_pk]
-        for task in [*self.relays.values(), *([self.watchman] if self.watchman else [])]:
+        for task in [*self.relays.values(), *self.errands]:
             task.cancel()
         await self._leave()
         if self.valkey is not None:
@@ -94,14 +96,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         frame: Frame = parse(content)
         match frame:
             case TurnStart():
-                try:
-                    turn = await self._as_person(services.start_turn, user, self.conversation, frame)
-                except services.NotRecorded as error:
-                    for event in stored.events(error.turn):
-                        await self._send(event)
-                    return
-                self._follow(turn.id, "")
-                await self._tell_other_tabs(turn)
+                await self._start(user, frame)
             case TurnCancel():
                 await self._as_person(services.cancel_turn, user, frame.turn)
             case TurnResume():
@@ -121,6 +116,20 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def turn_started(self, event: dict[str, Any]) -> None:
         """Another tab started a turn in this conversation: show it here as well."""
         self._follow(uuid.UUID(event["turn"]), "")
+
+    async def _start(self, user: User, frame: TurnStart) -> None:
+        """Start a turn and show it. One that has ended already (a crisis) is told from its row: that needs no Valkey,
+        not even one that hangs."""
+        try:
+            turn = await self._as_person(services.start_turn, user, self.conversation, frame)
+        except services.NotRecorded as error:
+            turn = error.turn
+        if turn.is_active:
+            self._follow(turn.id, "")
+        else:
+            for event in await database_sync_to_async(stored.events)(turn):
+                await self._send(event)
+        self._send_on_errand(self._tell_other_tabs(turn))
 
     # --- plumbing ------------------------------------------------------------------------------------------------
 
@@ -173,29 +182,36 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 await self.close(IDLE)
                 return
 
+    def _send_on_errand(self, errand: Coroutine[Any, Any, None]) -> None:
+        """Let something happen beside the frames; it ends with the socket at the latest."""
+        task = asyncio.create_task(errand)
+        self.errands.add(task)
+        task.add_done_callback(self.errands.discard)
+
     async def _join(self) -> None:
-        try:
-            await self.channel_layer.group_add(f"conversation.{self.conversation}", self.channel_name)
-            await self.channel_layer.group_add(sessions_group(self.user_pk or 0), self.channel_name)
-        except valkey.Unreachable:
-            logger.warning("channel layer not reachable: other tabs will not be told")
+        await self._try(self.channel_layer.group_add(self._group, self.channel_name))
+        await self._try(self.channel_layer.group_add(sessions_group(self.user_pk or 0), self.channel_name))
 
     async def _leave(self) -> None:
         if self.user_pk is None:
             return
-        try:
-            await self.channel_layer.group_discard(f"conversation.{self.conversation}", self.channel_name)
-            await self.channel_layer.group_discard(sessions_group(self.user_pk), self.channel_name)
-        except valkey.Unreachable:
-            pass  # groups forget by themselves
+        await self._try(self.channel_layer.group_discard(self._group, self.channel_name))
+        await self._try(self.channel_layer.group_discard(sessions_group(self.user_pk), self.channel_name))
 
     async def _tell_other_tabs(self, turn: Turn) -> None:
+        await self._try(self.channel_layer.group_send(self._group, {"type": "turn.started", "turn": str(turn.id)}))
+
+    @property
+    def _group(self) -> str:
+        return f"conversation.{self.conversation}"
+
+    async def _try(self, notice: Awaitable[Any]) -> None:
+        """Use the channel layer, which may be away or hang: its notices are a convenience (another tab shows a turn
+        when it is loaded again, every frame checks its session), and nobody waits for them."""
         try:
-            await self.channel_layer.group_send(
-                f"conversation.{self.conversation}", {"type": "turn.started", "turn": str(turn.id)}
-            )
-        except valkey.Unreachable:
-            pass  # this tab has it; the others show it when they are loaded again
+            await asyncio.wait_for(notice, _NOTICE_SECONDS)
+        except (*valkey.Unreachable, TimeoutError) as error:
+            logger.warning("channel layer not reachable: %s", type(error).__name__)
 
     async def _send(self, event: dict[str, Any]) -> None:
         await self.send(text_data=json.dumps(event, ensure_ascii=False))

@@ -1,0 +1,54 @@
+"""The real parts of a turn in this process: the tiny gpt-oss, the embedder, the index."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from tests.conftest import TINY_MODEL
+
+PROTOCOL = """# Safety plan
+
+A safety plan is written together with the person, in their own words.
+
+## Steps
+
+First, write down the warning signs that a crisis may be developing. Then list what the person can do alone to take
+their mind off the problem. Then list people and places that distract. Then list people whom the person can ask for
+help. Last, make the surroundings safe and keep the number of the ward at hand.
+
+## Follow-up
+
+Read the plan again at every contact, and within seven days of discharge.
+"""
+
+
+@pytest.fixture(scope="session")
+def active_model() -> Iterator[str]:
+    """The tiny gpt-oss, imported, active, and loaded in this process as a worker would."""
+    import inference
+    from portal import workers
+
+    store = inference.ModelStore(settings.HAVRE_MODELS_DIR)
+    store.import_file(TINY_MODEL, "tiny-gpt-oss")
+    store.activate("tiny-gpt-oss")
+    workers.load_model()
+    assert inference.loaded(), workers._state
+    yield "tiny-gpt-oss"
+    inference.unload()
+    shutil.rmtree(settings.HAVRE_MODELS_DIR, ignore_errors=True)
+
+
+@pytest.fixture
+def guideline(transactional_db: None, tmp_path: Path) -> Iterator[str]:
+    """One guideline that answers; returns its title."""
+    import knowledge
+
+    file = tmp_path / "safety-plan.md"
+    file.write_text(PROTOCOL, encoding="utf-8")
+    version = knowledge.add_version(file, filename=file.name, uploaded_by="dora")
+    knowledge.ingest(version.pk)
+    yield version.guideline.title
+    shutil.rmtree(settings.HAVRE_DATA_DIR / "guidelines", ignore_errors=True)

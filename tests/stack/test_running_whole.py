@@ -1,0 +1,185 @@
+"""The whole, running: every process, real sockets, things dying in mid-answer."""
+
+import json
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.installation import Browser, Installation
+
+pytestmark = pytest.mark.stack
+QUESTION = "What are the steps of a safety plan?"
+ENDLESS = "never stop please"
+
+
+@pytest.fixture
+def anna(installation: Installation) -> Browser:
+    browser = Browser(installation, "anna")
+    installation.wait_for_parts(browser)
+    return browser
+
+
+async def test_a_cited_answer_streams_from_the_guidelines(anna: Browser) -> None:
+    async with anna.chat() as chat:
+        found = [await chat.ask(QUESTION), *await chat.to_the_end()]
+    kinds = [event["type"] for event in found]
+    assert kinds[:2] == ["turn.accepted", "turn.passages"]
+    assert kinds[-1] == "turn.completed", found[-1]
+    assert kinds.count("turn.delta") > 1, "the answer came in one piece"
+    last = found[-1]
+    assert last["citations"]
+    assert all(one["page"] and one["version"] == "v1" and one["quote"] for one in last["citations"])
+    assert "".join(event["text"] for event in found if event["type"] == "turn.delta") == last["text"]
+    assert last["citations"][0]["quote"].split()[0] in anna.get(last["citations"][0]["url"])
+
+
+async def test_a_french_question(anna: Browser) -> None:
+    async with anna.chat() as chat:
+        found = [await chat.ask("Quelles sont les étapes d'un plan de sécurité ?"), *await chat.to_the_end()]
+    assert found[-1]["type"] == "turn.completed"
+    assert "sécurité" in found[1]["passages"][0]["document"].lower()
+
+
+async def test_stop_ends_within_a_second_and_keeps_the_text(anna: Browser) -> None:
+    async with anna.chat() as chat:
+        accepted = await chat.ask(ENDLESS)
+        shown = await chat.until("turn.delta")
+        await chat.send(type="turn.cancel", turn=accepted["turn"])
+        asked = time.monotonic()
+        rest = await chat.to_the_end()
+        waited = time.monotonic() - asked
+    assert rest[-1]["type"] == "turn.cancelled"
+    text = "".join(event["text"] for event in shown + rest if event["type"] == "turn.delta")
+    assert rest[-1]["text"] == text != ""
+    assert waited < 5, "a second on a quiet machine; five on one that does other things"
+    async with anna.chat() as chat:  # the slot is free
+        await chat.ask(QUESTION)
+        assert (await chat.to_the_end())[-1]["type"] == "turn.completed"
+
+
+async def test_a_second_tab_and_a_reload_continue_the_same_answer(anna: Browser) -> None:
+    conversation = uuid.uuid4()
+    async with anna.chat(conversation) as first:
+        accepted = await first.ask(ENDLESS)
+        before = [accepted, *await first.until("turn.delta")]
+        async with anna.chat(conversation) as second:
+            await second.send(type="turn.resume", turn=accepted["turn"], after="")
+            again = [await second.event() for _ in before]
+            assert again == before
+            await first.connection.close()  # the first tab is gone; the answer goes on
+            async with anna.chat(conversation) as reloaded:
+                await reloaded.send(type="turn.resume", turn=accepted["turn"], after=before[-1]["id"])
+                await reloaded.until("turn.delta")
+                await reloaded.send(type="turn.cancel", turn=accepted["turn"])
+                end = (await reloaded.to_the_end())[-1]
+            assert (await second.to_the_end())[-1] == end
+    page = anna.get(f"/chat/{conversation}/")
+    assert page.count(accepted["client_ref"]) == 1
+
+
+async def test_two_people_stream_at_the_same_time(anna: Browser, installation: Installation) -> None:
+    bela = Browser(installation, "bela")
+    async with anna.chat() as one, bela.chat() as two:
+        turns = [await one.ask(ENDLESS), await two.ask(ENDLESS)]
+        await one.until("turn.delta")
+        await two.until("turn.delta")
+        await one.until("turn.delta")
+        for chat, turn in zip((one, two), turns, strict=True):
+            await chat.send(type="turn.cancel", turn=turn["turn"])
+            assert (await chat.to_the_end())[-1]["type"] == "turn.cancelled"
+
+
+async def test_a_killed_inference_worker_costs_a_retry_not_the_answer(
+    anna: Browser, installation: Installation
+) -> None:
+    async with anna.chat() as chat:
+        accepted = await chat.ask(ENDLESS)
+        await chat.until("turn.delta")
+        installation.kill("inference")
+        again = await chat.until("turn.queued", "turn.failed", seconds=60)
+        assert again[-1]["type"] == "turn.queued", again[-1]
+        await chat.until("turn.delta", seconds=60)
+        await chat.send(type="turn.cancel", turn=accepted["turn"])
+        end = (await chat.to_the_end())[-1]
+    assert end["type"] == "turn.cancelled"
+    installation.wait_for_parts(anna)
+
+
+async def test_hotlines_work_with_workers_and_valkey_stopped(anna: Browser, installation: Installation) -> None:
+    for name in ("inference", "knowledge", "valkey"):
+        installation.pause(name)
+    try:
+        async with anna.chat() as chat:
+            found = [await chat.ask("I want to kill myself tonight"), *await chat.to_the_end()]
+    finally:
+        for name in ("valkey", "knowledge", "inference"):
+            installation.go_on(name)
+    assert [event["type"] for event in found] == ["turn.accepted", "crisis.detected", "turn.redirected"]
+    assert {"3114", "15", "112"} <= {line["phone"] for line in found[1]["hotlines"]}
+    installation.wait_for_parts(anna)
+
+
+async def test_valkey_restarted_in_mid_answer(anna: Browser, installation: Installation) -> None:
+    async with anna.chat() as chat:
+        accepted = await chat.ask(ENDLESS)
+        await chat.until("turn.delta")
+        installation.kill("valkey")
+        await chat.send(type="turn.cancel", turn=accepted["turn"])
+        end = (await chat.to_the_end(seconds=60))[-1]
+    assert end["type"] in {"turn.cancelled", "turn.completed", "turn.failed"}
+    installation.wait_for_parts(anna)
+    async with anna.chat() as chat:
+        await chat.ask(QUESTION)
+        assert (await chat.to_the_end())[-1]["type"] == "turn.completed"
+
+
+def test_an_uploaded_guideline_can_be_cited_a_moment_later(
+    anna: Browser, installation: Installation, tmp_path: Path
+) -> None:
+    file = tmp_path / "quokka.md"
+    file.write_text("# Quokka protocol\n\nThe quokka therapy animal visits the ward on Tuesday afternoons.\n")
+    done = installation.manage("ingest", "--approve", "--json", str(file))
+    assert json.loads(done.stdout)["files"][0]["state"] == "indexed, effective"
+    answer = json.loads(installation.manage("ask", "When does the quokka visit the ward?", "--json").stdout)
+    assert answer["state"] == "completed"
+    assert any("Tuesday" in one["quote"] for one in answer["citations"])
+
+
+def test_ask_from_a_terminal(anna: Browser, installation: Installation) -> None:
+    answer = json.loads(installation.manage("ask", QUESTION, "--json").stdout)
+    assert answer["state"] == "completed"
+    assert answer["citations"][0].keys() >= {"marker", "document", "version", "page", "quote"}
+    assert answer["model"]["name"] == "tiny-gpt-oss"
+    crisis = json.loads(installation.manage("ask", "Je veux mourir ce soir", "--json").stdout)
+    assert crisis["state"] == "redirected"
+    assert crisis["answer"] == ""
+
+
+def test_compliance_sees_turns_and_sign_ins(anna: Browser, installation: Installation, tmp_path: Path) -> None:
+    emil = Browser(installation, "emil")
+    lines = [json.loads(line) for line in emil.get("/audit/export/").splitlines()]
+    assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+    kinds = {line["kind"] for line in lines}
+    assert {"session.signed_in", "guideline.uploaded", "guideline.indexed", "user.created"} <= kinds
+
+
+def test_logs_hold_no_words_of_a_conversation(anna: Browser, installation: Installation) -> None:
+    logs = "".join(path.read_text() for path in (installation.folder / "data" / "logs").iterdir())
+    assert "safety plan?" not in logs
+    assert "kill myself" not in logs
+    assert "Traceback" not in logs, logs[logs.index("Traceback") :][:3000]
+
+
+def test_serve_refuses_what_cannot_work(installation: Installation, tmp_path: Path) -> None:
+    other = Installation(tmp_path)
+    taken = other.manage("serve", "--no-demo", "--port", str(installation.port), check=False)
+    assert taken.returncode
+    assert f"Port {installation.port}" in taken.stderr
+    same = installation.manage("serve", "--no-demo", "--port", str(other.port), check=False)
+    assert "already runs" in same.stderr
+    other.environment["HAVRE_DATA_DIR"] = "/proc/nowhere"
+    nowhere = other.manage("check", check=False)
+    assert "cannot be created" in nowhere.stderr
+    assert "Traceback" not in nowhere.stderr
