@@ -146,7 +146,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _checked_user(self) -> User | None:
         """The person, asked anew of the session store; closes the socket and returns None when they may not be here."""
         session = self.scope.get("session")
-        user = await database_sync_to_async(user_of_session)(getattr(session, "session_key", None))
+        user: User | None = await database_sync_to_async(user_of_session)(getattr(session, "session_key", None))
         if user is None:
             await self.close(NOT_SIGNED_IN)
             return None

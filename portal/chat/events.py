@@ -50,7 +50,7 @@ async def follow(
 def shown_text(turn: uuid.UUID) -> str:
     """The text of the turn's deltas since it last began: what a person who watched has seen. Empty without Valkey."""
     try:
-        entries = valkey.client().xrange(_stream(turn))
+        entries: Any = valkey.client().xrange(_stream(turn))
     except valkey.Unreachable:
         return ""
     pieces: list[str] = []

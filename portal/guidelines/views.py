@@ -1,7 +1,7 @@
 """The administrator's pages: what is in the library, since when, by whom."""
 
 import uuid
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from django.conf import settings
 from django.contrib import messages
@@ -41,7 +41,11 @@ def upload(request: HttpRequest) -> HttpResponse:
         name = file.name or "document"
         try:
             version = services.take_in(
-                file.file, filename=name, publisher=request.POST.get("publisher", "")[:200], **actor
+                cast("BinaryIO", file.file),
+                filename=name,
+                publisher=request.POST.get("publisher", "")[:200],
+                actor=actor.username,
+                actor_role=actor.role,
             )
         except knowledge.KnowledgeError as error:
             results.append({"filename": name, "error": str(error)})
@@ -85,9 +89,9 @@ def detail(request: HttpRequest, guideline_id: uuid.UUID) -> HttpResponse:
 @for_role("admin")
 def switch(request: HttpRequest, guideline_id: uuid.UUID) -> HttpResponse:
     """Let a guideline answer or not; the other button undoes it."""
-    enabled = request.POST.get("enabled") == "1"
+    actor, enabled = _actor(request), request.POST.get("enabled") == "1"
     try:
-        guideline = services.switch(guideline_id, enabled, **_actor(request))
+        guideline = services.switch(guideline_id, enabled, actor=actor.username, actor_role=actor.role)
     except Guideline.DoesNotExist as error:
         raise Http404 from error
     text = _("“%(title)s” answers again.") if enabled else _("“%(title)s” no longer answers.")
@@ -99,8 +103,9 @@ def switch(request: HttpRequest, guideline_id: uuid.UUID) -> HttpResponse:
 @for_role("admin")
 def retry(request: HttpRequest, version_id: uuid.UUID) -> HttpResponse:
     """Read a file again that could not be read."""
+    actor = _actor(request)
     try:
-        version = services.retry(version_id, **_actor(request))
+        version = services.retry(version_id, actor=actor.username, actor_role=actor.role)
     except GuidelineVersion.DoesNotExist as error:
         raise Http404 from error
     except knowledge.KnowledgeError as error:
@@ -155,6 +160,6 @@ def _listed(guideline: Guideline) -> dict[str, Any]:
     }
 
 
-def _actor(request: HttpRequest) -> dict[str, str]:
+def _actor(request: HttpRequest) -> User:
     assert isinstance(request.user, User)
-    return {"actor": request.user.username, "actor_role": request.user.role}
+    return request.user

@@ -13,9 +13,12 @@ export function crisisCard(crisis, isNews) {
   if (isNews) card.setAttribute("role", "alert");
   const isEmergency = crisis.level === "third_party";
   fill(card, "title", say(isEmergency ? "crisis.third_party" : "crisis.first_person"));
+  if (isEmergency) part(card, "hotlines").after(part(card, "message")); // numbers first, then what to do
   const lines = crisis.message.split("\n").filter((line) => line.trim());
   part(card, "message").replaceChildren(...lines.map((line) => paragraph(line)));
   part(card, "hotlines").append(...crisis.hotlines.map(hotlineItem));
+  part(card, "icon-care").toggleAttribute("hidden", isEmergency);
+  part(card, "icon-emergency").toggleAttribute("hidden", !isEmergency);
   fill(card, "open", isEmergency ? "" : say("crisis.open"));
   return card;
 }

@@ -182,8 +182,6 @@ class ChatSession extends HTMLElement {
   // --- the socket --------------------------------------------------------------------------------------------------
 
   #onOpen() {
-    clearTimeout(this.#lostTimer);
-    part(this, "connection").hidden = true;
     for (const entry of this.#entries.filter(({ turn }) => !isFinal(turn))) {
       const { turn } = entry;
       if (turn.turn) this.#socket.send({ type: "turn.resume", turn: turn.turn, after: turn.lastId });
@@ -194,6 +192,7 @@ class ChatSession extends HTMLElement {
   }
 
   #onFrame(frame) {
+    this.#onHeard();
     if (frame.type === "error") {
       this.#onError(frame);
       return;
@@ -218,11 +217,17 @@ class ChatSession extends HTMLElement {
 
   #onLost({ idle, tooMany }) {
     this.#refresh();
-    clearTimeout(this.#lostTimer);
-    this.#lostTimer = setTimeout(
+    this.#lostTimer ||= setTimeout(
       () => this.#showConnection(say(idle ? "connection.idle" : tooMany ? "connection.busy" : "connection.lost")),
       tooMany ? 0 : LOST_SHOWN_AFTER_MS,
     );
+  }
+
+  // The server has spoken: only now is the connection back, an open socket may close again at once.
+  #onHeard() {
+    clearTimeout(this.#lostTimer);
+    this.#lostTimer = 0;
+    part(this, "connection").hidden = true;
   }
 
   #onEnded(reason) {
