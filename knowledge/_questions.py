@@ -10,44 +10,11 @@ _OPENING = re.compile(
     r"alors|puis|pareil|m[êe]me (?:question|chose))\b",
     re.IGNORECASE,
 )
-_POINTING = frozenset(
-    [
-        "it",
-        "its",
-        "they",
-        "them",
-        "their",
-        "this",
-        "that",
-        "these",
-        "those",
-        "one",
-        "ones",
-        "he",
-        "she",
-        "him",
-        "her",
-        "there",
-        "then",
-        "ca",
-        "cela",
-        "ceci",
-        "celui",
-        "celle",
-        "ceux",
-        "celles",
-        "il",
-        "elle",
-        "ils",
-        "elles",
-        "lui",
-        "leur",
-        "leurs",
-        "y",
-        "en",
-        "la-dessus",
-    ]
-)
+_POINTING = frozenset({
+    "it", "its", "they", "them", "their", "this", "that", "these", "those", "one", "ones", "he", "she", "him", "her",
+    "there", "then", "ca", "cela", "ceci", "celui", "celle", "ceux", "celles", "il", "elle", "ils", "elles", "lui",
+    "leur", "leurs", "y", "en",
+})  # fmt: skip
 _FEW = 3  # content words with which a pointing question still means something said before
 
 
