@@ -20,13 +20,13 @@ def ensure_model(say: Callable[[str], None]) -> None:
 
     Raises inference.InferenceError with a sentence when it cannot be had.
     """
-    store = inference.ModelStore(settings.HAVRE_MODELS_DIR)
+    store = inference.ModelStore(settings.HAVRE_MODELS_DIR, offline=settings.HAVRE_OFFLINE)
     if store.active() is not None:
         return
     if all(one.name != MODEL for one in store.list()):
         say("Fetching the demonstration model (95 MB) …")
         with Bar("model", unit="B", unit_scale=True) as bar:
-            store.pull(MODEL, on_progress=bar.show, offline=settings.HAVRE_OFFLINE)
+            store.pull(MODEL, on_progress=bar.show)
     store.activate(MODEL)
 
 

@@ -1,0 +1,146 @@
+"""The chat page in a real browser: what a clinician sees and does."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.installation import Browser, Installation
+
+pytestmark = [pytest.mark.browser, pytest.mark.stack]
+QUESTION = "What are the steps of a safety plan?"
+ENDLESS = "never stop please"
+SLOW = 60_000
+
+
+@pytest.fixture(autouse=True)
+def everything_runs(installation: Installation) -> None:
+    installation.wait_for_parts(Browser(installation, "anna"))
+
+
+async def ask(page: Page, text: str) -> None:
+    await page.fill("textarea", text)
+    await page.press("textarea", "Enter")
+
+
+async def test_a_question_streams_and_its_citation_opens(sign_in: Callable[..., Any]) -> None:
+    page = await sign_in("anna")
+    await ask(page, QUESTION)
+    turn = page.locator(".turn").last
+    await expect(turn.locator("[data-part=question]")).to_have_text(QUESTION)
+    await expect(turn.locator("[data-part=passages] > li").first).to_be_attached(timeout=SLOW)
+    citation = turn.locator("[data-part=answer] a.citation").first
+    await expect(citation).to_be_visible(timeout=SLOW)
+    await citation.click()
+    dialog = page.locator("#citation-dialog")
+    await expect(dialog).to_be_visible()
+    await expect(dialog.locator("[data-part=document]")).to_contain_text("afety plan")
+    await expect(dialog.locator("[data-part=place]")).to_contain_text(re.compile(r"v1.*\d"))
+    quote = await dialog.locator("[data-part=quote]").inner_text()
+    assert len(quote) > 40
+    await page.keyboard.press("Escape")
+    await expect(dialog).to_be_hidden()
+    await citation.click()
+    await dialog.locator("[data-part=open]").click()
+    await expect(page.locator("main")).to_contain_text(quote[:40].strip())
+
+
+async def test_stop_keeps_what_was_shown(sign_in: Callable[..., Any]) -> None:
+    page = await sign_in("anna")
+    await ask(page, ENDLESS)
+    turn = page.locator(".turn").last
+    await expect(turn.locator("[data-part=growing]")).not_to_be_empty(timeout=SLOW)
+    await page.get_by_role("button", name="Stop").click()
+    await expect(turn.locator("[data-part=outcome]")).to_contain_text("topped", timeout=10_000)
+    await expect(turn.locator("[data-part=answer]")).not_to_be_empty()
+
+
+async def test_reload_and_second_tab_continue_the_same_answer(sign_in: Callable[..., Any]) -> None:
+    page = await sign_in("anna")
+    await ask(page, ENDLESS)
+    await expect(page.locator(".turn [data-part=growing]").last).not_to_be_empty(timeout=SLOW)
+    await page.reload()
+    await expect(page.locator(".turn")).to_have_count(1)
+    await expect(page.locator(".turn [data-part=growing]")).not_to_be_empty(timeout=SLOW)
+    second = await page.context.new_page()
+    await second.goto(page.url)
+    await expect(second.locator(".turn [data-part=growing]")).not_to_be_empty(timeout=SLOW)
+    before = await second.locator(".turn [data-part=growing]").inner_text()
+    await expect(second.locator(".turn [data-part=growing]")).not_to_have_text(before, timeout=SLOW)
+    await second.get_by_role("button", name="Stop").click()
+    for tab in (page, second):
+        await expect(tab.locator(".turn [data-part=outcome]")).to_be_visible(timeout=10_000)
+        await expect(tab.locator(".turn")).to_have_count(1)
+    assert (
+        await page.locator(".turn [data-part=answer]").inner_text()
+        == await second.locator(".turn [data-part=answer]").inner_text()
+    )
+
+
+async def test_a_crisis_shows_the_card_with_everything_else_stopped(
+    sign_in: Callable[..., Any], installation: Installation
+) -> None:
+    page = await sign_in("anna")
+    await expect(page.locator("textarea")).to_be_enabled()
+    for name in ("inference", "knowledge", "valkey"):
+        installation.pause(name)
+    try:
+        await ask(page, "I want to kill myself tonight")
+        card = page.locator(".crisis").last
+        await expect(card).to_be_visible(timeout=10_000)
+        for number in ("3114", "15", "112"):
+            await expect(card.locator(f'a[href="tel:{number}"]').first).to_be_visible()
+        await expect(page.locator("textarea")).to_be_enabled()
+    finally:
+        for name in ("valkey", "knowledge", "inference"):
+            installation.go_on(name)
+
+
+async def test_french_and_dark_and_a_phone(sign_in: Callable[..., Any]) -> None:
+    page = await sign_in("anna", locale="fr-FR", color_scheme="dark", viewport={"width": 360, "height": 700})
+    await expect(page.locator("html")).to_have_attribute("lang", "fr")
+    await ask(page, "Quelles sont les étapes d'un plan de sécurité ?")
+    await expect(page.locator(".turn [data-part=answer]").last).not_to_be_empty(timeout=SLOW)
+    wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide == 0, "the page scrolls sideways on a phone"
+
+
+async def test_keyboard_alone(sign_in: Callable[..., Any]) -> None:
+    page = await sign_in("anna")
+    await page.keyboard.press("Tab")
+    skip = page.locator(":focus")
+    await expect(skip).to_have_attribute("href", re.compile("^#"))
+    await page.locator("textarea").focus()
+    await page.keyboard.type("one")
+    await page.keyboard.press("Shift+Enter")
+    await page.keyboard.type("two")
+    assert await page.input_value("textarea") == "one\ntwo"
+    await page.fill("textarea", QUESTION)
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".turn [data-part=answer]").last).not_to_be_empty(timeout=SLOW)
+    await expect(page.locator("textarea")).to_be_focused()
+
+
+async def test_an_admin_uploads_a_guideline_and_watches_it_arrive(sign_in: Callable[..., Any], tmp_path: Any) -> None:
+    page = await sign_in("dora")
+    file = tmp_path / "Wombat protocol.md"
+    file.write_text("# Wombat protocol\n\nThe wombat therapy animal visits the ward on Friday mornings.\n")
+    empty = tmp_path / "empty.txt"
+    empty.write_text("")
+    await page.set_input_files("input[type=file]", [file, empty])
+    submit = page.locator("form[enctype] button[type=submit]")
+    if await submit.is_visible():
+        await submit.click()
+    await expect(page.locator("main")).to_contain_text("empty", timeout=SLOW)
+    await expect(page.get_by_role("link", name="Wombat protocol")).to_be_visible(timeout=SLOW)
+
+
+async def test_a_compliance_officer_finds_and_takes_away_events(sign_in: Callable[..., Any]) -> None:
+    page = await sign_in("emil")
+    await expect(page.locator("table")).to_contain_text("session.signed_in")
+    async with page.expect_download() as download:
+        await page.locator('a[href*="/audit/export/"], button[formaction*="/audit/export/"]').first.click()
+    path = await (await download.value).path()
+    assert '"kind": "session.signed_in"' in path.read_text()
