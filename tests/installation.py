@@ -39,6 +39,8 @@ class Installation:
             "HAVRE_DATA_DIR": str(folder / "data"),
             "HAVRE_SLOTS": "2",
             "HAVRE_LEASE_SECONDS": "4",
+            "HAVRE_CONTEXT": "65536",  # room for an answer without an end to be watched and stopped
+            "HAVRE_MAX_TOKENS": "60000",
             "HAVRE_TURNS_PER_MINUTE": "1000",
             "DJANGO_SETTINGS_MODULE": "portal.settings",
             "PYTHONUNBUFFERED": "1",

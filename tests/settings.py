@@ -9,6 +9,10 @@ if "HAVRE_DATA_DIR" not in os.environ:
     os.environ["HAVRE_DATA_DIR"] = tempfile.mkdtemp(prefix="havre-test-")
     atexit.register(shutil.rmtree, os.environ["HAVRE_DATA_DIR"], ignore_errors=True)
 
+# The tiny model writes thousands of tokens a second: an answer without an end needs room to be watched and stopped.
+os.environ.setdefault("HAVRE_CONTEXT", "32768")
+os.environ.setdefault("HAVRE_MAX_TOKENS", "16000")
+
 from portal.settings import *  # noqa: F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # tests sign in hundreds of times
