@@ -3,11 +3,12 @@
 const NEAR_PX = 96;
 
 /**
- * @param {Element} content what grows
+ * @param {Element} log what grows
+ * @param {Element} dock what covers the end of the page, and grows at times
  * @param {HTMLButtonElement} jump the "latest" button, shown while the reader is elsewhere
  * @returns {() => void} go to the end and follow again
  */
-export function followEnd(content, jump) {
+export function followEnd(log, dock, jump) {
   let following = true;
   let lastTop = 0;
   const page = document.scrollingElement;
@@ -27,10 +28,13 @@ export function followEnd(content, jump) {
     },
     { passive: true },
   );
-  new ResizeObserver(() => {
+  const observer = new ResizeObserver(() => {
+    if (!log.childElementCount) return; // the start page begins at its beginning
     if (following) page.scrollTop = page.scrollHeight;
     else jump.hidden = isAtEnd();
-  }).observe(content);
+  });
+  observer.observe(log);
+  observer.observe(dock);
   jump.addEventListener("click", toEnd);
   return toEnd;
 }

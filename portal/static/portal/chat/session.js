@@ -33,7 +33,7 @@ class ChatSession extends HTMLElement {
     for (const stored of data.turns) this.#addStored(stored);
     this.#listen();
     this.#restoreDraft();
-    this.#toEnd = followEnd(part(this, "log"), part(this, "jump"));
+    this.#toEnd = followEnd(part(this, "log"), part(this, "dock"), part(this, "jump"));
     watchServices(part(this, "service"), data.parts, data.status_url);
     this.#refresh();
     this.#socket.start();

@@ -84,14 +84,15 @@ export class TurnView extends EventTarget {
   }
 
   #drawOutcome(turn) {
-    const outcome = { cancelled: say("outcome.cancelled"), refused: turn.message, failed: turn.message }[turn.phase];
+    const outcome = turn.phase === "refused" || turn.phase === "failed" ? turn.message : "";
     fill(this.element, "outcome-text", outcome);
     fill(this.element, "outcome-rule", turn.phase === "refused" && turn.rule && say("outcome.rule", { rule: turn.rule }));
     part(this.element, "outcome").hidden = !outcome;
     part(this.element, "again").hidden = turn.phase !== "failed";
-    const isAnswer = isFinal(turn) && Boolean(turn.text);
-    part(this.element, "copy").hidden = !isAnswer;
-    part(this.element, "foot").hidden = !isAnswer;
+    const hasFoot = turn.phase === "completed" || turn.phase === "cancelled";
+    part(this.element, "foot").hidden = !hasFoot;
+    part(this.element, "stopped").hidden = turn.phase !== "cancelled";
+    part(this.element, "copy").hidden = !turn.text;
     if (turn.phase !== "completed") return;
     this.#drawGrounding(turn);
     fill(this.element, "made", madeBy(turn));
