@@ -1,10 +1,14 @@
 """Reads of the guideline library. Nothing here changes anything, loads a model or opens the index."""
 
+from datetime import timedelta
 from uuid import UUID
 
-from django.db.models import Count, Prefetch, QuerySet
+from django.db.models import Count, Prefetch, Q, QuerySet
+from django.utils import timezone
 
 from knowledge.models import Chunk, Guideline, GuidelineVersion, Page
+
+_ENDED = [GuidelineVersion.Ingestion.INDEXED, GuidelineVersion.Ingestion.FAILED]
 
 
 def list_guidelines() -> QuerySet[Guideline]:
@@ -31,6 +35,27 @@ def get_chunk(chunk_id: int) -> Chunk:
 def get_page_text(version_id: UUID | str, page: int | None) -> str:
     """The stored text of a page; formats without pages (`page` None) have one text. Raises Page.DoesNotExist."""
     return Page.objects.get(version__pk=version_id, number=page or 1).text
+
+
+def surroundings(chunk_id: int) -> tuple[str, str]:
+    """The stored text of the same page before and after a chunk, for showing a quotation in its place; two empty texts
+    when the chunk is gone."""
+    chunk = Chunk.objects.filter(pk=chunk_id).only("version_id", "page", "start", "end").first()
+    if chunk is None:
+        return "", ""
+    page = Page.objects.filter(version_id=chunk.version_id, number=chunk.page or 1).first()
+    return (page.text[: chunk.start], page.text[chunk.end :]) if page else ("", "")
+
+
+def recent_versions(most: int = 50) -> list[GuidelineVersion]:
+    """Versions that wait for ingestion, are in it, or ended it in the last ten minutes; newest first."""
+    since = timezone.now() - timedelta(minutes=10)
+    return list(
+        GuidelineVersion.objects.select_related("guideline")
+        .filter(Q(created_at__gte=since) | Q(indexed_at__gte=since) | ~Q(ingestion__in=_ENDED))
+        .exclude(state=GuidelineVersion.State.ARCHIVED)
+        .order_by("-created_at")[:most]
+    )
 
 
 def pending_versions() -> QuerySet[GuidelineVersion]:
