@@ -104,7 +104,7 @@ def test_changes_need_a_post_with_a_token(route: str, cast: Cast) -> None:
     client = Client(enforce_csrf_checks=True)
     client.force_login(cast.dora)
     assert client.post(reverse(route, args=arguments)).status_code == 403
-    if route != "login":
+    if route != "set_language":  # Django's own view answers a GET by going back, and changes nothing
         assert client.get(reverse(route, args=arguments)).status_code == 405
 
 
