@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
@@ -36,18 +38,11 @@ def valkey_tcp() -> Iterator[str]:
 
     password = secrets.token_hex(16)
     with tempfile.TemporaryDirectory(prefix="havre-valkey-") as folder:
-        port = _free_port()
+        port = free_port()
         command = [str(get_binary_path()), "--bind", "127.0.0.1", "--port", str(port), "--requirepass", password]
         command += ["--save", "", "--appendonly", "no", "--dir", folder]
 
-        def answers() -> bool:
-            try:
-                with redis.Redis(port=port, password=password, socket_connect_timeout=1) as client:
-                    return bool(client.ping())
-            except redis.RedisError:
-                return False
-
-        with _running(command, Path(folder) / "log", answers):
+        with running(command, Path(folder) / "log", lambda: pongs(port, password)):
             yield f"redis://:{password}@127.0.0.1:{port}/0"
 
 
@@ -67,7 +62,7 @@ def postgres(version: str = "15") -> Iterator[str]:
         if owner:
             for path in (folder, folder / "password"):
                 os.chown(path, owner.pw_uid, owner.pw_gid)
-        data, port = folder / "data", _free_port()
+        data, port = folder / "data", free_port()
         made = subprocess.run(
             [
                 *(str(binaries / "initdb"), "-D", str(data), "-U", "havre", "-A", "scram-sha-256"),
@@ -87,7 +82,7 @@ def postgres(version: str = "15") -> Iterator[str]:
         command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port)]
         command += [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
         url = f"postgres://havre:{password}@127.0.0.1:{port}/postgres"
-        with _running(command, folder / "log", lambda: _accepts(url), owner, stop=signal.SIGINT):
+        with running(command, folder / "log", lambda: _accepts(url), owner, stop=signal.SIGINT):
             yield url
 
 
@@ -120,6 +115,18 @@ def _as(owner: pwd.struct_passwd | None) -> dict[str, object]:
     return {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
 
 
+def pongs(port: int, password: str | None = None) -> bool:
+    """Whether a Valkey answers on this port; raises redis.AuthenticationError when it wants another password."""
+    once = Retry(NoBackoff(), 0)  # the client's own patience would be minutes
+    with redis.Redis(port=port, password=password, socket_connect_timeout=1, retry=once) as client:
+        try:
+            return bool(client.ping())
+        except redis.AuthenticationError:
+            raise
+        except redis.RedisError:
+            return False
+
+
 def _accepts(url: str) -> bool:
     import psycopg
 
@@ -130,14 +137,15 @@ def _accepts(url: str) -> bool:
     return True
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A loopback port that nobody listens on at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 @contextmanager
-def _running(
+def running(
     command: list[str],
     log: Path,
     answers: Callable[[], bool],

@@ -1,0 +1,30 @@
+"""What the tests of the project itself look at: its tracked files and its Python sources."""
+
+import subprocess
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("portal", "inference", "guardrails", "knowledge")
+
+
+@cache
+def tracked_files() -> tuple[Path, ...]:
+    """Files that belong to the project, relative to its root; without git (an unpacked archive), all that lie there."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    if listed.returncode == 0:
+        names = [Path(name) for name in listed.stdout.decode().split("\0") if name]
+        return tuple(sorted(name for name in names if (ROOT / name).is_file()))
+    hidden = {".git", ".venv", "data", "__pycache__"}
+    found = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
+    return tuple(sorted(path for path in found if not hidden & set(path.parts)))
+
+
+def python_files() -> list[Path]:
+    """Python sources that somebody wrote: migrations are written by Django."""
+    return [path for path in tracked_files() if path.suffix == ".py" and "migrations" not in path.parts]
