@@ -8,11 +8,12 @@ import io
 import re
 import sys
 from collections.abc import Iterator
+from gettext import GNUTranslations
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract
-from babel.messages.mofile import read_mo, write_mo
+from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 from .repository import PACKAGES, ROOT, tracked_files
@@ -75,14 +76,13 @@ def update() -> None:
     collected = collect()
     for language in LANGUAGES:
         translations = catalogue(language)
-        translations.update(collected, no_fuzzy_matching=True)
+        translations.update(collected, no_fuzzy_matching=True, update_creation_date=False)
         translations.obsolete.clear()
         folder = LOCALE / language / "LC_MESSAGES"
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "django.po").open("wb") as file:
-            write_po(file, translations, width=110, sort_output=True, include_lineno=False, omit_header=False)
-        with (folder / "django.mo").open("wb") as file:
-            write_mo(file, translations)
+            write_po(file, translations, width=100, sort_by_file=True, include_lineno=False)
+        (folder / "django.mo").write_bytes(_compile(translations))
 
 
 def problems() -> list[str]:
@@ -104,22 +104,21 @@ def _problems(language: str, collected: Catalog) -> Iterator[str]:
         for error in known.check(translations):
             yield f"{language}: {message.id!r}: {error}"
     compiled = LOCALE / language / "LC_MESSAGES" / "django.mo"
-    if not compiled.exists() or _texts(translations) != _texts(_read_mo(compiled)):
-        yield f"{language}: django.mo is not compiled from django.po"
+    if not compiled.exists() or _texts(compiled.read_bytes()) != _texts(_compile(translations)):
+        yield f"{language}: django.mo is not compiled from django.po: make messages"
 
 
-def _read_mo(path: Path) -> Catalog:
-    with path.open("rb") as file:
-        return read_mo(file)
+def _compile(translations: Catalog) -> bytes:
+    written = io.BytesIO()
+    write_mo(written, translations)
+    return written.getvalue()
 
 
-def _texts(translations: Catalog) -> dict[tuple[str | None, str], object]:
-    found = {}
-    for message in translations:
-        strings = (message.string,) if isinstance(message.string, str) else tuple(message.string)
-        if message.id and all(strings) and not message.fuzzy:
-            found[message.context, str(message.id)] = strings
-    return found
+def _texts(compiled: bytes) -> dict[object, str]:
+    """What gettext reads out of a compiled file, but for its header with dates."""
+    texts = dict(GNUTranslations(io.BytesIO(compiled))._catalog)  # type: ignore[attr-defined]
+    del texts[""]
+    return texts
 
 
 def main(arguments: list[str]) -> int:
