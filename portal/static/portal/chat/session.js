@@ -79,7 +79,7 @@ class ChatSession extends HTMLElement {
     view.addEventListener("again", () => this.#ask(entry.turn.question, entry.turn.effort));
     this.#entries.push(entry);
     part(this, "log").append(view.element);
-    part(this, "welcome").hidden = true;
+    for (const start of this.querySelectorAll("[data-start]")) start.hidden = true;
     return entry;
   }
 

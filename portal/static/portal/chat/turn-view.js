@@ -84,14 +84,13 @@ export class TurnView extends EventTarget {
   }
 
   #drawOutcome(turn) {
-    const outcome = turn.phase === "refused" || turn.phase === "failed" ? turn.message : "";
+    const outcome = { cancelled: say("outcome.cancelled"), refused: turn.message, failed: turn.message }[turn.phase];
     fill(this.element, "outcome-text", outcome);
     fill(this.element, "outcome-rule", turn.phase === "refused" && turn.rule && say("outcome.rule", { rule: turn.rule }));
     part(this.element, "outcome").hidden = !outcome;
     part(this.element, "again").hidden = turn.phase !== "failed";
     const hasFoot = turn.phase === "completed" || turn.phase === "cancelled";
     part(this.element, "foot").hidden = !hasFoot;
-    part(this.element, "stopped").hidden = turn.phase !== "cancelled";
     part(this.element, "copy").hidden = !turn.text;
     if (turn.phase !== "completed") return;
     this.#drawGrounding(turn);
