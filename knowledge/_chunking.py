@@ -155,7 +155,8 @@ def _belongs(group: list[_Section], section: _Section, sizes: Sizes) -> bool:
     if tokens >= sizes.small or tokens + section.tokens > sizes.most:
         return False
     shared = len(_common_path([*group, section]))
-    return shared >= max(len(s.path) for s in group) - 1
+    # What is not shared must be the section's own heading, which then stands in the text of the chunk.
+    return all(len(s.path) == shared or (s.head and len(s.path) == shared + 1) for s in (*group, section))
 
 
 def _pieces(page: ParsedPage, group: list[_Section], count: Callable[[str], int], sizes: Sizes) -> Iterator[Piece]:
@@ -166,7 +167,7 @@ def _pieces(page: ParsedPage, group: list[_Section], count: Callable[[str], int]
     common = _common_path(group)
     units = []
     for section in group:
-        if section.head and section.path != common[: len(section.path)]:
+        if section.head and (units or section.path != common[: len(section.path)]):
             head = section.head
             units.append((head.start, head.end, count(page.text[head.start : head.end])))
         units.extend(section.units)

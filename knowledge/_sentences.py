@@ -86,7 +86,7 @@ _ABBREVIATIONS = frozenset(
         "dec",
     ]
 )
-_END = re.compile(r"[.!?…]+[\"'”»’)\]]*(?=\s)|[。！？؟۔]")
+_END = re.compile(r"[.!?…]+(?:[\"'”’)\]]|\s?»)*(?=\s)|[。！？؟۔]")
 _WORD_BEFORE = re.compile(r"[^\s(\[«“\"]+$")
 
 
@@ -97,7 +97,7 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
     for line in text.split("\n"):
         begin = 0
         for found in _END.finditer(line):
-            if found.start() >= begin and _ends_sentence(line, found):
+            if found.start() >= begin and _ends_sentence(line, begin, found):
                 yield from _trimmed(line, begin, found.end(), place)
                 begin = found.end()
         yield from _trimmed(line, begin, len(line), place)
@@ -110,7 +110,7 @@ def _trimmed(line: str, begin: int, end: int, place: int) -> Iterator[tuple[int,
         yield place + begin + len(piece) - len(piece.lstrip()), place + begin + len(piece.rstrip())
 
 
-def _ends_sentence(line: str, found: re.Match[str]) -> bool:
+def _ends_sentence(line: str, begin: int, found: re.Match[str]) -> bool:
     after = line[found.end() :].lstrip()
     if not after or found.group()[0] != ".":
         # "!" and "?" inside a quotation or a name go on in lower case
@@ -121,6 +121,10 @@ def _ends_sentence(line: str, found: re.Match[str]) -> bool:
     word = before.group().lower() if before else ""
     if word.rstrip(".") in _ABBREVIATIONS or (len(word) == 1 and word.isalpha()):
         return False
-    if re.fullmatch(r"\(?\d{1,3}|[a-z]|[ivx]+", word) and before is not None and not line[: before.start()].strip():
+    if (
+        re.fullmatch(r"\(?\d{1,3}|[a-z]|[ivx]+", word)
+        and before is not None
+        and not line[begin : before.start()].strip()
+    ):
         return False  # the number of a list item, "2. Ask …"
     return not after[0].islower()

@@ -114,13 +114,29 @@ def _without_running_heads(pages: list[list[Line]]) -> list[list[Line]]:
     filled = [page for page in pages if page]
     if len(filled) < 3:
         return pages
-    seen = Counter(shape for page in filled for shape in {_shape(page[i].text) for i in _edges(page)})
-    running = {shape for shape, count in seen.items() if count >= max(3, 0.4 * len(filled))}
+    seen: dict[str, list[tuple[int, str]]] = {}
+    for index, page in enumerate(pages):
+        for text in {page[i].text for i in _edges(page)}:
+            seen.setdefault(_shape(text), []).append((index, text))
+    least = max(3, 0.4 * len(filled))
+    running = {shape for shape, found in seen.items() if len(found) >= least and _counts_pages(found)}
     result = []
     for page in pages:
         edges = set(_edges(page))
         result.append([line for i, line in enumerate(page) if not (i in edges and _shape(line.text) in running)])
     return result
+
+
+def _counts_pages(lines: list[tuple[int, str]]) -> bool:
+    """Whether the numbers in lines of different pages are the same everywhere or go up with the pages, as in a running
+    head; the rows of a table that goes on over pages do neither."""
+    offsets: Counter[int] = Counter()
+    same: Counter[str] = Counter()
+    for index, text in lines:
+        same[text] += 1
+        offsets.update({int(number) - index for number in re.findall(r"\d{1,9}", text)})
+    most = 0.7 * len(lines)
+    return max(same.values()) >= most or max(offsets.values(), default=0) >= most
 
 
 def _heading_styles(pages: list[list[Line]]) -> dict[tuple[float, bool], int]:

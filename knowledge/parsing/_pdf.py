@@ -11,6 +11,7 @@ from knowledge.parsing._layout import Line, OutlineEntry, lay_out
 from knowledge.parsing._limits import Limits, ParseFailed
 
 _LETTER = re.compile(r"[^\W_]")
+_EMPTY_TREE = re.compile(rb"/Count\s+0\b")  # pdfium refuses a file without pages and calls that success
 _ENCRYPTED = 4  # FPDF_ERR_PASSWORD
 
 
@@ -24,6 +25,8 @@ def parse_pdf(path: Path, name: str, limits: Limits) -> ParsedDocument:
         if getattr(error, "err_code", None) == _ENCRYPTED:
             message = f"“{name}” is protected by a password. Please upload it without one."
             raise ParseFailed("encrypted", message) from error
+        if getattr(error, "err_code", None) == 0 and _EMPTY_TREE.search(path.read_bytes()):
+            raise ParseFailed("no_pages", f"“{name}” has no pages.") from error
         raise ParseFailed("damaged", f"“{name}” is damaged or incomplete: it cannot be opened as PDF.") from error
     with document:
         count = len(document)

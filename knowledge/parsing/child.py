@@ -54,6 +54,10 @@ def main(arguments: list[str]) -> int:
         result = read(Path(path), media_type, name, limits).as_json()
     except ParseFailed as error:
         result = {"failed": error.code, "message": str(error)}
+    except ImportError as error:
+        if "allocate memory" not in str(error):  # a library that found no room
+            raise
+        result = {"failed": "memory", "message": OUT_OF_MEMORY.format(name=name)}
     except (MemoryError, RecursionError):
         result = {"failed": "memory", "message": OUT_OF_MEMORY.format(name=name)}
     with output:
