@@ -1,8 +1,18 @@
 """Crisis detection, hotlines, screening of what goes in and of what comes out.
 
 Django-free, no network, no model server: it must work when everything else is down. Rules are data.
+
+`screen_input` judges what a person types and never raises; `crisis_card` and `hotlines` show lines of help and never
+raise; `OutputScreen` withholds, checks and then shows what a model says. The one error is `RuleError`: the rule files
+are missing or broken.
 """
 
+from guardrails._hotlines import crisis_card, hotlines, notice
+from guardrails._language import detect_language
+from guardrails._output import OutputScreen
+from guardrails._rules import RuleError
+from guardrails._screen import screen_input
+from guardrails._sentences import sentences
 from guardrails._types import (
     Action,
     Category,
@@ -14,4 +24,21 @@ from guardrails._types import (
     Verdict,
 )
 
-__all__ = ["Action", "Category", "CrisisCard", "GroundedAnswer", "Hotline", "Notice", "SourcePassage", "Verdict"]
+__all__ = [
+    "Action",
+    "Category",
+    "CrisisCard",
+    "GroundedAnswer",
+    "Hotline",
+    "Notice",
+    "OutputScreen",
+    "RuleError",
+    "SourcePassage",
+    "Verdict",
+    "crisis_card",
+    "detect_language",
+    "hotlines",
+    "notice",
+    "screen_input",
+    "sentences",
+]

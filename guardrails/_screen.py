@@ -187,8 +187,9 @@ def _combined(hits: Sequence[Hit]) -> float:
     return min(1.0, 1.0 - doubt)
 
 
-def read(text: str, rules: RuleSet, dialogue: str) -> Reading:
-    """Takes a message apart and tries the rules on it. `dialogue` is the canonical text of earlier messages."""
+def read(text: str, rules: RuleSet, dialogue: str, *, of_answer: bool = False) -> Reading:
+    """Takes a message apart and tries the rules on it. `dialogue` is the canonical text of earlier messages; with
+    `of_answer` the text is a model's, and only the rules for answers are tried."""
     cleaned = clean(text)
     tokens = tokenise(cleaned, rules.lexicon)
     reading = Reading(cleaned, tokens, segment(cleaned, tokens))
@@ -197,6 +198,8 @@ def read(text: str, rules: RuleSet, dialogue: str) -> Reading:
     for number, part in enumerate(reading.segments):
         for candidate in sorted(_awake(part, rules) - fired):
             rule = rules.rules[candidate]
+            if (rule.category == "output") != of_answer:
+                continue
             words = next(_matches(rule, reading, number, rules, dialogue), None)
             if words is not None:
                 reading.hits.append(Hit(rule, words))

@@ -1,0 +1,60 @@
+"""Citations bound in code: a marker that names no passage is dropped, a sentence that a passage supports gets one."""
+
+import re
+from dataclasses import dataclass
+
+from guardrails._grounding import Evidence, checkable
+
+# "[1]", "[1, 2]", and what gpt-oss writes: "【1†source】"
+_MARKER = re.compile(r"[ \u00a0\u202f]?(?:\[(\d{1,3}(?:\s?,\s?\d{1,3}){0,8})\](?!\()|【(\d{1,3})[^】\n]{0,30}】)")
+_LINE_START = re.compile(r"\s*(?:#{1,6}\s+|>\s?|[-*+•]\s+(?:\[[ xX]\]\s+)?|\d{1,3}[.)]\s+)*")
+_HEADING = re.compile(r"\s*(?:#{1,6}\s|\|)")
+_END = re.compile(r"([.!?…;:,]*[\"'»”’)*_`]*[.!?…]*)\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A sentence with its citations: `checked` and `supported` are 0 or 1 and count towards groundedness."""
+
+    text: str
+    markers: tuple[int, ...]
+    checked: int
+    supported: int
+    dropped: bool
+
+
+def bind(unit: str, evidence: Evidence, *, checked: bool) -> Bound:
+    """Binds the citations of one sentence (with the white space after it)."""
+    cited: list[int] = []
+    dropped = False
+
+    def one_form(match: re.Match[str]) -> str:
+        nonlocal dropped
+        numbers = [int(number) for number in re.findall(r"\d+", match[1] or match[2])]
+        known = [number for number in numbers if number in evidence.markers]
+        dropped = dropped or len(known) < len(numbers)
+        cited.extend(known)
+        lead = match[0][0] if known and match[0][0] in " \u00a0\u202f" else ""
+        return lead + "".join(f"[{number}]" for number in known)
+
+    text = _MARKER.sub(one_form, unit)
+    start = _LINE_START.match(text)
+    body = text[start.end() if start else 0 :]
+    bare = _MARKER.sub("", body)
+    if not checked or _HEADING.match(text) or not checkable(bare):
+        return Bound(text, tuple(cited), 0, 0, dropped)
+    if cited:
+        supported = any(evidence.supports(marker, bare) for marker in dict.fromkeys(cited))
+        return Bound(text, tuple(cited), 1, int(supported), dropped)
+    _, marker = evidence.support(bare)
+    if marker is None:
+        return Bound(text, (), 1, 0, dropped)
+    return Bound(_with_marker(text, marker), (marker,), 1, 1, dropped)
+
+
+def _with_marker(text: str, marker: int) -> str:
+    """The sentence with its marker before the final punctuation, inside bold or quotation marks that end with it."""
+    end = _END.search(text)
+    place = end.start() if end else len(text.rstrip())
+    head = text[:place].rstrip(" \u00a0\u202f")
+    return f"{head} [{marker}]{text[place:]}"
