@@ -28,20 +28,20 @@ def parse_docx(data: bytes, name: str, limits: Limits) -> ParsedDocument:
         writer = PageWriter()
         for block in document.iter_inner_content():
             _write_block(block, writer)
-    except (
-        OpcError,
-        LxmlError,
-        KeyError,
-        ValueError,
-        AttributeError,
-        zipfile.BadZipFile,
-        RecursionError,
-    ) as error:
-        raise ParseFailed("damaged", f"“{name}” is damaged: it cannot be read as a Word file.") from error
+    except LxmlError as error:
+        if "unknown error" in str(error):  # what libxml2 says when it gets no more memory
+            raise MemoryError from error
+        raise _damaged(name) from error
+    except (OpcError, KeyError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+        raise _damaged(name) from error
     page = writer.page()
     if not title and page.headings:
         title = page.text[page.headings[0].start : page.headings[0].end]
     return ParsedDocument(" ".join(clean(title).split()), (page,))
+
+
+def _damaged(name: str) -> ParseFailed:
+    return ParseFailed("damaged", f"“{name}” is damaged: it cannot be read as a Word file.")
 
 
 def _check_archive(data: bytes, name: str, limits: Limits) -> None:

@@ -28,8 +28,8 @@ def make_pdf(
         objects.append(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(content), content))
         kids.append(len(objects) + 1)
         objects.append(
-            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents %d 0 R /Resources << /Font << /F1 3 0 R >> >> >>"
-            % len(objects)
+            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents %d 0 R "
+            b"/Resources << /Font << /F1 3 0 R >> >> >>" % len(objects)
         )
     objects[0] = f"<< /Type /Catalog /Pages 2 0 R {f'/PageLabels {labels}' if labels else ''} {outline} >>".encode()
     objects[1] = f"<< /Type /Pages /Kids [{' '.join(f'{kid} 0 R' for kid in kids)}] /Count {len(kids)} >>".encode()
@@ -82,8 +82,8 @@ def bomb_docx(megabytes: int = 60) -> bytes:
 
 HTML = """<!doctype html><html lang="en"><head><title>Observation levels</title><style>p{color:red}</style></head><body>
 <nav><a href="/">Home</a> <a href="/menu">Menu of the hospital</a></nav><header>Banner of the site</header>
-<main><h1>Observation levels</h1><p>There are <b>three</b> levels of observation, which the team reviews every day on the ward
-together with the patient and, where the patient agrees, with the family.</p>
+<main><h1>Observation levels</h1><p>There are <b>three</b> levels of observation, which the team reviews every day
+on the ward together with the patient and, where the patient agrees, with the family.</p>
 <h2>Level one</h2><ul><li>The nurse sees the patient every hour.</li><li><p>The checks are written down.</p></li></ul>
 <table><tr><th>Level</th><th>Interval</th></tr><tr><td>Two</td><td>15 minutes</td></tr></table>
 <script>alert("never")</script></main><footer>Imprint</footer></body></html>"""

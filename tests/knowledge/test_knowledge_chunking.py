@@ -1,5 +1,7 @@
 """Chunks hold whole sentences, lose nothing and say where they stand."""
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,7 +43,7 @@ def test_nothing_is_lost_doubled_or_cut(pages: list[ParsedPage]) -> None:
         own = [piece for piece in pieces if piece.page is page]
         spans = [(piece.start, piece.end) for piece in own]
         assert spans == sorted(spans)
-        assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+        assert all(a[1] <= b[0] for a, b in pairwise(spans))
         inside = set().union(*(range(*span) for span in spans)) if spans else set()
         headings = set().union(*(range(h.start, h.end) for h in page.headings)) if page.headings else set()
         for place, char in enumerate(page.text):
@@ -63,7 +65,7 @@ def test_nothing_is_lost_doubled_or_cut(pages: list[ParsedPage]) -> None:
 @given(st.text(max_size=400))
 def test_any_text_is_cut_into_sentences_without_loss(text: str) -> None:
     spans = list(sentences(text))
-    assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[1] <= b[0] for a, b in pairwise(spans))
     inside = set().union(*(range(*span) for span in spans)) if spans else set()
     assert all(place in inside or char.isspace() for place, char in enumerate(text))
 

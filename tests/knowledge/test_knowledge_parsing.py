@@ -35,8 +35,15 @@ def outline(document: ParsedDocument) -> list[tuple[int, str]]:
 def test_pdf_gives_pages_headings_and_whole_paragraphs(tmp_path: Path) -> None:
     data = make_pdf(
         [
-            [("Lithium protocol", 20), "", ("Before the start", 15), "", "Blood is taken for creati-", "nine and thyroid values. The result is read", "by the physician before the first tablet is given on the ward.", "", "Nothing else."],
-            [("Monitoring", 15), "", "The level is measured after five days.", "- in the morning", "- twelve hours after the last tablet"],
+            [
+                ("Lithium protocol", 20), "", ("Before the start", 15), "", "Blood is taken for creati-",
+                "nine and thyroid values. The result is read",
+                "by the physician before the first tablet is given on the ward.", "", "Nothing else.",
+            ],
+            [
+                ("Monitoring", 15), "", "The level is measured after five days.", "- in the morning",
+                "- twelve hours after the last tablet",
+            ],
         ]
     )  # fmt: skip
     document = read(tmp_path, data, "lithium.pdf")
