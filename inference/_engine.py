@@ -17,11 +17,12 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next tokens are chosen, and how many there may be."""
+    """How the next tokens are chosen, and how many there may be. `grammar` (GBNF) bounds the whole text."""
 
     max_tokens: int
     temperature: float
     seed: int | None
+    grammar: str = ""
 
 
 class Engine(Protocol):

@@ -21,6 +21,7 @@ from inference._errors import (
     RequestTooLong,
 )
 from inference._gguf import read_header
+from inference._grammar import quotation_grammar
 from inference._templates import Family, family_of
 from inference._types import Delta, Effort, EngineSettings, FinishReason, GenerationRequest, Message, Usage
 
@@ -154,7 +155,9 @@ def _answer(
     runtime: _Runtime, request: GenerationRequest, tokens: list[int], begun: float, cancelled: Callable[[], bool]
 ) -> Iterator[Delta]:
     raw = runtime.family.filter()
-    stream = _Stream(runtime.engine, tokens, Sampling(request.max_tokens, request.temperature, request.seed))
+    grammar = quotation_grammar(request.quotes) if request.quotes and not runtime.family.channels else ""
+    sampling = Sampling(request.max_tokens, request.temperature, request.seed, grammar)
+    stream = _Stream(runtime.engine, tokens, sampling)
     clock = _Clock(begun, len(tokens))
     ended: FinishReason | None = None
     thought, looked = float("-inf"), begun

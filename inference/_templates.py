@@ -20,11 +20,13 @@ _FOLDER = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Models that share a chat format. `markers` are the tokens by which its vocabulary is known."""
+    """Models that share a chat format. `markers` are the tokens by which its vocabulary is known; `channels` says that
+    the raw output is more than the answer, so that no grammar can bound it as a whole."""
 
     name: str
     markers: frozenset[str]
     output: type[HarmonyFilter] | type[PlainFilter]
+    channels: bool
 
     def render(self, messages: Sequence[Message], effort: Effort) -> str:
         """The prompt, up to the point where the model has to speak."""
@@ -40,8 +42,8 @@ class Family:
 
 
 _FAMILIES = (
-    Family("harmony", frozenset({"<|start|>", "<|channel|>", "<|message|>"}), HarmonyFilter),
-    Family("chatml", frozenset({"<|im_start|>", "<|im_end|>"}), PlainFilter),
+    Family("harmony", frozenset({"<|start|>", "<|channel|>", "<|message|>"}), HarmonyFilter, True),
+    Family("chatml", frozenset({"<|im_start|>", "<|im_end|>"}), PlainFilter, False),
 )
 
 

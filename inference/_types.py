@@ -36,6 +36,10 @@ class GenerationRequest:
     """One answer to generate.
 
     `max_tokens` bounds reasoning and answer together; `deadline_seconds` is wall time from the call.
+
+    With `quotes` the answer consists of some of these sentences, in this order and word for word: the model only
+    chooses. That is for models too small to keep to the passages and to cite them. Families with channels (harmony)
+    ignore it.
     """
 
     messages: tuple[Message, ...]
@@ -44,6 +48,7 @@ class GenerationRequest:
     temperature: float = 0.2
     seed: int | None = None
     deadline_seconds: float = 300.0
+    quotes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,7 @@ class XllamacppEngine:
             "max_tokens": sampling.max_tokens,
             "temperature": sampling.temperature,
             "seed": -1 if sampling.seed is None else sampling.seed,
+            "grammar": sampling.grammar,
         }
         try:
             server.handle_completions(request, take)
