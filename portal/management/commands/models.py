@@ -17,6 +17,7 @@ Progress = Callable[[int, int], None]
 
 
 class Command(BaseCommand):
+    requires_system_checks = []  # a model may be fetched before the rest of an installation is there
     help = "Shows and changes the language models of this installation. Workers load the active one when they start."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
