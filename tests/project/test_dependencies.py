@@ -1,5 +1,6 @@
 """The lock covers what is installed, and no dependency has a licence that a facility could not live with."""
 
+import ast
 import re
 import tomllib
 from collections.abc import Iterable
@@ -10,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from .repository import ROOT
+from .repository import PACKAGES, ROOT, python_files
 
 _REVIEWED: dict[str, str] = {}
 """Distributions whose stated licence names the GPL, and why they may be used all the same."""
@@ -99,3 +100,31 @@ def _copyleft(licence: str) -> bool:
     """GPL or AGPL, unless a choice of licences ("MIT OR GPL-2.0") leaves another way."""
     choices = re.split(r"\s+OR\s+", licence)
     return all(_COPYLEFT.search(choice.replace("LGPL", "")) for choice in choices)
+
+
+def _imported(folders: Iterable[str]) -> dict[str, set[str]]:
+    """Distribution → files that import something of it, in the sources below these folders."""
+    owners = metadata.packages_distributions()
+    found: dict[str, set[str]] = {}
+    for path in python_files():
+        if path.parts[0] not in folders:
+            continue
+        for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [node.module]
+            for name in names:
+                for owner in owners.get(name.split(".")[0], []):
+                    found.setdefault(canonicalize_name(owner), set()).add(path.as_posix())
+    return found
+
+
+def test_what_the_product_imports_is_declared() -> None:
+    """Not left to whatever another dependency happens to bring."""
+    declared = {canonicalize_name(Requirement(text).name) for text in _runtime()}
+    assert {name: files for name, files in _imported(PACKAGES).items() if name not in declared} == {}
+
+
+def test_what_the_tests_import_is_declared() -> None:
+    declared = {canonicalize_name(Requirement(text).name) for text in [*_runtime(), *_development()]}
+    assert {name: files for name, files in _imported(["tests"]).items() if name not in declared} == {}
