@@ -178,7 +178,7 @@ def tokenise(cleaned: str, lexicon: Lexicon) -> list[Token]:
             continue
         rough.extend(_split(match, lexicon))
         position = match.end()
-    return _expand(rough, lexicon)
+    return _expand(_expand(rough, lexicon), lexicon)  # twice: an expansion may complete another
 
 
 def _between(spelled: Mapping[int, re.Match[str]], low: int, high: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 A pattern is a regular expression over canonical tokens joined by single spaces (see `_normalise`), with sugar:
 `{name}` one of a list, `{name?}` perhaps one, `{name*}` up to three, `<4>` up to four words, `<4!name>` up to four
-words none of which is in the list. Every repetition is bounded, so that no message can make a pattern slow.
+words none of which is in the list, `^ ` the beginning of the sentence. Every repetition is bounded, so that no message can make a pattern slow.
 """
 
 import hashlib
@@ -116,11 +116,17 @@ def _build(tables: Mapping[str, Mapping[str, Any]], digest: str) -> RuleSet:
         id=f"{words['version']}+{digest}",
         rules=tuple(rules),
         contexts=contexts,
-        lexicon=make_lexicon(words["expand"], words["keywords"], words["real_words"]),
+        lexicon=make_lexicon(words["expand"], words["keywords"], {*words["real_words"], *_literals(rule_tables)}),
         index={word: tuple(numbers) for word, numbers in index.items()},
         raw=tuple(number for number, rule in enumerate(rules) if rule.raw),
         prefix_lengths=tuple(sorted({len(word) for word in index})),
     )
+
+
+def _literals(tables: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Words that rules name: they are never mended into others."""
+    patterns = (pattern for table in tables for entry in table.get("rule", []) for pattern in entry["any"])
+    return {word for pattern in patterns for word in re.findall(r"(?<![\w\\])[a-z]{5,}(?![\w*+?{])", pattern)}
 
 
 def _merge(tables: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -186,5 +192,6 @@ def expand_pattern(pattern: str, lists: Mapping[str, Sequence[str]]) -> str:
         barred = "|".join(expand_pattern(item, lists) for item in lists[name])
         return rf"(?:(?!(?:{barred}) )\S+ ){{0,{count}}}"
 
+    pattern = pattern.replace("^ ", "(?<!. )")  # the beginning of a sentence: its text begins with a space
     pattern = re.sub(r"<(\d+)(?:!(\w+))?>", words, pattern)
     return re.sub(r"\{([a-z_]+)([?*]?)\}", one_of, pattern)
