@@ -59,9 +59,9 @@ function fileItem(file) {
 const megabytes = (file) => file.size / (1024 * 1024);
 
 function sizeText(size) {
-  const digits = size < 10 ? 1 : 0;
-  const options = { style: "unit", unit: "megabyte", minimumFractionDigits: digits, maximumFractionDigits: digits };
-  return new Intl.NumberFormat(document.documentElement.lang, options).format(Math.max(size, 0.1));
+  const [unit, value] = size < 1 ? ["kilobyte", Math.ceil(size * 1024)] : ["megabyte", size];
+  const options = { style: "unit", unit, maximumFractionDigits: value < 10 ? 1 : 0 };
+  return new Intl.NumberFormat(document.documentElement.lang, options).format(value);
 }
 
 // --- progress -----------------------------------------------------------------------------------------------------------

@@ -19,12 +19,12 @@ export function crisisCard(crisis, isNews) {
   part(card, "hotlines").append(...crisis.hotlines.map(hotlineItem));
   part(card, "icon-care").toggleAttribute("hidden", isEmergency);
   part(card, "icon-emergency").toggleAttribute("hidden", !isEmergency);
-  fill(card, "open", isEmergency ? "" : say("crisis.open"));
   return card;
 }
 
 function hotlineItem(hotline) {
   const item = clone("hotline-template");
+  item.dataset.audience = hotline.audience ?? "";
   fill(item, "name", hotline.name);
   fill(item, "facts", [hotline.hours, languageNames(hotline.languages ?? [])].filter(Boolean).join(" · "));
   link(item, "phone", "tel", hotline.phone);
