@@ -21,7 +21,8 @@ _LAST_RESORT_FR = (
     Hotline("SAMU", "15", "", "", "24/7", (), "FR", "emergency"),
 )
 _LAST_RESORT_MESSAGE = {
-    "fr": "Si vous, ou quelqu’un d’autre, êtes en danger, appelez maintenant. Votre message n’a pas été envoyé au modèle.",
+    "fr": "Si vous, ou quelqu’un d’autre, êtes en danger, appelez maintenant. "
+    "Votre message n’a pas été envoyé au modèle.",
     "en": "If you, or somebody else, are in danger, call now. Your message was not sent to the model.",
 }
 _TO_BE_CHECKED = {"fr": "numéro à vérifier", "en": "number not yet checked"}

@@ -75,16 +75,16 @@ class MarkupFilter:
             return ""
         return "" if self._hidden else text
 
-    def _meet(self, token: str) -> None:
+    def _meet(self, mark: str) -> None:
         """What a special token changes: which channel follows, and whether it is the answer's."""
-        if token in {"<|channel|>", "<|start|>", "<|im_start|>", "<start_of_turn>"}:
-            self._header = (self._header or "") if token == "<|channel|>" else ""
-        elif token == "<|message|>":
+        if mark in {"<|channel|>", "<|start|>", "<|im_start|>", "<start_of_turn>"}:
+            self._header = (self._header or "") if mark == "<|channel|>" else ""
+        elif mark == "<|message|>":
             header = (self._header or "").strip().lower()
             self._hidden = not ("final" in header or header in {"", "assistant"})
             self._header = None
-        elif token in {"<|end|>", "<|return|>", "<|call|>", "<|im_end|>", "<end_of_turn>", "</think>"}:
+        elif mark in {"<|end|>", "<|return|>", "<|call|>", "<|im_end|>", "<end_of_turn>", "</think>"}:
             self._hidden = False
             self._header = None
-        elif token == "<think>":
+        elif mark == "<think>":
             self._hidden = True

@@ -140,7 +140,7 @@ def clean(text: str) -> str:
             continue
         elif code < 0x250 or 0x1E00 <= code <= 0x1EFF:
             kept.append(unicodedata.normalize("NFD", character)[0])
-        elif 0x3164 == code or 0x115F <= code <= 0x1160:  # fillers that print as nothing
+        elif code == 0x3164 or 0x115F <= code <= 0x1160:  # fillers that print as nothing
             continue
         else:
             kept.append(" " if character.isspace() else character)

@@ -26,13 +26,15 @@ _PHONE = re.compile(
 )
 _SHORT = re.compile(r"(?<![\w.,/+%€$£-])\d(?:[ .\u00a0\u202f-]?\d){1,9}(?![\w/%€$£])(?![.,]\d)")
 _CALL_BEFORE = re.compile(
-    r"(?:call(?:ing)?|dial(?:l?ing)?|phone|ring(?:ing)?|text(?:ing)?|hot ?line|help ?line|lifeline|line|number|tel\.?|telephone|"
+    r"(?:call(?:ing)?|dial(?:l?ing)?|phone|ring(?:ing)?|text(?:ing)?|hot ?line|help ?line|lifeline|line|number|"
+    r"tel\.?|telephone|"
     r"appel(?:ez|er|le|ant)?|compos(?:ez|er)|t[ée]l[ée]phon(?:e|ez|er)|joign(?:ez|able)|contact(?:ez|er)?|num[ée]ro|ligne|sms|"
     r"envoyez|joindre)\b[^.!?\n\d]{0,40}$",
     re.IGNORECASE,
 )
 _MEASURE_AFTER = re.compile(
-    r"^[ \u00a0\u202f]*(?:mg|g|kg|ml|µg|mcg|%|ans?\b|years?|mois|months?|jours?|days?|weeks?|semaines?|hours?|heures?|h\b|"
+    r"^[ \u00a0\u202f]*(?:mg|g|kg|ml|µg|mcg|%|ans?\b|years?|mois|months?|jours?|days?|weeks?|semaines?|hours?|heures?|"
+    r"h\b|"
     r"minutes?|min\b|patients?|personnes?|people|times|fois|participants|studies|pages?|steps|[ée]tapes|points?|items?|lines?|calls?|appels?)",
     re.IGNORECASE,
 )

@@ -2,7 +2,8 @@
 
 A pattern is a regular expression over canonical tokens joined by single spaces (see `_normalise`), with sugar:
 `{name}` one of a list, `{name?}` perhaps one, `{name*}` up to three, `<4>` up to four words, `<4!name>` up to four
-words none of which is in the list, `^ ` the beginning of the sentence. Every repetition is bounded, so that no message can make a pattern slow.
+words none of which is in the list, `^ ` the beginning of the sentence. Every repetition is bounded, so that no
+message can make a pattern slow.
 """
 
 import hashlib

@@ -238,9 +238,9 @@ def _original(reading: Reading, part: Segment, start: int, end: int) -> str:
     return reading.cleaned[touched[0].start : touched[-1].end] if touched else ""
 
 
-def _context(name: str, rules: RuleSet, place: tuple[Reading, int, str], match: re.Match[str], raw: bool) -> bool:
+def _context(name: str, rules: RuleSet, where: tuple[Reading, int, str], match: re.Match[str], raw: bool) -> bool:
     """Whether the context called `name` holds for a match."""
-    reading, number, dialogue = place
+    reading, number, dialogue = where
     part = reading.segments[number]
     if name.startswith("@"):
         return not raw and _STRUCTURES[name](reading, part, _token_index(part, match.start()), rules)
@@ -248,20 +248,17 @@ def _context(name: str, rules: RuleSet, place: tuple[Reading, int, str], match: 
     search = context.pattern.search
     text = " " + part.raw + " " if raw else part.text
     start, end = (match.start() + 1, match.end() + 1) if raw else (match.start(), match.end())
-    match context.scope:
-        case "before" | "just_before":
-            return search(text[:start]) is not None
-        case "after" | "just_after":
-            return search(text[end:] if text[end : end + 1] == " " else " " + text[end:]) is not None
-        case "segment":
-            return search(text) is not None
-        case "near":
-            near = reading.segments[max(0, number - 1) : number + 2]
-            return any(search(other.text) for other in near)
-        case "message":
-            return search(reading.whole) is not None
-        case _:
-            return search(reading.whole) is not None or search(dialogue) is not None
+    if context.scope in {"before", "just_before"}:
+        places = [text[:start]]
+    elif context.scope in {"after", "just_after"}:
+        places = [" " + text[end:].lstrip()]
+    elif context.scope == "segment":
+        places = [text]
+    elif context.scope == "near":
+        places = [other.text for other in reading.segments[max(0, number - 1) : number + 2]]
+    else:
+        places = [reading.whole, dialogue] if context.scope == "dialogue" else [reading.whole]
+    return any(search(place) for place in places)
 
 
 def _token_index(part: Segment, start: int) -> int:
@@ -304,10 +301,35 @@ def _last(pattern: re.Pattern[str], text: str) -> int:
 
 
 _SPEAKERS = frozenset(
-    "patient patiente client cliente p pt pte usager resident residente mother father mere pere daughter son fille "
-    "fils caller appelant verbatim citation quote transcript vignette".split()
+    [
+        "patient",
+        "patiente",
+        "client",
+        "cliente",
+        "p",
+        "pt",
+        "pte",
+        "usager",
+        "resident",
+        "residente",
+        "mother",
+        "father",
+        "mere",
+        "pere",
+        "daughter",
+        "son",
+        "fille",
+        "fils",
+        "caller",
+        "appelant",
+        "verbatim",
+        "citation",
+        "quote",
+        "transcript",
+        "vignette",
+    ]
 )
-_OWN = frozenset("moi me myself".split())
+_OWN = frozenset(["moi", "me", "myself"])
 
 
 def _transcript(tokens: Sequence[Token]) -> list[bool]:

@@ -10,8 +10,64 @@ LONGEST = 400  # characters after which a sentence that will not end is released
 LOOKAHEAD = 48  # characters beyond a full stop that may decide whether it ends a sentence
 
 _ABBREVIATIONS = frozenset(
-    "m mm mr mrs ms dr pr prof st ste sr jr vs etc cf ex env p pp vol chap fig tab art al no n nos ref approx min max "
-    "mme mlle mgr me e.g i.e p.ex c.-a-d c.a.d u.s a.m p.m ed eds dept inc hosp resp sect ann inf sup av apr".split()
+    [
+        "m",
+        "mm",
+        "mr",
+        "mrs",
+        "ms",
+        "dr",
+        "pr",
+        "prof",
+        "st",
+        "ste",
+        "sr",
+        "jr",
+        "vs",
+        "etc",
+        "cf",
+        "ex",
+        "env",
+        "p",
+        "pp",
+        "vol",
+        "chap",
+        "fig",
+        "tab",
+        "art",
+        "al",
+        "no",
+        "n",
+        "nos",
+        "ref",
+        "approx",
+        "min",
+        "max",
+        "mme",
+        "mlle",
+        "mgr",
+        "me",
+        "e.g",
+        "i.e",
+        "p.ex",
+        "c.-a-d",
+        "c.a.d",
+        "u.s",
+        "a.m",
+        "p.m",
+        "ed",
+        "eds",
+        "dept",
+        "inc",
+        "hosp",
+        "resp",
+        "sect",
+        "ann",
+        "inf",
+        "sup",
+        "av",
+        "apr",
+    ]
 )
 # etc. and a.m. end sentences as often as not: a capital after them decides
 _MAY_END = frozenset(
@@ -32,7 +88,7 @@ def boundary(text: str, *, final: bool = False) -> int | None:
         character = text[position]
         if character == "\n":
             return position + 1
-        elif character in _ENDS:
+        if character in _ENDS:
             end = _sentence_end(text, position, final)
             if end == -1:
                 return None
