@@ -177,7 +177,7 @@ HAVRE_REDIS_URL = _env("REDIS_URL", f"unix://{HAVRE_VALKEY_SOCKET}")
 _broker_url = HAVRE_REDIS_URL.replace("unix://", "redis+socket://", 1)
 
 CHANNEL_LAYERS = {
-    "default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [HAVRE_REDIS_URL]}}
+    "default": {"BACKEND": "portal.layer.PatientChannelLayer", "CONFIG": {"hosts": [HAVRE_REDIS_URL]}}
 }
 
 CELERY_BROKER_URL = _broker_url

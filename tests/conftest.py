@@ -63,13 +63,15 @@ def valkey_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def dead_valkey(settings: object) -> Iterator[None]:
+def dead_valkey(settings: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing answers where Valkey should be."""
     from portal import valkey
 
+    monkeypatch.setattr(valkey, "_down_until", 0.0)  # and is set back afterwards
+
     address = f"unix://{settings.HAVRE_DATA_DIR}/run/nobody.sock"
     settings.HAVRE_REDIS_URL = address
-    layers = {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [address]}}
+    layers = {"BACKEND": "portal.layer.PatientChannelLayer", "CONFIG": {"hosts": [address]}}
     settings.CHANNEL_LAYERS = {"default": layers}
     valkey.client.cache_clear()
     yield

@@ -81,7 +81,6 @@ def _answer(turn: Turn) -> None:
     screen = OutputScreen(
         [SourcePassage(one["marker"], one["quote"]) for one in turn.passages],
         language=turn.language,
-        region=settings.HAVRE_REGION,
     )
     last = _stream(turn, request, screen)
     grounded = screen.finish()

@@ -178,6 +178,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await asyncio.sleep(_SESSION_CHECK_SECONDS)
             if await self._checked_user() is None:
                 return
+            await self._join()  # again: a Valkey that was restarted has forgotten
             if time.monotonic() - self.last_frame > settings.HAVRE_SOCKET_IDLE_SECONDS:
                 await self.close(IDLE)
                 return

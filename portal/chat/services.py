@@ -4,7 +4,7 @@ import logging
 import uuid
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from django.conf import settings
 from django.db import DatabaseError, IntegrityError, transaction
@@ -202,8 +202,10 @@ def _write(user: User, conversation_id: uuid.UUID, start: TurnStart, verdict: Ve
 
 def _decide(turn: Turn, verdict: Verdict, *, full: bool) -> None:
     """What the verdict, and then the queue, make of the turn."""
-    level = {Action.REDIRECT: "first_person", Action.ALARM: "third_party"}.get(verdict.action)
-    if level:
+    if verdict.action in (Action.REDIRECT, Action.ALARM):
+        level: Literal["first_person", "third_party"] = (
+            "third_party" if verdict.action == Action.ALARM else "first_person"
+        )
         card = guardrails.crisis_card(level, region=settings.HAVRE_REGION, language=turn.language)
         turn.card = asdict(card)
     if verdict.action == Action.REDIRECT:

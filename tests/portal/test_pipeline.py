@@ -23,6 +23,7 @@ pytestmark = [
     pytest.mark.usefixtures("living_workers", "active_model", "guideline"),
 ]
 QUESTION = "What are the steps of a safety plan?"
+ENDLESS = f"{QUESTION} never stop please"
 
 
 def begin(cast: Cast, text: str = QUESTION, conversation: uuid.UUID | None = None) -> Turn:
@@ -128,7 +129,7 @@ def test_the_oldest_history_goes_first_when_the_context_is_small(cast: Cast) -> 
 
 
 def test_stop_ends_generation_and_keeps_what_was_shown(cast: Cast) -> None:
-    turn = begin(cast, "never stop please")
+    turn = begin(cast, ENDLESS)
     assert retrieve_passages(turn.id)
     worker = threading.Thread(target=generate_answer, args=[turn.id])
     worker.start()
@@ -149,7 +150,7 @@ def test_stop_ends_generation_and_keeps_what_was_shown(cast: Cast) -> None:
 
 def test_a_worker_that_lost_its_turn_stops_quietly(cast: Cast, settings: Any) -> None:
     settings.HAVRE_LEASE_SECONDS = 3
-    turn = begin(cast, "never stop please")
+    turn = begin(cast, ENDLESS)
     assert retrieve_passages(turn.id)
     settings.HAVRE_MAX_TOKENS = 100_000
     worker = threading.Thread(target=generate_answer, args=[turn.id])
@@ -166,7 +167,7 @@ def test_a_worker_that_lost_its_turn_stops_quietly(cast: Cast, settings: Any) ->
 
 
 def test_malformed_output_is_tried_twice_then_fails_with_a_sentence(cast: Cast) -> None:
-    turn = run(begin(cast, "malformed please"))
+    turn = run(begin(cast, f"{QUESTION} malformed please"))
     assert (turn.state, turn.failure_code) == (State.FAILED, "malformed_output")
     assert "twice" in turn.failure_message
     told = stream_of(turn)
@@ -191,7 +192,7 @@ def test_a_question_that_nothing_covers_says_so(cast: Cast) -> None:
 
 def test_two_people_are_answered_at_the_same_time(cast: Cast) -> None:
     turns = [
-        services.start_turn(person, uuid.uuid4(), TurnStart(uuid.uuid4(), "never stop please", Effort.LOW), queue=False)
+        services.start_turn(person, uuid.uuid4(), TurnStart(uuid.uuid4(), ENDLESS, Effort.LOW), queue=False)
         for person in (cast.anna, cast.bela)
     ]
     for turn in turns:

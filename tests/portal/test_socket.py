@@ -12,10 +12,12 @@ from channels.testing import WebsocketCommunicator
 from django.conf import settings as live_settings
 from django.test import Client
 
+from inference import Effort
 from portal.asgi import application
 from portal.chat import events, services, stored
 from portal.chat import turn as life
 from portal.chat.models import Conversation, State, Turn
+from portal.chat.protocol import TurnStart
 from tests.conftest import Cast
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -177,7 +179,7 @@ async def test_bad_frames(cast: Cast, valkey_server: str, frame: str | bytes, co
 
 async def test_nobody_resumes_or_cancels_somebody_elses_turn(cast: Cast, living_workers: None) -> None:
     turn = await sync_to_async(services.start_turn)(
-        cast.anna, uuid.uuid4(), services.TurnStart(uuid.uuid4(), QUESTION, "low")
+        cast.anna, uuid.uuid4(), TurnStart(uuid.uuid4(), QUESTION, Effort.LOW)
     )
     async with socket(cast.bela) as browser:
         for frame in ("turn.resume", "turn.cancel"):
@@ -277,7 +279,7 @@ async def test_without_valkey_a_question_fails_with_a_sentence(cast: Cast, dead_
         found = await collect(browser)
     assert found[-1]["type"] == "turn.failed"
     assert found[-1]["code"] == "valkey_down"
-    assert "numéros d’aide" in found[-1]["message"] or "numéros d'aide" in found[-1]["message"]
+    assert "lignes d’écoute" in found[-1]["message"]
 
 
 @pytest.mark.parametrize(("text", "last"), [(CRISIS, "turn.redirected"), (QUESTION, "turn.failed")])

@@ -12,6 +12,7 @@ from inference import Effort
 from portal.audit.models import Event
 from portal.chat import selectors, services
 from portal.chat import turn as life
+from portal.chat.access import NotAllowed
 from portal.chat.models import Conversation, State, Turn
 from portal.chat.protocol import FrameError, TurnStart
 from tests.conftest import Cast
@@ -174,7 +175,7 @@ def test_a_waiting_turn_is_cancelled_at_once(cast: Cast, living_workers: None) -
 
 
 def test_nobody_cancels_somebody_elses_turn(turn: Turn, cast: Cast) -> None:
-    with pytest.raises(services.NotAllowed):
+    with pytest.raises(NotAllowed):
         services.cancel_turn(cast.bela, turn.id)
 
 

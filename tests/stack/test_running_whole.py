@@ -11,7 +11,7 @@ from tests.installation import Browser, Installation
 
 pytestmark = pytest.mark.stack
 QUESTION = "What are the steps of a safety plan?"
-ENDLESS = "never stop please"
+ENDLESS = f"{QUESTION} never stop please"
 
 
 @pytest.fixture
