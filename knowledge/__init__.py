@@ -73,6 +73,7 @@ _LATER = {"retrieve": "knowledge.retrieval"} | dict.fromkeys(
     (
         "add_version",
         "approve",
+        "close",
         "ingest",
         "ingest_samples",
         "rebuild_index",

@@ -19,7 +19,7 @@ class Sizes:
     punctuation) is cut after all.
     """
 
-    most: int = 190
+    most: int = 205
     small: int = 60
     longest: int = 600
 

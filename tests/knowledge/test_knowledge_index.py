@@ -1,0 +1,192 @@
+"""The vector index can be lost, locked, stale or killed in the middle; SQL has the truth."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import knowledge
+from knowledge import _indexing
+from knowledge.models import Chunk, GuidelineVersion
+
+from .documents import MARKDOWN, TEXT, make_docx
+
+TakeIn = Callable[..., GuidelineVersion]
+ROOT = Path(__file__).resolve().parent.parent.parent
+OPEN = """
+import sys, time
+from pathlib import Path
+from knowledge._index import VectorIndex
+from knowledge import IndexLocked
+try:
+    index = VectorIndex(Path(sys.argv[1]), "minilm:test")
+except IndexLocked as error:
+    print(error); sys.exit(7)
+print("open", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def owner(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has the index open."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", OPEN, str(tmp_path / "index")], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "open\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_second_process_is_told_that_the_index_is_taken(owner: subprocess.Popen[str], tmp_path: Path) -> None:
+    second = subprocess.run(
+        [sys.executable, "-c", OPEN, str(tmp_path / "index")], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert second.returncode == 7
+    assert f"open in another process (process {owner.pid})" in second.stdout
+
+
+def test_a_killed_owner_leaves_no_lock(
+    owner: subprocess.Popen[str], db: None, data_folder: Path, take_in: TakeIn
+) -> None:
+    with pytest.raises(knowledge.IndexLocked):
+        knowledge.retrieve("anything")
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    take_in(TEXT, "round.txt")
+    assert knowledge.retrieve("When does the medication round begin?").covered
+
+
+def test_ingesting_beside_the_owner_leaves_the_index_to_it(
+    owner: subprocess.Popen[str], db: None, data_folder: Path, take_in: TakeIn
+) -> None:
+    assert take_in(TEXT, "round.txt").state == "effective"
+    owner.kill()
+    owner.wait()
+    assert knowledge.retrieve("When does the medication round begin?").covered
+
+
+def test_a_lost_index_is_made_again(take_in: TakeIn, data_folder: Path) -> None:
+    take_in(TEXT, "round.txt")
+    knowledge.close()
+    shutil.rmtree(data_folder / "index")
+    assert knowledge.retrieve("When does the medication round begin?").covered
+    assert knowledge.verify_index().healthy
+
+
+def test_a_damaged_index_is_made_again(take_in: TakeIn, data_folder: Path) -> None:
+    take_in(TEXT, "round.txt")
+    knowledge.close()
+    (data_folder / "index" / "chroma.sqlite3").write_bytes(b"this is no database" * 1000)
+    assert knowledge.retrieve("When does the medication round begin?").covered
+    assert knowledge.rebuild_index().healthy
+
+
+def test_missing_and_stray_vectors_are_mended(take_in: TakeIn) -> None:
+    version = take_in(make_docx(fill=60), "long.docx")
+    index = _indexing.open_index()
+    first, second = version.chunks.values_list("pk", "embedding")[:2]
+    index.remove([first[0]])
+    index.add(version.pk, [(999_999, bytes(second[1]))])
+    report = knowledge.verify_index()
+    assert (report.missing, report.stray, report.rebuilt) == (1, 1, True)
+    assert knowledge.verify_index() == knowledge.IndexReport(version.chunks.count(), 0, 0, 0, False)
+
+
+def test_vectors_of_another_embedder_are_computed_anew(take_in: TakeIn) -> None:
+    version = take_in(TEXT, "round.txt")
+    right = bytes(version.chunks.get().embedding or b"")
+    Chunk.objects.update(embedder="older:model", embedding=bytes(len(right)))
+    knowledge.rebuild_index()
+    chunk = version.chunks.get()
+    assert chunk.embedder.startswith("minilm:")
+    assert bytes(chunk.embedding or b"") == right
+
+
+def test_a_missing_embedder_is_a_sentence(db: None, data_folder: Path, settings: Any) -> None:
+    settings.HAVRE_EMBEDDER = str(data_folder / "nowhere")
+    with pytest.raises(knowledge.EmbedderUnavailable, match="HAVRE_EMBEDDER"):
+        knowledge.warm()
+
+
+def test_importing_knowledge_loads_no_heavy_library() -> None:
+    code = (
+        "import django, sys; django.setup(); import knowledge, knowledge.services, knowledge.retrieval\n"
+        "heavy = {'torch', 'chromadb', 'sentence_transformers', 'transformers', 'numpy', 'pypdfium2', 'docx', 'bs4'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+WORK = """
+import sys
+import django
+django.setup()
+import knowledge
+from knowledge import selectors
+
+def tell(progress):
+    print(progress.step, progress.done, flush=True)
+
+if sys.argv[1] == "add":
+    from django.core.management import call_command
+    call_command("migrate", verbosity=0)
+    for path in sys.argv[2:]:
+        knowledge.add_version(path)
+elif sys.argv[1] == "ingest":
+    for version in selectors.pending_versions():
+        knowledge.ingest(version.pk, tell)
+if sys.argv[-1] == "look":
+    from knowledge.models import Chunk, GuidelineVersion
+    print("look")
+    print(GuidelineVersion.objects.filter(ingestion="indexed", state="effective").count())
+    print(Chunk.objects.count(), Chunk.objects.values("version", "ordinal").distinct().count())
+    report = knowledge.verify_index()
+    print(report.expected, report.missing, report.stray, report.unfindable)
+    print(knowledge.retrieve("How long does leave last?").passages[0].text)
+"""
+
+
+def test_killed_at_several_moments_then_resumed(tmp_path: Path) -> None:
+    """A worker killed with SIGKILL while it parses, embeds and indexes; the next one finishes, nothing twice."""
+    (tmp_path / "long.docx").write_bytes(make_docx(fill=800))
+    (tmp_path / "leave.md").write_text(MARKDOWN, encoding="utf-8")
+    environment = os.environ | {
+        "HAVRE_DATA_DIR": str(tmp_path / "data"),
+        "HAVRE_DATABASE_URL": f"sqlite:///{tmp_path}/havre.sqlite3",
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+    }
+
+    def run(*arguments: str) -> str:
+        command = [sys.executable, "-c", WORK, *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    (tmp_path / "data").mkdir()
+    run("add", str(tmp_path / "long.docx"), str(tmp_path / "leave.md"))
+    for moment in ("parsing 0", "embedding 16", "indexing"):
+        worker = subprocess.Popen(
+            [sys.executable, "-c", WORK, "ingest"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+        )
+        assert worker.stdout is not None
+        for line in worker.stdout:
+            if line.startswith(moment):
+                break
+        worker.kill()
+        worker.wait()
+    indexed, chunks, report, *answer = run("ingest", "look").partition("look\n")[2].splitlines()
+    assert indexed == "2"
+    total, distinct = chunks.split()
+    assert total == distinct
+    assert report == f"{total} 0 0 0"
+    assert "four hours at most" in " ".join(answer)
