@@ -180,7 +180,8 @@ def main(arguments: list[str]) -> int:
     try:
         with postgres() as database_url, valkey_tcp() as redis_url:
             environment = os.environ | {"HAVRE_DATABASE_URL": database_url, "HAVRE_REDIS_URL": redis_url}
-            command = [sys.executable, "-m", "pytest", "-p", "tests.project.database_tests", *arguments]
+            # --reuse-db: the database goes away with its server, connections of left-over threads or not
+            command = [sys.executable, "-m", "pytest", "-p", "tests.project.database_tests", "--reuse-db", *arguments]
             return subprocess.run(command, env=environment, check=False).returncode
     except ServiceUnavailable as error:
         print(f"havre: {error}", file=sys.stderr)
