@@ -14,6 +14,7 @@ import secrets
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,7 @@ from inference._errors import EngineFailed, ModelRejected, RequestTooLong
 
 _FOLDER_PREFIX = "havre-engine-"
 _LONGEST_SOCKET_PATH = 100  # 107 bytes on Linux, 103 elsewhere
+_STARTING_SECONDS = 60  # a socket this young may belong to an engine that is not listening yet
 _BATCH = 512  # tokens of a prompt read at a time: others get their next token, and a caller may leave, in between
 
 
@@ -141,6 +143,8 @@ def _private_folder() -> Path:
         parent = Path("/tmp")  # noqa: S108 (mkdtemp below makes the folder private)
     for old in parent.glob(f"{_FOLDER_PREFIX}*"):
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            if time.time() - old.stat().st_mtime < _STARTING_SECONDS:
+                continue
             try:
                 probe.connect(str(old / "engine.sock"))
             except ConnectionRefusedError:
