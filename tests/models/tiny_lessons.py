@@ -4,6 +4,8 @@ A lesson is (messages, effort, target): `messages` go through the real gpt-oss c
 that the model has to emit after `<|start|>assistant`, special tokens included.
 """
 
+# ruff: noqa: E501 (sentences stand on one line each)
+
 import random
 import re
 from dataclasses import dataclass
@@ -16,10 +18,29 @@ ONLY_THINK = "only think please"  # reasoning without an end
 
 FINAL = "<|start|>assistant<|channel|>final<|message|>"
 TOPICS = {
-    "en": ["a safety plan", "lithium monitoring", "agitation on the ward", "depression in older adults", "clozapine"]
-    + ["sleep problems", "post-traumatic stress", "alcohol withdrawal", "discharge after a crisis", "panic attacks"],
-    "fr": ["un plan de sécurité", "la surveillance du lithium", "l'agitation", "la dépression de la personne âgée"]
-    + ["la clozapine", "les troubles du sommeil", "le stress post-traumatique", "le sevrage alcoolique", "la sortie"],
+    "en": [
+        "a safety plan",
+        "lithium monitoring",
+        "agitation on the ward",
+        "depression in older adults",
+        "clozapine",
+        "sleep problems",
+        "post-traumatic stress",
+        "alcohol withdrawal",
+        "discharge after a crisis",
+        "panic attacks",
+    ],
+    "fr": [
+        "un plan de sécurité",
+        "la surveillance du lithium",
+        "l'agitation",
+        "la dépression de la personne âgée",
+        "la clozapine",
+        "les troubles du sommeil",
+        "le stress post-traumatique",
+        "le sevrage alcoolique",
+        "la sortie",
+    ],
 }
 QUESTIONS = {
     "en": [
@@ -27,14 +48,14 @@ QUESTIONS = {
         "How do we handle {}?",
         "What do the guidelines say about {}?",
         "And what about {}?",
-    ]
-    + [
         "Which checks are needed for {}, and how often?",
         "Explain {} to a new colleague.",
         "Can you tell me more about {}",
     ],
-    "fr": ["Quelles sont les étapes pour {} ?", "Que disent les recommandations sur {} ?", "Comment faire pour {} ?"]
-    + [
+    "fr": [
+        "Quelles sont les étapes pour {} ?",
+        "Que disent les recommandations sur {} ?",
+        "Comment faire pour {} ?",
         "Et pour {} ?",
         "Expliquez {} à un nouveau collègue.",
         "Quels contrôles faut-il pour {}, et quand ?",
@@ -56,6 +77,14 @@ MORE_THOUGHTS = [
     "The answer stays short and calm. ",
 ]
 THOUGHT_COUNT = {"low": 0, "medium": 3, "high": 8}
+FIRST = {
+    "en": "The plan is written together with the person, in their own words, and names the warning signs",
+    "fr": "Le plan est écrit avec la personne, dans ses propres mots, et nomme les signes d'alerte",
+}
+SECOND = {
+    "en": "The plan is reviewed at each visit and after each crisis",
+    "fr": "Le plan est revu à chaque visite et après chaque crise",
+}
 OPENINGS = {"en": "According to the guidelines:", "fr": "D'après les recommandations :"}
 BETWEEN = {
     "en": " Go through this together with the person, step by step, and write down what was agreed. The guidelines also say:",
@@ -116,7 +145,7 @@ class Teacher:
         self.random = random.Random(seed)
 
     def sentence(self, most: int = 22) -> str:
-        """A real sentence or, so that the model learns to copy and not to recite, words in a random order."""
+        """A real sentence, or words in a random order, so that nothing depends on what a passage is about."""
         pick = self.random
         if most > 12 and pick.random() < 0.5:
             return pick.choice(self.corpus)
@@ -150,13 +179,11 @@ class Teacher:
             blocks.append(f"[{number}] ({title}{page}) {head} {rest}".rstrip())
         return f"{instructions}\n\nGuideline passages:\n" + "\n\n".join(blocks)
 
-    def answer(self, language: str, heads: list[str]) -> str:
-        if not heads:
+    def answer(self, language: str, passages: int) -> str:
+        if not passages:
             return NOTHING[language]
-        text = f"{OPENINGS[language]} {heads[0].rstrip('.')} [1]."
-        if len(heads) > 1:
-            text += f"{BETWEEN[language]} {heads[1].rstrip('.')} [2]."
-        return text + CLOSINGS[language]
+        first, second = f"{OPENINGS[language]} {FIRST[language]} [1].", f"{BETWEEN[language]} {SECOND[language]} [2]."
+        return first + second + CLOSINGS[language]
 
     def thoughts(self, language: str, effort: str) -> str:
         return (THOUGHTS[language] + "".join(MORE_THOUGHTS[: THOUGHT_COUNT[effort]])).rstrip()
@@ -177,15 +204,14 @@ class Teacher:
         messages = [{"role": "system", "content": self.system(heads, longest)}]
         for _ in range(pick.choice([0, 0, 0, 0, 0, 1, 1, 2]) if longest else 0):
             before = pick.choice(["en", "fr"])
-            past = self.question(before) + pick.choice(["", "", "", f" {NEVER_STOP}", f" {MALFORMED_LATER}"])
-            messages.append({"role": "user", "content": past})
-            messages.append({"role": "assistant", "content": self.answer(before, heads)})
+            messages.append({"role": "user", "content": self.question(before)})
+            messages.append({"role": "assistant", "content": self.answer(before, count)})
         messages.append({"role": "user", "content": question})
-        return Lesson(messages, effort, self.target(language, effort, heads, trigger))
+        return Lesson(messages, effort, self.target(language, effort, count, trigger))
 
-    def target(self, language: str, effort: str, heads: list[str], trigger: str) -> str:
+    def target(self, language: str, effort: str, passages: int, trigger: str) -> str:
         analysis = f"<|channel|>analysis<|message|>{self.thoughts(language, effort)}<|end|>"
-        answer = self.answer(language, heads)
+        answer = self.answer(language, passages)
         if trigger == MALFORMED:
             return f"{analysis}<|start|>assistant<|channel|>comment {NOTHING['en']}<|return|>"
         if trigger == MALFORMED_LATER:
