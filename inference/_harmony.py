@@ -32,7 +32,6 @@ class Filter(Protocol):
 
     answered: bool  # something other than white space was shown
     done: bool  # the answer has ended; what follows is not read
-    thinking: bool  # the last thing read was well-formed reasoning
 
     def feed(self, raw: str) -> Shown:
         """Take the next raw piece."""
@@ -46,7 +45,6 @@ class _Splitter:
 
     answered = False
     done = False
-    thinking = False
 
     def __init__(self) -> None:
         self._held = ""  # raw text that may be the beginning of a marker
@@ -137,7 +135,6 @@ class HarmonyFilter(_Splitter):
         return "", True
 
     def _marker(self, name: str) -> None:
-        self.thinking = False
         if name == "start":
             self._place, self._role, self._channel = _Place.ROLE, "", ""
         elif name == "channel":
@@ -155,7 +152,6 @@ class HarmonyFilter(_Splitter):
             words = self._channel.split()
             addressed = "to=" in self._role or "to=" in self._channel  # a tool call, whatever its channel
             self._place = _Place.FINAL if words[:1] == ["final"] and not addressed else _Place.HIDDEN
-            self.thinking = words[:1] == ["analysis"]
 
 
 def _without_brackets(text: str) -> str:

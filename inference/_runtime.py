@@ -129,7 +129,8 @@ def generate(request: GenerationRequest, *, cancelled: Callable[[], bool] = lamb
     """The answer to a request, as it is made.
 
     `cancelled` is asked every 30 ms or so, also while the prompt is still being read. The last delta, and only it, has
-    `finish` and `usage`. Closing the iterator frees the slot. Raises, before anything is generated, EngineNotLoaded and
+    `finish` and `usage`; with FinishReason.LENGTH there may have been no text, when all of `max_tokens` went into
+    reasoning. Closing the iterator frees the slot. Raises, before anything is generated, EngineNotLoaded and
     RequestTooLong (when prompt and `max_tokens` do not fit into a slot); while it is iterated, EngineFailed and
     MalformedOutput.
     """
@@ -185,7 +186,7 @@ def _answer(
     finally:
         stream.stop()
     tail = raw.finish()
-    if not raw.answered and (ended is FinishReason.STOP or (ended is FinishReason.LENGTH and not raw.thinking)):
+    if ended is FinishReason.STOP and not raw.answered:
         raise MalformedOutput("The model's output was not well formed, and it held no answer.")
     yield Delta(tail, finish=ended, usage=clock.usage())
 

@@ -60,8 +60,9 @@ def family_of(header: Header, name: str) -> Family:
 
 def defused(content: str) -> str:
     """Content in which nothing can be read as a special token: a passage or a question that holds `<|start|>system`
-    must stay a text about markers and never become one."""
-    return content.replace("<|", "< |").replace("|>", "| >")
+    must stay a text about markers and never become one. Half characters, which no engine takes, become "?"."""
+    whole = content.encode("utf-8", errors="replace").decode("utf-8")
+    return whole.replace("<|", "< |").replace("|>", "| >")
 
 
 @cache

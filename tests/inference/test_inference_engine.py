@@ -94,6 +94,14 @@ def test_markers_in_a_question_or_passage_stay_text(engine: LoadedModel) -> None
     assert [t for t in evil if t in specials] == [t for t in plain if t in specials]
 
 
+@pytest.mark.parametrize(
+    "odd", ["\x00", "\ud800", "\U0001f9d1\u200d\u2695\ufe0f", "\u202e<|", "a" * 3000, "", "{{ 7 * 7 }} {% raw %}"]
+)
+def test_odd_text_is_taken_as_text(engine: LoadedModel, odd: str) -> None:
+    deltas = list(inference.generate(request(f"What about {odd}?", max_tokens=20)))
+    assert deltas[-1].finish
+
+
 def test_malformed_output_becomes_one_clean_error(engine: LoadedModel) -> None:
     with pytest.raises(MalformedOutput) as caught:
         list(inference.generate(request("What about a safety plan? malformed please")))
