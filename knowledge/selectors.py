@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from knowledge.models import Chunk, Guideline, GuidelineVersion, Page
 
+_SURROUNDING = 1500  # characters
 _ENDED = [GuidelineVersion.Ingestion.INDEXED, GuidelineVersion.Ingestion.FAILED]
 
 
@@ -38,13 +39,20 @@ def get_page_text(version_id: UUID | str, page: int | None) -> str:
 
 
 def surroundings(chunk_id: int) -> tuple[str, str]:
-    """The stored text of the same page before and after a chunk, for showing a quotation in its place; two empty texts
-    when the chunk is gone."""
+    """What stands before and after a chunk on its page, a few paragraphs each, to show a quotation in its place; two
+    empty texts when the chunk is gone."""
     chunk = Chunk.objects.filter(pk=chunk_id).only("version_id", "page", "start", "end").first()
     if chunk is None:
         return "", ""
     page = Page.objects.filter(version_id=chunk.version_id, number=chunk.page or 1).first()
-    return (page.text[: chunk.start], page.text[chunk.end :]) if page else ("", "")
+    if page is None:
+        return "", ""
+    before, after = page.text[: chunk.start].rstrip(), page.text[chunk.end :].lstrip()
+    if len(before) > _SURROUNDING:
+        before = "… " + before[-_SURROUNDING:].partition("\n")[2].lstrip()
+    if len(after) > _SURROUNDING:
+        after = after[:_SURROUNDING].rpartition("\n")[0].rstrip() + " …"
+    return before, after
 
 
 def recent_versions(most: int = 50) -> list[GuidelineVersion]:

@@ -38,7 +38,7 @@ def ensure_guidelines(say: Callable[[str], None]) -> None:
         return
     say("Reading the sample guidelines …")
     with Bar("guidelines", unit="step") as bar:
-        knowledge.ingest_samples(lambda step: bar.show(step.done, step.total, f"{step.title[:32]}: {step.step}"))
+        knowledge.ingest_samples(lambda step: bar.show(step.done, step.total, f"{step.title[:34]}: {step.step}"))
 
 
 def ensure_people() -> list[tuple[str, str, str]]:
@@ -65,7 +65,8 @@ class Bar:
     """A progress bar on standard error whose total may change on the way."""
 
     def __init__(self, label: str, unit: str, unit_scale: bool = False) -> None:
-        self._bar = tqdm(desc=label, unit=unit, unit_scale=unit_scale, file=sys.stderr, leave=False)
+        form = None if unit_scale else "{desc:<48} {percentage:3.0f}% |{bar:30}|"
+        self._bar = tqdm(desc=label, unit=unit, unit_scale=unit_scale, bar_format=form, file=sys.stderr, leave=False)
 
     def show(self, done: int, total: int, label: str = "") -> None:
         """Show `done` of `total`."""

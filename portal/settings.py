@@ -176,9 +176,7 @@ HAVRE_VALKEY_SOCKET = _socket_path()
 HAVRE_REDIS_URL = _env("REDIS_URL", f"unix://{HAVRE_VALKEY_SOCKET}")
 _broker_url = HAVRE_REDIS_URL.replace("unix://", "redis+socket://", 1)
 
-CHANNEL_LAYERS = {
-    "default": {"BACKEND": "portal.layer.PatientChannelLayer", "CONFIG": {"hosts": [HAVRE_REDIS_URL]}}
-}
+CHANNEL_LAYERS = {"default": {"BACKEND": "portal.layer.PatientChannelLayer", "CONFIG": {"hosts": [HAVRE_REDIS_URL]}}}
 
 CELERY_BROKER_URL = _broker_url
 CELERY_RESULT_BACKEND = None

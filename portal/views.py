@@ -31,12 +31,7 @@ def home(request: HttpRequest) -> HttpResponse:
 def hotlines(request: HttpRequest) -> HttpResponse:
     """The lines of help, for anybody, signed in or not, whatever else is down."""
     language = (get_language() or settings.LANGUAGE_CODE)[:2]
-    card = guardrails.crisis_card("first_person", region=settings.HAVRE_REGION, language=language)
-    return render(
-        request,
-        "hotlines.html",
-        {"hotlines": guardrails.hotlines(settings.HAVRE_REGION, language), "message": card.message},
-    )
+    return render(request, "hotlines.html", {"hotlines": guardrails.hotlines(settings.HAVRE_REGION, language)})
 
 
 @require_GET

@@ -98,7 +98,12 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
 
     samples = Path(settings.BASE_DIR) / "knowledge" / "samples"
     running = Installation(tmp_path_factory.mktemp("installation"))
-    running.prepare(sorted(samples.glob("safety-plan-*.pdf")))
+    running.prepare(
+        {
+            "Safety plan": samples / "safety-plan-en-sample-protocol.pdf",
+            "Plan de sécurité": samples / "safety-plan-fr-sample-protocol.pdf",
+        }
+    )
     try:
         running.start()
         yield running

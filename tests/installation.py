@@ -47,14 +47,15 @@ class Installation:
         }
         self.serve: subprocess.Popen[bytes] | None = None
 
-    def prepare(self, guidelines: list[Path]) -> None:
+    def prepare(self, guidelines: dict[str, Path]) -> None:
         """Database, model, people, documents."""
         self.manage("migrate", "--verbosity", "0")
         self.manage("models", "import", str(TINY_MODEL))
         self.manage("models", "activate", TINY_MODEL.stem)
         for name, role in PEOPLE.items():
             self.manage("create_user", name, "--role", role, "--password-stdin", stdin=PASSWORD + "\n")
-        self.manage("ingest", "--approve", *map(str, guidelines))
+        for title, path in guidelines.items():
+            self.manage("ingest", "--approve", "--title", title, str(path))
 
     def manage(self, *arguments: str, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run one management command."""

@@ -14,6 +14,7 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.utils import translation
+from django.utils.translation import gettext as _
 
 from portal import valkey
 from portal.accounts.models import User
@@ -79,17 +80,18 @@ class ChatConsumer(AsyncWebsocketConsumer):
         user = await self._checked_user()
         if user is None:
             return
-        try:
-            if text_data is None:
-                raise FrameError("bad_frame", "A message must be text, not bytes.")
-            await self.receive_json(decode(text_data), user)
-        except FrameError as error:
-            await self._send_error(error.code, str(error))
-        except NotAllowed:
-            await self._send_error("not_found", "There is no such turn.")
-        except Exception as error:
-            logger.error("frame not handled: %s", type(error).__name__, exc_info=error)
-            await self._send_error("bad_frame", "This message could not be handled.")
+        with translation.override(self._language()):
+            try:
+                if text_data is None:
+                    raise FrameError("bad_frame", _("A message must be text, not bytes."))
+                await self.receive_json(decode(text_data), user)
+            except FrameError as error:
+                await self._send_error(error.code, str(error))
+            except NotAllowed:
+                await self._send_error("not_found", _("There is no such turn."))
+            except Exception as error:
+                logger.error("frame not handled: %s", type(error).__name__, exc_info=error)
+                await self._send_error("bad_frame", _("This message could not be handled."))
 
     async def receive_json(self, content: dict[str, Any], user: User) -> None:
         """Obey one decoded frame of a person who was checked a moment ago."""
@@ -156,13 +158,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         return user
 
     async def _as_person(self, service: Any, *arguments: Any) -> Any:
-        """Call a service in a database thread, in the language of the person's pages."""
-
-        def call() -> Any:
-            with translation.override(self._language()):
-                return service(*arguments)
-
-        return await database_sync_to_async(call)()
+        """Call a service in a database thread; the thread inherits the language of the person's pages."""
+        return await database_sync_to_async(service)(*arguments)
 
     def _language(self) -> str:
         cookie = self.scope.get("cookies", {}).get(settings.LANGUAGE_COOKIE_NAME, "")

@@ -9,6 +9,8 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from inference import Effort
 
 MAX_FRAME_BYTES = 32 * 1024
@@ -60,13 +62,13 @@ Frame = TurnStart | TurnCancel | TurnResume | Ping
 def decode(raw: str) -> dict[str, Any]:
     """A frame's JSON object. Raises FrameError: too_large over 32 KiB, bad_frame for anything but an object."""
     if len(raw) > MAX_FRAME_BYTES or len(raw.encode("utf-8", "surrogatepass")) > MAX_FRAME_BYTES:
-        raise FrameError("too_large", "A message may have at most 32 KiB.")
+        raise FrameError("too_large", _("A message may have at most 32 KiB."))
     try:
         content = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise FrameError("bad_frame", "This message is not valid JSON.") from error
+        raise FrameError("bad_frame", _("This message is not valid JSON.")) from error
     if not isinstance(content, dict):
-        raise FrameError("bad_frame", "A message must be a JSON object.")
+        raise FrameError("bad_frame", _("A message must be a JSON object."))
     return content
 
 
@@ -80,12 +82,12 @@ def parse(content: dict[str, Any]) -> Frame:
         case "turn.resume":
             after = content.get("after") or ""
             if not isinstance(after, str) or (after and not _STREAM_ID.fullmatch(after)):
-                raise FrameError("bad_frame", "The field after must be an event id or empty.")
+                raise FrameError("bad_frame", _("The field after must be an event id or empty."))
             return TurnResume(_uuid(content, "turn"), after)
         case "ping":
             return Ping()
-        case _:
-            raise FrameError("bad_frame", "This message has no type that is known here.")
+        case _unknown:
+            raise FrameError("bad_frame", _("This message has no type that is known here."))
 
 
 def _uuid(content: dict[str, Any], field: str) -> uuid.UUID:
@@ -95,18 +97,20 @@ def _uuid(content: dict[str, Any], field: str) -> uuid.UUID:
             return uuid.UUID(value)
         except ValueError:
             pass
-    raise FrameError("bad_frame", f"The field {field} must be a UUID.")
+    raise FrameError("bad_frame", _("The field %(name)s must be a UUID.") % {"name": field})
 
 
 def _question(content: dict[str, Any]) -> str:
     text = content.get("text")
     if not isinstance(text, str):
-        raise FrameError("bad_frame", "The field text must be a text.")
+        raise FrameError("bad_frame", _("The field text must be a text."))
     text = _UNSTORABLE.sub("\ufffd", text).strip()
     if not text:
-        raise FrameError("bad_frame", "The question is empty.")
+        raise FrameError("bad_frame", _("The question is empty."))
     if len(text) > MAX_QUESTION_CHARACTERS:
-        raise FrameError("too_large", f"A question may have at most {MAX_QUESTION_CHARACTERS} characters.")
+        raise FrameError(
+            "too_large", _("A question may have at most %(n)d characters.") % {"n": MAX_QUESTION_CHARACTERS}
+        )
     return text
 
 
@@ -114,4 +118,4 @@ def _effort(content: dict[str, Any]) -> Effort:
     try:
         return Effort(content.get("effort", "low"))
     except ValueError as error:
-        raise FrameError("bad_frame", "The field effort must be low, medium or high.") from error
+        raise FrameError("bad_frame", _("The field effort must be low, medium or high.")) from error

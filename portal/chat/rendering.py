@@ -40,7 +40,7 @@ def answer_html(text: str, citations: Sequence[dict[str, Any]]) -> str:
 
 def passage_url(turn: uuid.UUID, marker: int) -> str:
     """The page that shows the passage which `turn` cites as [marker]."""
-    return reverse("chat:passage", args=[turn, marker])
+    return reverse("chat:passage", args=[turn, marker]) + "#quote"
 
 
 @cache

@@ -14,6 +14,7 @@ from knowledge.models import GuidelineVersion
 from portal import demonstration, parts
 from portal.guidelines import services
 
+_SUFFIXES = {".pdf", ".docx", ".html", ".htm", ".md", ".markdown", ".txt"}  # what is taken out of a folder
 _ENDED = (GuidelineVersion.Ingestion.INDEXED, GuidelineVersion.Ingestion.FAILED)
 
 
@@ -86,7 +87,7 @@ class Command(BaseCommand):
 def _files(paths: list[Path]) -> Any:
     for path in paths:
         if path.is_dir():
-            yield from sorted(one for one in path.rglob("*") if one.is_file() and not one.name.startswith("."))
+            yield from sorted(one for one in path.rglob("*") if one.is_file() and one.suffix.lower() in _SUFFIXES)
         elif path.exists():
             yield path
         else:
