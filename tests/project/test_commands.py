@@ -12,9 +12,12 @@ _OPTIONS = {
     "ingest": {"--language", "--title", "--approve"},
     "ask": {"--effort", "--json"},
     "export_audit": {"--format", "--from", "--to", "-o"},
+    "screen": {"--json"},
+    "eval_guardrails": {"--json"},
+    "bench": {"--json"},
 }
 _NOT_YET = {
-    *("screen", "eval_guardrails", "eval_retrieval", "eval_scenarios", "bench", "verify_audit"),
+    *("eval_retrieval", "eval_scenarios", "verify_audit"),
     *("erase", "backup", "restore", "doctor"),
 }
 
