@@ -165,7 +165,7 @@ def _pieces(page: ParsedPage, group: list[_Section], count: Callable[[str], int]
     if not group:
         return
     common = _common_path(group)
-    units = []
+    units: list[tuple[int, int, int]] = []
     for section in group:
         if section.head and (units or section.path != common[: len(section.path)]):
             head = section.head

@@ -36,6 +36,7 @@ _BARE_NUMBER = re.compile(
     re.IGNORECASE,
 )
 _ITEM = re.compile(r"^(?:[•●▪■◦○‣⁃·*–—-]|[\uf0a7\uf0b7\uf06e]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])\s+\S")
+_BROKEN_WORD = re.compile(r"([^\W\d_]+(?:-[^\W\d_]+)*)-$")
 _EDGE = 3  # lines at the top and at the bottom of a page where running heads stand
 
 
@@ -268,9 +269,13 @@ def _join(before: str, after: str, words: Counter[str], hyphenated: bool) -> str
     before, after = before.rstrip(), _visible(after, keep_end=True).lstrip()
     if before and before[-1] in _HYPHENS:
         return before.rstrip(_HYPHENS) + after
-    head, tail = re.search(r"([^\W\d_]+(?:-[^\W\d_]+)*)-$", before), re.match(r"[^\W\d_]+", after)
-    if not head or not tail or not after[0].islower():
-        return f"{before}{'' if before.endswith('-') and head else ' '}{after}"
+    if not before.endswith("-"):
+        return f"{before} {after}"
+    head, tail = _BROKEN_WORD.search(before[-80:]), re.match(r"[^\W\d_]+", after)
+    if not head:
+        return f"{before} {after}"
+    if not tail or not after[0].islower():
+        return before + after
     whole, compound = (head.group(1) + tail.group()).lower(), f"{head.group(1)}-{tail.group()}".lower()
     keep = not hyphenated if words[whole] == words[compound] else words[compound] > words[whole]
     return before + after if keep else before[:-1] + after

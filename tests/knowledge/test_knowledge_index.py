@@ -158,7 +158,7 @@ if sys.argv[-1] == "look":
 
 def test_killed_at_several_moments_then_resumed(tmp_path: Path) -> None:
     """A worker killed with SIGKILL while it parses, embeds and indexes; the next one finishes, nothing twice."""
-    (tmp_path / "long.docx").write_bytes(make_docx(fill=800))
+    (tmp_path / "long.docx").write_bytes(make_docx(fill=600))
     (tmp_path / "leave.md").write_text(MARKDOWN, encoding="utf-8")
     environment = os.environ | {
         "HAVRE_DATA_DIR": str(tmp_path / "data"),
