@@ -60,7 +60,6 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.user_pk = user.pk
         _sockets[user.pk] += 1
         self.valkey = valkey.async_client()
-        self._send_on_errand(self._join())
         self._send_on_errand(self._watch())
 
     async def disconnect(self, code: int) -> None:
@@ -170,25 +169,26 @@ class ChatConsumer(AsyncWebsocketConsumer):
         return next((part[:2] for part in accepted.split(",") if part[:2] in known), settings.LANGUAGE_CODE)
 
     async def _watch(self) -> None:
-        """Close the socket when its session ends while nobody sends anything, or when nobody has for a long time."""
+        """Join the groups, and see now and then that the session lives and somebody is there.
+
+        The groups are joined again each time, because a Valkey that was restarted has forgotten them; the session is
+        checked after joining, because it may have ended just before.
+        """
         while True:
-            await asyncio.sleep(_SESSION_CHECK_SECONDS)
+            await self._try(self.channel_layer.group_add(self._group, self.channel_name))
+            await self._try(self.channel_layer.group_add(sessions_group(self.user_pk or 0), self.channel_name))
             if await self._checked_user() is None:
                 return
-            await self._join()  # again: a Valkey that was restarted has forgotten
             if time.monotonic() - self.last_frame > settings.HAVRE_SOCKET_IDLE_SECONDS:
                 await self.close(IDLE)
                 return
+            await asyncio.sleep(_SESSION_CHECK_SECONDS)
 
     def _send_on_errand(self, errand: Coroutine[Any, Any, None]) -> None:
         """Let something happen beside the frames; it ends with the socket at the latest."""
         task = asyncio.create_task(errand)
         self.errands.add(task)
         task.add_done_callback(self.errands.discard)
-
-    async def _join(self) -> None:
-        await self._try(self.channel_layer.group_add(self._group, self.channel_name))
-        await self._try(self.channel_layer.group_add(sessions_group(self.user_pk or 0), self.channel_name))
 
     async def _leave(self) -> None:
         if self.user_pk is None:
