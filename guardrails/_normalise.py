@@ -136,12 +136,10 @@ def clean(text: str) -> str:
             kept.append(character if code >= 0x20 or character in "\n\t" else "\n" if code == 0x0D else " ")
         elif 0x1F150 <= code <= 0x1F189:  # white letters on black discs and squares
             kept.append(chr(ord("a") + (code - 0x1F150) % 0x20 % 26))
-        elif 0x300 <= code <= 0x36F or unicodedata.category(character) in {"Cf", "Cs", "Me"}:
+        elif _invisible(character, code):
             continue
         elif code < 0x250 or 0x1E00 <= code <= 0x1EFF:
             kept.append(unicodedata.normalize("NFD", character)[0])
-        elif code == 0x3164 or 0x115F <= code <= 0x1160:  # fillers that print as nothing
-            continue
         else:
             kept.append(" " if character.isspace() else character)
     plain = "".join(kept)
@@ -150,6 +148,17 @@ def clean(text: str) -> str:
     if len(_LATIN.findall(plain)) >= len(_OTHER_SCRIPT.findall(plain)):
         return plain.translate(_LOOKALIKES)
     return re.sub(r"[^\W_]+", _latin_if_mixed, plain)
+
+
+def _invisible(character: str, code: int) -> bool:
+    """Combining marks, format characters, variation selectors and fillers: nothing of them is seen as a letter."""
+    return (
+        0x300 <= code <= 0x36F
+        or 0xFE00 <= code <= 0xFE0F
+        or 0xE0100 <= code <= 0xE01EF
+        or code in {0x115F, 0x1160, 0x3164, 0xFFA0, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F}
+        or unicodedata.category(character) in {"Cf", "Cs", "Me"}
+    )
 
 
 def _latin_if_mixed(word: re.Match[str]) -> str:
