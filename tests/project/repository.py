@@ -1,8 +1,12 @@
-"""What the tests of the project itself look at: its tracked files and its Python sources."""
+"""What the tests of the project itself look at: its tracked files, its Python sources, compose.yaml."""
 
+import re
 import subprocess
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("portal", "inference", "guardrails", "knowledge")
@@ -28,3 +32,19 @@ def tracked_files() -> tuple[Path, ...]:
 def python_files() -> list[Path]:
     """Python sources that somebody wrote: migrations are written by Django."""
     return [path for path in tracked_files() if path.suffix == ".py" and "migrations" not in path.parts]
+
+
+def compose_file(**settings: str) -> dict[str, Any]:
+    """compose.yaml with `${NAME:-default}` and `${NAME-default}` filled in as compose does it, anchors merged."""
+
+    def value(match: re.Match[str]) -> str:
+        given = settings.get(match["name"])
+        if match["operator"] == ":-":
+            return given or match["default"]
+        return match["default"] if given is None else given
+
+    text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
+    text = re.sub(r"(?<!\$)\$\{(?P<name>\w+)(?P<operator>:?-)(?P<default>[^}]*)\}", value, text)
+    loaded = yaml.safe_load(text)
+    assert isinstance(loaded, dict)
+    return loaded

@@ -13,7 +13,7 @@ import yaml
 
 from tests.services import free_port, pongs, running
 
-from .repository import ROOT
+from .repository import ROOT, compose_file
 
 _OURS = {"web", "inference", "knowledge", "beat", "migrate", "manage"}
 _SERVED = {"web", "inference", "knowledge", "beat"}
@@ -21,24 +21,9 @@ _EVERYTHING = _OURS | {"postgres", "valkey"}
 _SLOTS = "3"
 
 
-def _interpolate(text: str, settings: dict[str, str]) -> str:
-    """${NAME:-default} and ${NAME-default} as compose reads them."""
-
-    def value(match: re.Match[str]) -> str:
-        given = settings.get(match["name"])
-        if match["operator"] == ":-":
-            return given or match["default"]
-        return match["default"] if given is None else given
-
-    return re.sub(r"(?<!\$)\$\{(?P<name>\w+)(?P<operator>:?-)(?P<default>[^}]*)\}", value, text)
-
-
 @pytest.fixture(scope="module")
 def compose() -> dict[str, Any]:
-    text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
-    loaded = yaml.safe_load(_interpolate(text, {"HAVRE_SLOTS": _SLOTS}))
-    assert isinstance(loaded, dict)
-    return loaded
+    return compose_file(HAVRE_SLOTS=_SLOTS)
 
 
 @pytest.fixture(scope="module")
