@@ -142,7 +142,7 @@ def clean(text: str) -> str:
             kept.append(unicodedata.normalize("NFD", character)[0])
         else:
             kept.append(" " if character.isspace() else character)
-    plain = "".join(kept)
+    plain = re.sub(r"\n\s*\n", "\n", "".join(kept))  # one line break is as good as a thousand
     if plain.isascii():
         return plain
     if len(_LATIN.findall(plain)) >= len(_OTHER_SCRIPT.findall(plain)):
@@ -323,7 +323,8 @@ def segment(cleaned: str, tokens: Sequence[Token], *, window: int = 70, overlap:
         stop = index if last else index + 1
         while begin < stop:
             end = min(begin + window, stop)
-            segments.append(_make_segment(cleaned, tokens[begin:end], begin))
+            if any(token.text[0].isalnum() for token in tokens[begin:end]):
+                segments.append(_make_segment(cleaned, tokens[begin:end], begin))
             if end == stop:
                 break
             begin = end - overlap

@@ -9,66 +9,11 @@ import re
 LONGEST = 400  # characters after which a sentence that will not end is released at a clause
 LOOKAHEAD = 48  # characters beyond a full stop that may decide whether it ends a sentence
 
-_ABBREVIATIONS = frozenset(
-    [
-        "m",
-        "mm",
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "pr",
-        "prof",
-        "st",
-        "ste",
-        "sr",
-        "jr",
-        "vs",
-        "etc",
-        "cf",
-        "ex",
-        "env",
-        "p",
-        "pp",
-        "vol",
-        "chap",
-        "fig",
-        "tab",
-        "art",
-        "al",
-        "no",
-        "n",
-        "nos",
-        "ref",
-        "approx",
-        "min",
-        "max",
-        "mme",
-        "mlle",
-        "mgr",
-        "me",
-        "e.g",
-        "i.e",
-        "p.ex",
-        "c.-a-d",
-        "c.a.d",
-        "u.s",
-        "a.m",
-        "p.m",
-        "ed",
-        "eds",
-        "dept",
-        "inc",
-        "hosp",
-        "resp",
-        "sect",
-        "ann",
-        "inf",
-        "sup",
-        "av",
-        "apr",
-    ]
-)
+_ABBREVIATIONS_TEXT = """
+m mm mr mrs ms dr pr prof st ste sr jr vs etc cf ex env p pp vol chap fig tab art al no n nos ref approx min max
+mme mlle mgr me e.g i.e p.ex c.-a-d c.a.d u.s a.m p.m ed eds dept inc hosp resp sect ann inf sup av apr
+"""
+_ABBREVIATIONS = frozenset(_ABBREVIATIONS_TEXT.split())
 # etc. and a.m. end sentences as often as not: a capital after them decides
 _MAY_END = frozenset(
     {"etc", "al", "a.m", "p.m", "ed", "max", "min", "no", "me", "ex", "art", "env", "inc", "u.s", "tab"}

@@ -33,7 +33,7 @@ def test_an_emergency_puts_emergency_numbers_first_with_three_to_five_lines() ->
 
 def test_other_regions_have_their_own_numbers_and_not_those_of_france() -> None:
     card = crisis_card("third_party", region="BE", language="fr")
-    assert "15" not in card.message.replace("15 ", "15 ") or "15 /" not in card.message
+    assert "15" not in card.message
     assert {"0800 32 123", "112"} <= {line.phone for line in card.hotlines}
     assert "3114" not in {line.phone for line in card.hotlines}
 
@@ -137,7 +137,8 @@ def test_language_needs_a_choice() -> None:
 def test_the_screen_loads_nothing_heavy() -> None:
     code = (
         "import sys, guardrails\n"
-        "guardrails.screen_input('Je veux mourir'); guardrails.crisis_card('first_person', region='FR', language='fr')\n"
+        "guardrails.screen_input('Je veux mourir')\n"
+        "guardrails.crisis_card('first_person', region='FR', language='fr')\n"
         "heavy = {'numpy', 'torch', 'django', 'channels', 'py3langid', 'transformers'} & set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)"
     )

@@ -1,5 +1,7 @@
 """What may leave a model's mouth, however it arrives in pieces."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,8 +18,8 @@ PASSAGES = (
     ),
     SourcePassage(
         2,
-        "Le plan de sécurité comporte six étapes. La restriction de l'accès aux moyens létaux est une mesure efficace de "
-        "prévention du suicide. Le patient est revu dans les 48 heures. Il ne faut pas laisser la personne seule.",
+        "Le plan de sécurité comporte six étapes. La restriction de l'accès aux moyens létaux est une mesure efficace "
+        "de prévention du suicide. Le patient est revu dans les 48 heures. Il ne faut pas laisser la personne seule.",
     ),
 )
 
@@ -35,7 +37,7 @@ Call 3114, or 01 23 45 67 89. La restriction de l’accès aux moyens létaux es
 def screened(text: str, cuts: list[int] | None = None, passages: tuple[SourcePassage, ...] = PASSAGES):
     screen = OutputScreen(passages, language="en")
     places = [0, *sorted(cuts or []), len(text)]
-    shown = "".join(screen.feed(text[a:b]) for a, b in zip(places, places[1:], strict=False))
+    shown = "".join(screen.feed(text[a:b]) for a, b in pairwise(places))
     answer = screen.finish()
     assert answer.text == shown + answer.tail
     return answer, screen
@@ -217,9 +219,7 @@ def test_any_chunking_shows_the_same(text: str, data: st.DataObject) -> None:
 
 
 def test_one_character_at_a_time_shows_the_same() -> None:
-    assert screened(ANSWER, list(range(len(ANSWER))))[0] == screened(ANSWER)[0] or (
-        screened(ANSWER, list(range(len(ANSWER))))[0].text == screened(ANSWER)[0].text
-    )
+    assert screened(ANSWER, list(range(len(ANSWER))))[0].text == screened(ANSWER)[0].text
 
 
 def test_never_more_than_a_sentence_behind() -> None:

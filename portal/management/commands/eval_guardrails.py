@@ -144,4 +144,4 @@ def _wilson(successes: int, cases: int) -> list[float]:
     centre = share + z * z / (2 * cases)
     spread = z * math.sqrt(share * (1 - share) / cases + z * z / (4 * cases * cases))
     scale = 1 + z * z / cases
-    return [round((centre - spread) / scale, 4), round((centre + spread) / scale, 4)]
+    return [max(0.0, round((centre - spread) / scale, 4)), min(1.0, round((centre + spread) / scale, 4))]
