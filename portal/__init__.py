@@ -1,0 +1,1 @@
+"""The Django project: composes inference, guardrails and knowledge into a portal."""

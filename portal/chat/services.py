@@ -51,14 +51,17 @@ def start_turn(user: User, conversation_id: uuid.UUID, start: TurnStart, *, queu
     ui_language = (get_language() or settings.LANGUAGE_CODE)[:2]
     verdict = guardrails.screen_input(start.text, history=selectors.earlier_questions(conversation_id))
     language = guardrails.detect_language(start.text) or ui_language
-    if verdict.action != Action.REDIRECT:  # a person in crisis is never told to wait
-        _refuse_haste(user)
     try:
+        if verdict.action != Action.REDIRECT:  # a person in crisis is never told to wait
+            _refuse_haste(user)
         with transaction.atomic():
             turn = _write(user, conversation_id, start, verdict, language)
-    except IntegrityError:  # the same frame came through two sockets at once, or another question was quicker
+    except (IntegrityError, FrameError) as error:
+        # The same frame may have come through two sockets at once; else another question was quicker.
         if known := _already_started(user, conversation_id, start):
             return known
+        if isinstance(error, FrameError):
+            raise
         raise FrameError("rate_limited", _("An answer is still being written. Wait for it, or stop it.")) from None
     except DatabaseError as error:
         logger.error("turn not recorded: %s", type(error).__name__, exc_info=error)

@@ -144,3 +144,16 @@ async def test_a_compliance_officer_finds_and_takes_away_events(sign_in: Callabl
         await page.locator('a[href*="/audit/export/"], button[formaction*="/audit/export/"]').first.click()
     path = await (await download.value).path()
     assert '"kind": "session.signed_in"' in path.read_text()
+
+
+async def test_a_crisis_does_not_wait_for_the_answer_that_runs(sign_in: Callable[..., Any]) -> None:
+    page = await sign_in("anna")
+    await ask(page, ENDLESS)
+    await expect(page.locator(".turn [data-part=growing]").last).not_to_be_empty(timeout=SLOW)
+    await ask(page, "And what about discharge?")
+    await expect(page.locator("[data-part=problem]")).to_be_visible()
+    assert await page.input_value("textarea") == "And what about discharge?"
+    await ask(page, "I want to kill myself tonight")
+    await expect(page.locator(".crisis h3")).to_be_in_viewport(timeout=10_000)
+    await page.get_by_role("button", name="Stop").click()
+    await expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=10_000)

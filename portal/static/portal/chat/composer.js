@@ -5,8 +5,9 @@ import { number, say } from "./strings.js";
 const COUNTED_BELOW = 1_000; // characters left
 
 /**
- * Emits "send", "stop", "edit", and "blocked" when somebody sends while an answer runs. `mode`: "ready"; "waiting" while there is no connection; "running" while an answer
- * is on its way; "stopping"; "closed" when this page cannot send any more. Text can be written in each of them.
+ * Emits "send", "stop" and "edit". `mode`: "ready"; "waiting" while there is no connection; "running" while an answer is
+ * on its way; "stopping"; "closed" when this page cannot send any more. Text can be written in each of them, and sent in
+ * all but the last: a person in danger never waits for an answer to end.
  */
 export class Composer extends EventTarget {
   #form;
@@ -68,8 +69,7 @@ export class Composer extends EventTarget {
   }
 
   #submit() {
-    if (this.#mode === "ready" && this.#isSendable()) this.dispatchEvent(new Event("send"));
-    else if (this.#mode === "running") this.dispatchEvent(new Event("blocked"));
+    if (this.#mode !== "closed" && this.#isSendable()) this.dispatchEvent(new Event("send"));
   }
 
   #isSendable() {

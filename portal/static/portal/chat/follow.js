@@ -1,6 +1,7 @@
 // Keeps the newest words in view while the reader is at the end, and leaves whoever has scrolled up alone.
 
 const NEAR_PX = 96;
+const CARD_MARGIN_PX = 16;
 
 /**
  * @param {Element} log what grows
@@ -13,6 +14,11 @@ export function followEnd(log, dock, jump) {
   let lastTop = 0;
   const page = document.scrollingElement;
   const isAtEnd = () => page.scrollHeight - page.scrollTop - innerHeight < NEAR_PX;
+  // Whoever gets the card with the numbers reads it from its first word; nothing that comes after pushes it away.
+  const startOfCard = () => {
+    const card = log.lastElementChild.querySelector(".crisis");
+    return card ? page.scrollTop + card.getBoundingClientRect().top - CARD_MARGIN_PX : Infinity;
+  };
   const toEnd = () => {
     following = true;
     jump.hidden = true;
@@ -30,7 +36,7 @@ export function followEnd(log, dock, jump) {
   );
   const observer = new ResizeObserver(() => {
     if (!log.childElementCount) return; // the start page begins at its beginning
-    if (following) page.scrollTop = page.scrollHeight;
+    if (following) page.scrollTop = Math.min(page.scrollHeight, startOfCard());
     else jump.hidden = isAtEnd();
   });
   observer.observe(log);

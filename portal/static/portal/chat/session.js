@@ -23,6 +23,7 @@ class ChatSession extends HTMLElement {
   #page;
   #toEnd;
   #lostTimer = 0;
+  #wanted = null; // what was sent before there was a connection
 
   connectedCallback() {
     const data = JSON.parse(document.getElementById("chat-data").textContent);
@@ -43,7 +44,6 @@ class ChatSession extends HTMLElement {
     this.#composer.addEventListener("send", () => this.#ask(this.#composer.text.trim(), this.#composer.effort));
     this.#composer.addEventListener("stop", () => this.#stop());
     this.#composer.addEventListener("edit", () => this.#keepDraft());
-    this.#composer.addEventListener("blocked", () => this.#tell(say("composer.blocked")));
     this.#socket.addEventListener("open", () => this.#onOpen());
     this.#socket.addEventListener("frame", ({ detail }) => this.#onFrame(detail));
     this.#socket.addEventListener("lost", ({ detail }) => this.#onLost(detail));
@@ -116,9 +116,14 @@ class ChatSession extends HTMLElement {
 
   // --- asking and stopping -----------------------------------------------------------------------------------------
 
+  // While an answer runs the server decides: it takes a crisis at once and hands everything else back.
   #ask(question, effort) {
-    if (this.#running || !this.#socket.isOpen) {
-      this.#tell(say(this.#running ? "composer.blocked" : "composer.waiting"));
+    if (!this.#socket.isOpen) {
+      this.#askWhenOpen(question, effort);
+      return;
+    }
+    if (this.#running?.turn.phase === "sending") {
+      this.#tell(say("composer.blocked"));
       return;
     }
     const { sent } = this.#draft.read();
@@ -133,6 +138,14 @@ class ChatSession extends HTMLElement {
     this.#refresh();
     this.#toEnd();
     this.#composer.focus();
+  }
+
+  // Sent before the connection stands: it goes as soon as it does, unless somebody has changed the words by then.
+  #askWhenOpen(question, effort) {
+    this.#composer.text = question;
+    this.#wanted = { question, effort };
+    this.#keepDraft();
+    this.#tell(say("composer.waiting"));
   }
 
   #start({ clientRef, question, effort }) {
@@ -189,6 +202,9 @@ class ChatSession extends HTMLElement {
       if (entry.stopping) this.#sendStop(entry);
     }
     this.#refresh();
+    const wanted = this.#wanted;
+    this.#wanted = null;
+    if (wanted && this.#composer.text.trim() === wanted.question) this.#ask(wanted.question, wanted.effort);
   }
 
   #onFrame(frame) {
