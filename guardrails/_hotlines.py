@@ -108,17 +108,24 @@ def _ordered(region: str, language: str) -> tuple[Hotline, ...]:
 
 
 def crisis_card(
-    level: Literal["first_person", "third_party"], *, region: str, language: str, unscreened: bool = False
+    level: Literal["first_person", "third_party"],
+    *,
+    region: str,
+    language: str,
+    unscreened: bool = False,
+    answer_stopped: bool = False,
 ) -> CrisisCard:
     """The card for a person in crisis ("first_person": human and anonymous lines first) or for whoever reports an
     emergency ("third_party": emergency numbers first, imperative lines). `unscreened` says that the screen itself
-    failed. An unknown level is treated as "first_person". Never raises."""
-    third = level == "third_party" and not unscreened
+    failed, `answer_stopped` that it was the model's answer that could not be shown (the message did reach the model). An unknown level is treated as "first_person". Never raises."""
+    third = level == "third_party" and not (unscreened or answer_stopped)
     lines = list(hotlines(region, language))
     if third:
         lines.sort(key=lambda line: line.audience != "emergency")
     try:
-        name = "unscreened" if unscreened else "third_party" if third else "first_person"
+        name = "third_party" if third else "first_person"
+        if unscreened or answer_stopped:
+            name = "unscreened" if unscreened else "answer_stopped"
         if third and not region.strip().upper().startswith("FR"):
             name = "third_party_elsewhere" if _language(language) == "fr" else "third_party"
         message = _data("messages.toml")["card"][name][_language(language)].strip()

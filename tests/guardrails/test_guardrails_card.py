@@ -91,6 +91,13 @@ def test_the_card_of_a_failed_screen_says_so() -> None:
     assert "not working" in card.message
 
 
+def test_the_card_of_a_stopped_answer_does_not_say_that_the_message_never_reached_the_model() -> None:
+    for language, words in (("fr", "pas été envoyé"), ("en", "not sent")):
+        card = crisis_card("first_person", region="FR", language=language, answer_stopped=True)
+        assert words not in card.message
+        assert card.hotlines == crisis_card("first_person", region="FR", language=language).hotlines
+
+
 @pytest.mark.parametrize(
     ("text", "category"),
     [
