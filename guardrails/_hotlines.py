@@ -21,9 +21,8 @@ _LAST_RESORT_FR = (
     Hotline("SAMU", "15", "", "", "24/7", (), "FR", "emergency"),
 )
 _LAST_RESORT_MESSAGE = {
-    "fr": "Si vous, ou quelqu’un d’autre, êtes en danger, appelez maintenant. "
-    "Votre message n’a pas été envoyé au modèle.",
-    "en": "If you, or somebody else, are in danger, call now. Your message was not sent to the model.",
+    "fr": "Si vous, ou quelqu’un d’autre, êtes en danger, appelez maintenant.",
+    "en": "If you, or somebody else, are in danger, call now.",
 }
 _TO_BE_CHECKED = {"fr": "numéro à vérifier", "en": "number not yet checked"}
 
@@ -116,8 +115,11 @@ def crisis_card(
     answer_stopped: bool = False,
 ) -> CrisisCard:
     """The card for a person in crisis ("first_person": human and anonymous lines first) or for whoever reports an
-    emergency ("third_party": emergency numbers first, imperative lines). `unscreened` says that the screen itself
-    failed, `answer_stopped` that it was the model's answer that could not be shown (the message did reach the model). An unknown level is treated as "first_person". Never raises."""
+    emergency ("third_party": emergency numbers first, imperative lines).
+
+    `unscreened` says that the screen itself failed, `answer_stopped` that it was the model's answer that could not be
+    shown (so that the message did reach the model). An unknown level is treated as "first_person". Never raises.
+    """
     third = level == "third_party" and not (unscreened or answer_stopped)
     lines = list(hotlines(region, language))
     if third:
