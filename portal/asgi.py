@@ -11,7 +11,10 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 from channels.sessions import SessionMiddlewareStack  # noqa: E402
 
+import guardrails  # noqa: E402
 from portal.chat.routing import websocket_urlpatterns  # noqa: E402
+
+guardrails.screen_input("")  # reads the rules now, so that the first message of the day does not wait for them
 
 application = ProtocolTypeRouter(
     {

@@ -24,7 +24,8 @@ class Cast:
 
 
 @pytest.fixture
-def cast(db: None) -> Cast:
+def cast(db: None, valkey_server: str) -> Cast:
+    """The people, and a Valkey that answers unless the test also asks for `dead_valkey`."""
     from portal.accounts.models import User
 
     def person(name: str, role: str) -> User:

@@ -131,7 +131,9 @@ def _end(turn: Turn, last: Delta, grounded: GroundedAnswer, *, stopped: bool) ->
         events.publish(turn.id, {"type": "guardrail.notice", "turn": str(turn.id), **asdict(one)})
     if stopped:
         notice = grounded.notices[-1]
-        card = guardrails.crisis_card("first_person", region=settings.HAVRE_REGION, language=turn.language)
+        card = guardrails.crisis_card(
+            "first_person", region=settings.HAVRE_REGION, language=turn.language, answer_stopped=True
+        )
         values |= {"answer": "", "citations": [], "card": asdict(card)}
         events.publish(turn.id, {"type": "crisis.detected", "turn": str(turn.id), **asdict(card)})
         finish(turn, State.REFUSED, failure_code=notice.rule, failure_message=notice.message, **values)

@@ -13,7 +13,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 import guardrails
-from guardrails import Action, Verdict
+from guardrails import Action, Category, Verdict
 from portal import parts
 from portal.accounts.models import User
 from portal.audit.services import record
@@ -209,7 +209,10 @@ def _decide(turn: Turn, verdict: Verdict, *, full: bool) -> None:
         level: Literal["first_person", "third_party"] = (
             "third_party" if verdict.action == Action.ALARM else "first_person"
         )
-        card = guardrails.crisis_card(level, region=settings.HAVRE_REGION, language=turn.language)
+        unscreened = verdict.category == Category.UNSCREENED
+        card = guardrails.crisis_card(
+            level, region=settings.HAVRE_REGION, language=turn.language, unscreened=unscreened
+        )
         turn.card = asdict(card)
     if verdict.action == Action.REDIRECT:
         turn.state, turn.finished_at = State.REDIRECTED, timezone.now()
