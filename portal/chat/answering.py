@@ -77,7 +77,14 @@ def _answer(turn: Turn) -> None:
     if model is None:
         raise inference.EngineNotLoaded("No model is loaded in this worker.")
     history = selectors.history_before(turn)
-    request = build_request(turn, history, context=model.context, count_tokens=inference.count_tokens)
+    active = inference.ModelStore(settings.HAVRE_MODELS_DIR).active()
+    request = build_request(
+        turn,
+        history,
+        context=model.context,
+        count_tokens=inference.count_tokens,
+        quote_only=active is not None and active.demonstration,
+    )
     screen = OutputScreen(
         [SourcePassage(one["marker"], one["quote"]) for one in turn.passages],
         language=turn.language,
