@@ -26,7 +26,9 @@ from inference._errors import EngineFailed, ModelRejected, RequestTooLong
 _FOLDER_PREFIX = "havre-engine-"
 _LONGEST_SOCKET_PATH = 100  # 107 bytes on Linux, 103 elsewhere
 _STARTING_SECONDS = 60  # a socket this young may belong to an engine that is not listening yet
-_BATCH = 512  # tokens of a prompt read at a time: others get their next token, and a caller may leave, in between
+# Tokens of a prompt that are read at a time. In between others get their next token and a caller may leave; a CPU reads
+# about a hundred a second of a small model, and no faster in larger pieces.
+_BATCH_CPU, _BATCH_GPU = 64, 512
 
 
 class XllamacppEngine:
@@ -42,7 +44,9 @@ class XllamacppEngine:
         params.model.path = str(model)
         params.n_parallel = slots
         params.n_ctx = slots * context
-        params.n_batch = params.n_ubatch = _BATCH
+        devices = {device["type"].name for device in xllamacpp.get_device_info()}
+        on_gpu = gpu_layers != 0 and any(name.endswith("GPU") for name in devices)
+        params.n_batch = params.n_ubatch = _BATCH_GPU if on_gpu else _BATCH_CPU
         params.n_gpu_layers = gpu_layers
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
         params.special = True  # special tokens come as text: the filters need them
