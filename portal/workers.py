@@ -24,7 +24,11 @@ def prepare(queues: set[str]) -> None:
             heartbeat = Heartbeat(name, lambda name=name: _state[name])  # type: ignore[misc]
             _heartbeats.append(heartbeat)
             heartbeat.start()
-            load()
+            try:
+                load()
+            except Exception as error:
+                logger.exception("%s worker not ready", name)
+                _state[name] = {"state": "failed", "reason": f"{type(error).__name__}; see the worker's log."}
             heartbeat.beat()
 
 

@@ -85,13 +85,15 @@ class Command(BaseCommand):
         supervisor.start(processes.beat())
         deadline = time.monotonic() + _START_SECONDS
         waiting = {"web", "valkey", "inference", "knowledge"}
+        web_answers = False
         while waiting and time.monotonic() < deadline and not supervisor.stopping:
             supervisor.watch()
             present = parts.look()
             ready = {name for name, said in present.details.items() if said.get("state") != "loading"}
             waiting = {"inference", "knowledge"} - ready
             waiting |= set() if present.valkey else {"valkey"}
-            waiting |= set() if _answers(host, port) else {"web"}
+            web_answers = web_answers or _answers(host, port)
+            waiting |= set() if web_answers else {"web"}
             time.sleep(0.2)
         for name, said in parts.look().details.items():
             if said.get("state") == "failed":
