@@ -4,6 +4,7 @@ The same analysis runs for documents and questions and on every database, so tha
 """
 
 import re
+import threading
 import unicodedata
 from functools import lru_cache
 from typing import Protocol
@@ -77,17 +78,22 @@ def stemmer_language(language: str) -> str:
     return language if language in _STEMMERS else "en"
 
 
+_of_thread = threading.local()
+
+
 @lru_cache(maxsize=100_000)
 def _stem(word: str, language: str) -> str:
     return fold(_stemmer(_STEMMERS.get(language, "english")).stemWord(word))
 
 
-@lru_cache(maxsize=len(_STEMMERS))
 def _stemmer(algorithm: str) -> _Stemmer:
+    """A stemmer of this thread's own: it holds the word it is at, so that two threads would get each other's stems."""
     import snowballstemmer  # type: ignore[import-untyped]
 
-    stemmer: _Stemmer = snowballstemmer.stemmer(algorithm)
-    return stemmer
+    stemmers: dict[str, _Stemmer] = _of_thread.__dict__
+    if algorithm not in stemmers:
+        stemmers[algorithm] = snowballstemmer.stemmer(algorithm)
+    return stemmers[algorithm]
 
 
 _CUES = {

@@ -1,11 +1,13 @@
 """The sample guidelines answer the questions a newcomer asks, in French and English, on the right page."""
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 import knowledge
-from knowledge import selectors
+from knowledge import _analysis, selectors
 from knowledge._analysis import guess_language, query_terms, terms
 from knowledge._questions import complete
 from knowledge.models import GuidelineVersion
@@ -111,3 +113,21 @@ def test_analysis_sees_through_accents_elision_and_endings() -> None:
     assert terms("L'hospitalisation des patientes", "fr") == terms("hospitalisation patiente", "fr")
     assert set(query_terms("étapes de sécurité", "fr")) == set(terms("une étape sécurité", "fr"))
     assert terms("The treatments of depressed patients", "en") == terms("treatment depressed patient", "en")
+
+
+def test_analysis_gives_every_thread_its_own_stems() -> None:
+    """The knowledge worker answers questions and reads documents in several threads at once."""
+    roots = ("hospitalis", "patient", "sécuris", "traitement", "évalu", "surveill", "isol", "contention", "dépress")
+    vocabulary = [root + end for root in roots for end in ("ation", "er", "ement", "s", "ant", "es", "eur", "ité")]
+    wanted = terms(" ".join(vocabulary), "fr")
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            for _ in range(10):
+                _analysis._stem.cache_clear()
+                turned = [vocabulary[n * 9 :] + vocabulary[: n * 9] for n in range(8)]
+                found = pool.map(lambda some: dict(zip(some, terms(" ".join(some), "fr"), strict=True)), turned)
+                assert all([stems[word] for word in vocabulary] == wanted for stems in found)
+    finally:
+        sys.setswitchinterval(interval)
