@@ -19,6 +19,7 @@ sentences."""
 _LANGUAGES = {"fr": "French", "en": "English"}
 _LEAST_ANSWER_TOKENS = 256
 _QUOTED_PASSAGES = 1
+_SHORTEST_WORD = 3  # letters; what is shorter says nothing of the subject
 _LIST_ITEM = re.compile(r"(?:\d{1,2}[.)]|[-*•–]) ")
 _SHORTEST_QUOTE = 25  # characters; what is shorter is a heading or a number
 
@@ -58,7 +59,7 @@ def build_request(
         effort=Effort(turn.effort),
         max_tokens=max(_LEAST_ANSWER_TOKENS, min(settings.HAVRE_MAX_TOKENS, context - used - 8)),
         deadline_seconds=settings.HAVRE_TURN_DEADLINE_SECONDS,
-        quotes=_quotes(passages) if quote_only else (),
+        quotes=_quotes(turn.question, passages) if quote_only else (),
     )
 
 
@@ -72,9 +73,9 @@ def _messages(turn: Turn, passages: Sequence[dict[str, Any]], history: Sequence[
     return (*messages, Message("user", turn.question))
 
 
-def _quotes(passages: Sequence[dict[str, Any]]) -> tuple[str, ...]:
-    """The sentences of the passages, each with its marker where a citation stands: before its last full stop. A list
-    stays one piece with the sentence that introduces it."""
+def _quotes(question: str, passages: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """The sentences that may be quoted, each with its marker where a citation stands: before its last full stop. The
+    first is the one that shares most words with the question; a list stays in one piece with what introduces it."""
     found: list[str] = []
     for passage in passages:
         for sentence in guardrails.sentences(passage["quote"]):
@@ -83,10 +84,16 @@ def _quotes(passages: Sequence[dict[str, Any]]) -> tuple[str, ...]:
                 continue
             cited = f"{text[:-1].rstrip()} [{passage['marker']}]{text[-1]}"
             if found and _LIST_ITEM.match(text):
-                found[-1] += "\n" + cited
+                found[-1] = f"{found[-1].rstrip()}\n{cited}\n\n"
             else:
                 found.append(cited)
-    return tuple(dict.fromkeys(found))
+    asked = _words(question)
+    shared = [len(asked & _words(quote)) for quote in found]
+    return tuple(dict.fromkeys(found[shared.index(max(shared)) :])) if found else ()
+
+
+def _words(text: str) -> set[str]:
+    return {word for word in re.findall(r"\w+", text.lower()) if len(word) > _SHORTEST_WORD}
 
 
 def _passage(passage: dict[str, Any]) -> str:

@@ -109,7 +109,7 @@ def test_malformed_output_becomes_one_clean_error(engine: LoadedModel) -> None:
 
 
 def test_output_that_breaks_later_keeps_the_answer_so_far(engine: LoadedModel) -> None:
-    deltas = list(inference.generate(request("What about a safety plan? malformed later please")))
+    deltas = list(inference.generate(request("What about a safety plan? break off please")))
     assert deltas[-1].finish is FinishReason.STOP
     assert answer(deltas).startswith("Go through this together") and "The passages are read" not in answer(deltas)
 

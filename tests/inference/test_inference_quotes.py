@@ -42,6 +42,7 @@ def _ask(seed: int, quotes: tuple[str, ...]) -> tuple[str, FinishReason | None]:
 def test_only_whole_quotes_come_in_their_order(noise: LoadedModel, seed: int) -> None:
     text, finish = _ask(seed, QUOTES)
     assert finish is FinishReason.STOP
+    assert text.startswith(QUOTES[0])
     rest, said = text, 0
     for quote in QUOTES:
         if rest.startswith(quote):

@@ -38,10 +38,18 @@ def test_the_demonstration_model_may_only_quote_the_best_passage() -> None:
     request = build_request(turn, [Turn(question="q", answer="a")], context=4096, count_tokens=words, quote_only=True)
     assert request.quotes == (
         "A safety plan has six steps [1].\n1. Step 1 is to recognise the warning signs [1].\n"
-        "2. Step 2 is to use what helps [1].",
+        "2. Step 2 is to use what helps [1].\n\n",
         "The patient goes on when a step has not helped [1].",
     )
     assert "Never this one" not in request.messages[0].content
+
+
+def test_quoting_begins_where_the_question_is_met() -> None:
+    text = "The ward is open every day. Visits are possible in the afternoon. Children come with an adult."
+    turn = Turn(question="When are visits possible?", language="en", effort="low", passages=[passage(1, text)])
+    request = build_request(turn, [], context=4096, count_tokens=words, quote_only=True)
+    assert request.quotes[0] == "Visits are possible in the afternoon [1]."
+    assert len(request.quotes) == 2
 
 
 def test_without_passages_there_is_nothing_to_quote() -> None:

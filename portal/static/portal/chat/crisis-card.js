@@ -12,10 +12,11 @@ export function crisisCard(crisis, isNews) {
   card.dataset.level = crisis.level;
   if (isNews) card.setAttribute("role", "alert");
   const isEmergency = crisis.level === "third_party";
-  fill(card, "title", say(isEmergency ? "crisis.third_party" : "crisis.first_person"));
-  if (isEmergency) part(card, "hotlines").after(part(card, "message")); // numbers first, then what to do
   const lines = crisis.message.split("\n").filter((line) => line.trim());
-  part(card, "message").replaceChildren(...lines.map((line) => paragraph(line)));
+  fill(card, "title", say(isEmergency ? "crisis.third_party" : "crisis.first_person"));
+  // A word to the person comes first, where it is about them; then the numbers, on the smallest screen; then the rest.
+  part(card, "message").replaceChildren(...lines.splice(0, isEmergency ? 0 : 1).map(paragraph));
+  part(card, "more").replaceChildren(...lines.map(paragraph));
   part(card, "hotlines").append(...crisis.hotlines.map(hotlineItem));
   part(card, "icon-care").toggleAttribute("hidden", isEmergency);
   part(card, "icon-emergency").toggleAttribute("hidden", !isEmergency);
