@@ -37,8 +37,8 @@ class GenerationRequest:
 
     `max_tokens` bounds reasoning and answer together; `deadline_seconds` is wall time from the call.
 
-    With `quotes` the answer is the first of these sentences and some of the others, in this order and word for word: the
-    model only chooses which. That is for models too small to keep to the passages and to cite them. Families with
+    With `quotes` the answer is the first of these sentences and some of the others, in this order and word for word:
+    the model only chooses which. That is for models too small to keep to the passages and to cite them. Families with
     channels (harmony) ignore it.
     """
 
