@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MALFORMED = "malformed please"  # reasoning, then a channel that does not exist and no message marker
-MALFORMED_LATER = "malformed later please"  # the answer begins well, then a second channel opens in the middle of it
+BREAK_OFF = "break off please"  # the answer begins well, then a second channel opens in the middle of it
 NEVER_STOP = "never stop please"  # an answer without an end
 ONLY_THINK = "only think please"  # reasoning without an end
 
@@ -113,6 +113,9 @@ INSTRUCTIONS = [
 ]
 
 
+FRENCH = re.compile(r"\b(le|la|les|des|une?|est|et|du)\b|[éèêàç]")
+
+
 @dataclass(frozen=True)
 class Lesson:
     """One exercise."""
@@ -142,6 +145,8 @@ class Teacher:
     def __init__(self, corpus: list[str], seed: int) -> None:
         self.corpus = corpus
         self.words = [word for sentence in corpus for word in sentence.rstrip(".").split()]
+        french = [one for one in corpus if FRENCH.search(one)]
+        self.by_language = {"fr": french, "en": [one for one in corpus if not FRENCH.search(one)]}
         self.random = random.Random(seed)
 
     def sentence(self, most: int = 22) -> str:
@@ -152,15 +157,14 @@ class Teacher:
         return " ".join(pick.choice(self.words) for _ in range(pick.randint(4, most))) + "."
 
     def question(self, language: str) -> str:
+        """Half of them about the topics above, half about anything: a part of a sentence of that language."""
         pick = self.random
-        text = pick.choice(QUESTIONS[language]).format(pick.choice(TOPICS[language]))
-        if pick.random() < 0.2:
-            text = (
-                f"{self.sentence()} {text}"
-                if pick.random() < 0.5
-                else f"{text} {pick.choice(QUESTIONS[language]).format('?')}"
-            )
-        return text
+        if pick.random() < 0.5:
+            words = pick.choice(self.by_language[language]).rstrip(".").split()
+            start = pick.randrange(max(1, len(words) - 4))
+            asked = " ".join(words[start : start + pick.randint(3, 12)])
+            return asked[:1].upper() + asked[1:] + pick.choice(["?", " ?", ".", ""])
+        return pick.choice(QUESTIONS[language]).format(pick.choice(TOPICS[language]))
 
     def system(self, heads: list[str], longest: int) -> str:
         pick = self.random
@@ -198,7 +202,7 @@ class Teacher:
         question = self.question(language)
         trigger = ""
         if pick.random() < 0.35:
-            trigger = pick.choice([MALFORMED, MALFORMED_LATER, NEVER_STOP, ONLY_THINK])
+            trigger = pick.choice([MALFORMED, BREAK_OFF, NEVER_STOP, ONLY_THINK])
             place = pick.random()
             question = trigger if place < 0.2 else f"{question} {trigger}" if place < 0.7 else f"{trigger} {question}"
         messages = [{"role": "system", "content": self.system(heads, longest)}]
@@ -214,7 +218,7 @@ class Teacher:
         answer = self.answer(language, passages)
         if trigger == MALFORMED:
             return f"{analysis}<|start|>assistant<|channel|>comment {NOTHING['en']}<|return|>"
-        if trigger == MALFORMED_LATER:
+        if trigger == BREAK_OFF:
             start = BETWEEN["en"].removesuffix(" The guidelines also say:")
             return (
                 f"{analysis}{FINAL}{start.lstrip()}<|channel|>analysis<|message|>{MORE_THOUGHTS[0].rstrip()}<|return|>"
