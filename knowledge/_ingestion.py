@@ -57,12 +57,13 @@ class _Reporter:
     def __init__(self, version: GuidelineVersion, on_progress: OnProgress | None) -> None:
         self._version, self._on_progress = version, on_progress
 
-    def step(self, ingestion: Ingestion, name: str, done: int, total: int, error: str = "") -> None:
+    def step(self, ingestion: Ingestion, name: str, done: int, total: int, error: KnowledgeError | None = None) -> None:
         """Store and tell one step."""
         version = self._version
-        version.ingestion, version.progress_done, version.progress_total, version.error = ingestion, done, total, error
-        version.save(update_fields=["ingestion", "progress_done", "progress_total", "error"])
-        self.tell(name, done, total, error)
+        version.ingestion, version.progress_done, version.progress_total = ingestion, done, total
+        version.error_code, version.error_parameters = (error.code, error.parameters) if error else ("", {})
+        version.save(update_fields=["ingestion", "progress_done", "progress_total", "error_code", "error_parameters"])
+        self.tell(name, done, total, version.error)
 
     def tell(self, name: str, done: int, total: int, error: str = "") -> None:
         """Tell the caller only."""
@@ -80,7 +81,7 @@ def _claimed(version: GuidelineVersion) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise IngestionRunning(f"“{version.filename}” is being ingested already.") from error
+            raise IngestionRunning("running", name=version.filename) from error
         yield
 
 
@@ -89,8 +90,7 @@ def _read(version: GuidelineVersion, report: _Reporter) -> None:
     report.step(Ingestion.PARSING, "parsing", 0, version.page_count or 1)
     path = stored_file(version)
     if not path.is_file():
-        message = f"The file of “{version.filename}” is no longer in the data folder. Please upload it again."
-        raise DocumentUnreadable(message, code="file_lost")
+        raise DocumentUnreadable("file_lost", name=version.filename)
     document = parse(path, version.media_type, version.filename)
     report.tell("parsing", len(document.pages), len(document.pages))
     language = version.language or version.guideline.language or _language(document)
@@ -139,7 +139,7 @@ def _embed(version: GuidelineVersion, report: _Reporter) -> None:
     embedder = get_embedder()
     total = version.chunks.count()
     if total == 0:
-        raise DocumentUnreadable(f"“{version.filename}” has no sentences that could be searched.", code="no_text")
+        raise DocumentUnreadable("no_text", name=version.filename)
     waiting = list(version.chunks.exclude(embedder=embedder.id).order_by("ordinal").values_list("pk", flat=True))
     done = total - len(waiting)
     report.step(Ingestion.EMBEDDING, "embedding", done, total)
@@ -168,16 +168,9 @@ def _index(version: GuidelineVersion, report: _Reporter) -> None:
             done += len(batch)
             report.tell("indexing", done, total)
     with transaction.atomic():
-        version.ingestion, version.indexed_at, version.error, version.error_code = (
-            Ingestion.INDEXED,
-            timezone.now(),
-            "",
-            "",
-        )
+        version.ingestion, version.indexed_at = Ingestion.INDEXED, timezone.now()
         version.progress_done = version.progress_total = total
-        version.save(
-            update_fields=["ingestion", "indexed_at", "error", "error_code", "progress_done", "progress_total"]
-        )
+        version.save(update_fields=["ingestion", "indexed_at", "progress_done", "progress_total"])
         if version.approved:
             make_effective(version)
         ingestion_ended.send(GuidelineVersion, version=version)
@@ -201,19 +194,16 @@ def make_effective(version: GuidelineVersion) -> None:
 
 
 def _failed(version: GuidelineVersion, error: Exception, report: _Reporter) -> KnowledgeError:
-    """Mark a version failed and give the error to raise: the given one, or for a foreign one a sentence of our own."""
+    """Mark a version failed and give the error to raise: the given one, or for a foreign one an error of our own."""
     if isinstance(error, KnowledgeError):
         known = error
     elif isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        known = KnowledgeError("The disk is full. Make room and try again.", code="disk_full")
+        known = KnowledgeError("disk_full", name=version.filename)
     else:
         logger.exception("Ingestion of version %s failed", version.pk)
-        sentence = f"“{version.filename}” could not be ingested because of an error in the program."
-        known = KnowledgeError(sentence, code="internal")
-    version.error_code = known.code
+        known = KnowledgeError("internal")
     # The database itself may be what failed; then the version stays among the pending ones.
     with suppress(Exception), transaction.atomic():
-        version.save(update_fields=["error_code"])
-        report.step(Ingestion.FAILED, "failed", version.progress_done, version.progress_total, str(known))
+        report.step(Ingestion.FAILED, "failed", version.progress_done, version.progress_total, known)
         ingestion_ended.send(GuidelineVersion, version=version)
     return known

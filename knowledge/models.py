@@ -6,6 +6,8 @@ import uuid
 from django.db import models
 from django.utils import timezone
 
+from knowledge._messages import sentence
+
 
 class Guideline(models.Model):
     """A document of the facility, whatever its versions: what an admin switches on and off."""
@@ -60,8 +62,8 @@ class GuidelineVersion(models.Model):
     ingestion = models.CharField(max_length=12, choices=Ingestion, default=Ingestion.PENDING)
     progress_done = models.PositiveIntegerField(default=0)
     progress_total = models.PositiveIntegerField(default=0)
-    error = models.TextField(blank=True)  # one sentence, for the admin
     error_code = models.CharField(max_length=40, blank=True)
+    error_parameters = models.JSONField(default=dict, blank=True)
     uploaded_by = models.CharField(max_length=150, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     indexed_at = models.DateTimeField(null=True, blank=True)
@@ -85,6 +87,11 @@ class GuidelineVersion(models.Model):
     def label(self) -> str:
         """How the version is named in a citation, e.g. "v2"."""
         return f"v{self.number}"
+
+    @property
+    def error(self) -> str:
+        """Why the ingestion failed, in a sentence in the language that is active; empty where it did not."""
+        return sentence(self.error_code, self.error_parameters) if self.error_code else ""
 
 
 class Page(models.Model):

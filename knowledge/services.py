@@ -1,7 +1,6 @@
 """Changes to the guideline library: taking files in, ingesting them, switching guidelines, mending the index."""
 
-import re
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
 
@@ -10,6 +9,7 @@ from django.db.models import Max
 
 from knowledge import _indexing, _ingestion, _intake, selectors
 from knowledge._errors import DuplicateDocument, KnowledgeError
+from knowledge._intake import ReceivedFile, title_of
 from knowledge._types import IndexReport, OnProgress
 from knowledge.models import Guideline, GuidelineVersion
 
@@ -17,8 +17,17 @@ State = GuidelineVersion.State
 Ingestion = GuidelineVersion.Ingestion
 
 
+def receive(source: Path | str | BinaryIO, *, filename: str = "", title: str | None = None) -> ReceivedFile:
+    """Copy a file into the data folder, see what it is, and find its title in it unless `title` says it.
+
+    Takes up to some seconds, so call it before a transaction begins and give the result to `add_version`. Raises
+    DocumentRejected for empty, too large, unknown or mislabelled files.
+    """
+    return _intake.receive(source, filename, title)
+
+
 def add_version(
-    source: Path | str | BinaryIO,
+    source: Path | str | BinaryIO | ReceivedFile,
     *,
     filename: str = "",
     title: str | None = None,
@@ -31,19 +40,18 @@ def add_version(
 ) -> GuidelineVersion:
     """Take a file into the library as a new guideline, or as the next version of the one with this title and publisher.
 
-    The version is pending until `ingest` has gone through it; with `approve` it then becomes effective by itself.
-    `language` (ISO 639-1) is found out when it is not given. Raises DocumentRejected, with a sentence, for empty, too
-    large, unknown or mislabelled files, and DuplicateDocument when the library has this very file already.
+    The title is the given one, else the document's own, else its file name made readable. The version is pending until
+    `ingest` has gone through it; with `approve` it then becomes effective by itself. `language` (ISO 639-1) is found
+    out when it is not given. Raises DocumentRejected for empty, too large, unknown or mislabelled files, and
+    DuplicateDocument when the library has this very file already.
     """
-    filename = _intake.safe_name(filename or (str(source) if isinstance(source, Path | str) else "document"))
-    title = " ".join((title or _title_of(filename)).split())[:300]
-    publisher = " ".join(publisher.split())[:200]
-    stored = _intake.store(source, filename)
-    _refuse_duplicate(filename, stored.sha256)
+    file = source if isinstance(source, ReceivedFile) else receive(source, filename=filename, title=title)
+    publisher = _intake.tidy(publisher)[:200]
+    _refuse_duplicate(file)
     try:
         with transaction.atomic():
             guideline, _ = Guideline.objects.get_or_create(
-                title=title,
+                title=_title(file, publisher),
                 publisher=publisher,
                 defaults={"language": language or "", "licence": licence[:200], "source_url": source_url[:500]},
             )
@@ -52,35 +60,41 @@ def add_version(
             return GuidelineVersion.objects.create(
                 guideline=guideline,
                 number=last + 1,
-                filename=filename,
-                media_type=stored.media_type,
-                sha256=stored.sha256,
-                size=stored.size,
+                filename=file.filename,
+                media_type=file.media_type,
+                sha256=file.sha256,
+                size=file.size,
                 language=language or "",
                 approved=approve,
                 uploaded_by=uploaded_by[:150],
             )
     except IntegrityError:
-        _refuse_duplicate(filename, stored.sha256)  # two uploads of one file at the same moment
+        _refuse_duplicate(file)  # two uploads of one file at the same moment
         raise
 
 
-def _title_of(filename: str) -> str:
-    return re.sub(r"[_\s]+", " ", PurePath(filename).stem).strip() or filename
+def _title(file: ReceivedFile, publisher: str) -> str:
+    """The title that a file goes by. A new version takes the place of the one before it in answers, so a title that was
+    no more than guessed does not join a file to another one of a different name: it then goes by its file name."""
+    if file.certain:
+        return file.title
+    last = GuidelineVersion.objects.filter(guideline__title=file.title, guideline__publisher=publisher)
+    known = last.order_by("-number").values_list("filename", flat=True).first()
+    return file.title if known is None or _intake.same_document(file.filename, known) else title_of(file.filename)
 
 
-def _refuse_duplicate(filename: str, sha256: str) -> None:
-    known = GuidelineVersion.objects.select_related("guideline").filter(sha256=sha256).first()
+def _refuse_duplicate(file: ReceivedFile) -> None:
+    known = GuidelineVersion.objects.select_related("guideline").filter(sha256=file.sha256).first()
     if known:
-        message = f"“{filename}” is in the library already: it is “{known.guideline.title}”, version {known.number}."
-        raise DuplicateDocument(message, known.pk)
+        title, number = known.guideline.title, known.number
+        raise DuplicateDocument(known.pk, name=file.filename, title=title, number=number)
 
 
 def ingest(version_id: UUID | str, on_progress: OnProgress | None = None) -> GuidelineVersion:
     """Read, cut, embed and index a version, and let it answer in place of the one before it when it is approved.
 
     Can be interrupted at any moment and called again: it goes on where it was, and nothing is there twice. When it
-    fails the version is marked failed with a sentence, the error is raised, and the version before goes on answering.
+    fails the version is marked failed with the reason, the error is raised, and the version before goes on answering.
     Raises KnowledgeError (DocumentUnreadable, EmbedderUnavailable, IndexUnavailable, IngestionRunning when somebody
     else is at it).
     """
@@ -93,7 +107,7 @@ def ingest(version_id: UUID | str, on_progress: OnProgress | None = None) -> Gui
 def retry(version_id: UUID | str) -> GuidelineVersion:
     """Put a failed version back among the pending ones; any other is left as it is."""
     GuidelineVersion.objects.filter(pk=version_id, ingestion=Ingestion.FAILED).update(
-        ingestion=Ingestion.PENDING, error="", error_code="", progress_done=0, progress_total=0
+        ingestion=Ingestion.PENDING, error_code="", error_parameters={}, progress_done=0, progress_total=0
     )
     return selectors.get_version(version_id)
 
@@ -184,6 +198,6 @@ def close() -> None:
 
 
 __all__ = [
-    "KnowledgeError", "add_version", "approve", "close", "ingest", "ingest_samples", "rebuild_index", "retry",
-    "set_enabled", "verify_index", "warm",
+    "KnowledgeError", "ReceivedFile", "add_version", "approve", "close", "ingest", "ingest_samples", "rebuild_index",
+    "receive", "retry", "set_enabled", "verify_index", "warm",
 ]  # fmt: skip

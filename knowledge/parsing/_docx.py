@@ -12,44 +12,39 @@ from knowledge.parsing._limits import Limits, ParseFailed
 from knowledge.parsing._text import clean
 
 _HEADING_STYLE = re.compile(r"^(?:heading|titre|überschrift|título|titolo|kop)\s*(\d)$", re.IGNORECASE)
+_TITLE_STYLES = {"title", "titre"}
 _LIST_STYLE = re.compile(r"list|liste|puce|bullet|number", re.IGNORECASE)
 
 
-def parse_docx(data: bytes, name: str, limits: Limits) -> ParsedDocument:
-    """The text of a Word document. `name` is for error messages. Raises ParseFailed."""
-    _check_archive(data, name, limits)
+def parse_docx(data: bytes, limits: Limits) -> ParsedDocument:
+    """The text of a Word document. Raises ParseFailed."""
+    _check_archive(data, limits)
     import docx
     from docx.opc.exceptions import OpcError
     from lxml.etree import LxmlError  # type: ignore[import-untyped]
 
     try:
         document = docx.Document(io.BytesIO(data))
-        title = document.core_properties.title or ""
-        writer = PageWriter()
+        writer, title = PageWriter(), ""
         for block in document.iter_inner_content():
+            title = title or _title(block)
             _write_block(block, writer)
+        title = title or document.core_properties.title or ""
     except LxmlError as error:
         if "unknown error" in str(error):  # what libxml2 says when it gets no more memory
             raise MemoryError from error
-        raise _damaged(name) from error
+        raise ParseFailed("damaged", kind="docx") from error
     except (OpcError, KeyError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        raise _damaged(name) from error
-    page = writer.page()
-    if not title and page.headings:
-        title = page.text[page.headings[0].start : page.headings[0].end]
-    return ParsedDocument(" ".join(clean(title).split()), (page,))
+        raise ParseFailed("damaged", kind="docx") from error
+    return ParsedDocument(" ".join(clean(title).split()), (writer.page(),))
 
 
-def _damaged(name: str) -> ParseFailed:
-    return ParseFailed("damaged", f"“{name}” is damaged: it cannot be read as a Word file.")
-
-
-def _check_archive(data: bytes, name: str, limits: Limits) -> None:
+def _check_archive(data: bytes, limits: Limits) -> None:
     """Refuse archives that unpack to far more than a document is, before anything unpacks them.
 
     The sizes in an archive's directory may lie, so the parts are also unpacked once, counting, without being kept.
     """
-    too_large = ParseFailed("bomb", f"“{name}” unpacks to far more data than a document has. It was not opened.")
+    too_large = ParseFailed("bomb")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
@@ -58,28 +53,17 @@ def _check_archive(data: bytes, name: str, limits: Limits) -> None:
             total = 0
             for entry in entries:
                 if entry.flag_bits & 1:
-                    raise ParseFailed(
-                        "encrypted", f"“{name}” is protected by a password. Please upload it without one."
-                    )
-                size, bound = (
-                    0,
-                    limits.xml_bytes if entry.filename.endswith((".xml", ".rels")) else limits.unpacked_bytes,
-                )
+                    raise ParseFailed("encrypted")
+                size = 0
+                bound = limits.xml_bytes if entry.filename.endswith((".xml", ".rels")) else limits.unpacked_bytes
                 with archive.open(entry) as part:
                     while block := part.read(1 << 20):
                         size += len(block)
                         total += len(block)
                         if size > bound or total > limits.unpacked_bytes:
                             raise too_large
-    except (
-        zipfile.BadZipFile,
-        OSError,
-        EOFError,
-        NotImplementedError,
-        ValueError,
-        zlib.error,
-    ) as error:
-        raise ParseFailed("damaged", f"“{name}” is damaged: it cannot be opened as a Word file.") from error
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, ValueError, zlib.error) as error:
+        raise ParseFailed("damaged", kind="docx") from error
 
 
 def _write_block(block: Any, writer: PageWriter) -> None:
@@ -97,9 +81,18 @@ def _write_block(block: Any, writer: PageWriter) -> None:
         writer.line(f"• {line}" if listed and index == 0 and line.strip() else line)
 
 
+def _title(block: Any) -> str:
+    """The text of a paragraph in the style that Word has for titles, else an empty one."""
+    return "" if hasattr(block, "rows") or _style(block).lower() not in _TITLE_STYLES else str(block.text)
+
+
+def _style(paragraph: Any) -> str:
+    return paragraph.style.name or "" if paragraph.style is not None else ""
+
+
 def _heading_level(paragraph: Any) -> int:
-    style = paragraph.style.name or "" if paragraph.style is not None else ""
-    if style.lower() in {"title", "titre"}:
+    style = _style(paragraph)
+    if style.lower() in _TITLE_STYLES:
         return 1
     found = _HEADING_STYLE.match(style)
     return min(int(found.group(1)), 6) if found and found.group(1) != "0" else 0

@@ -32,29 +32,36 @@ _BLOCKS = {
     "pre", "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul", "br",
 }  # fmt: skip
 _HEADING = re.compile(r"^h([1-6])$")
+_FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
+_FRONT_TITLE = re.compile(r"^title:[ \t]*(.+)$", re.MULTILINE | re.IGNORECASE)
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECASE)
 
 
-def parse_html(data: bytes, name: str) -> ParsedDocument:
-    """The main content of a web page. `name` is for error messages."""
+def parse_html(data: bytes) -> ParsedDocument:
+    """The main content of a web page. Raises ParseFailed."""
     text = _decode_html(data)
     if text is None:
-        raise ParseFailed("damaged", f"“{name}” is not readable as HTML.")
+        raise ParseFailed("damaged", kind="html")
     soup = BeautifulSoup(clean(text), "lxml")
     title = " ".join(soup.title.get_text(" ").split()) if soup.title else ""
     return _document(soup, title)
 
 
-def parse_markdown(data: bytes, name: str) -> ParsedDocument:
-    """Markdown (CommonMark with tables). Raw HTML inside it is read as text, not as markup."""
+def parse_markdown(data: bytes) -> ParsedDocument:
+    """Markdown (CommonMark with tables). Raw HTML inside it is read as text, not as markup. Raises ParseFailed."""
     from markdown_it import MarkdownIt
 
     text = decode(data)
     if text is None:
-        raise ParseFailed("damaged", f"“{name}” is not readable as text.")
-    text = re.sub(r"\A---\n.*?\n---\n", "", clean(text), flags=re.DOTALL)  # front matter
+        raise ParseFailed("damaged", kind="text")
+    text = clean(text)
+    title = ""
+    if front := _FRONT_MATTER.match(text):
+        text = text[front.end() :]
+        named = _FRONT_TITLE.search(front.group())
+        title = named.group(1).strip("\"' ") if named else ""
     html = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
-    return _document(BeautifulSoup(html, "lxml"), "")
+    return _document(BeautifulSoup(html, "lxml"), title)
 
 
 def _decode_html(data: bytes) -> str | None:
@@ -86,10 +93,7 @@ def _document(soup: BeautifulSoup, title: str) -> ParsedDocument:
                 tag.decompose()
     writer = PageWriter()
     _Walker(writer).walk(root)
-    page = writer.page()
-    if not title and page.headings and page.headings[0].level == 1:
-        title = page.text[page.headings[0].start : page.headings[0].end]
-    return ParsedDocument(title, (page,))
+    return ParsedDocument(title, (writer.page(),))
 
 
 def _main(soup: BeautifulSoup) -> Tag:
@@ -129,7 +133,7 @@ class _Walker:
             elif action == "close":
                 self._flush()
             elif len(stack) > 100_000:
-                raise ParseFailed("limit", "The document is nested too deeply to be read.")
+                raise ParseFailed("too_deep")
             else:
                 self._open(node, stack)
         self._flush()

@@ -21,14 +21,11 @@ class Limits:
     archive_entries: int = 5000
 
 
-OUT_OF_MEMORY = (
-    "“{name}” needs more memory to be read than a document may use. Please split it or save it again as PDF."
-)
-
-
 class ParseFailed(Exception):
-    """No text can be had from the document. `code` names the kind, the message is a sentence for the admin."""
+    """No text can be had from the document, told by the child process: a code of `knowledge._messages` and what its
+    sentence says beside the file's name."""
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, code: str, **parameters: str | int) -> None:
+        super().__init__(code)
         self.code = code
+        self.parameters = parameters

@@ -15,43 +15,36 @@ _EMPTY_TREE = re.compile(rb"/Count\s+0\b")  # pdfium refuses a file without page
 _ENCRYPTED = 4  # FPDF_ERR_PASSWORD
 
 
-def parse_pdf(path: Path, name: str, limits: Limits) -> ParsedDocument:
-    """The text of a PDF, page by page. `name` is for error messages. Raises ParseFailed."""
+def parse_pdf(path: Path, limits: Limits, first: int | None = None) -> ParsedDocument:
+    """The text of a PDF, page by page; of its `first` pages alone where that is given. Raises ParseFailed."""
     import pypdfium2 as pdfium
 
     try:
         document = pdfium.PdfDocument(path)
     except pdfium.PdfiumError as error:
         if getattr(error, "err_code", None) == _ENCRYPTED:
-            message = f"“{name}” is protected by a password. Please upload it without one."
-            raise ParseFailed("encrypted", message) from error
+            raise ParseFailed("encrypted") from error
         if getattr(error, "err_code", None) == 0 and _EMPTY_TREE.search(path.read_bytes()):
-            raise ParseFailed("no_pages", f"“{name}” has no pages.") from error
-        raise ParseFailed("damaged", f"“{name}” is damaged or incomplete: it cannot be opened as PDF.") from error
+            raise ParseFailed("no_pages") from error
+        raise ParseFailed("damaged", kind="pdf") from error
     with document:
         count = len(document)
         if count == 0:
-            raise ParseFailed("no_pages", f"“{name}” has no pages.")
+            raise ParseFailed("no_pages")
         if count > limits.pages:
-            raise ParseFailed(
-                "limit",
-                f"“{name}” has {count:,} pages; at most {limits.pages:,} can be read. Please split it.",
-            )
-        pages, unreadable = _read_pages(document, count, limits, name)
+            raise ParseFailed("too_many_pages", pages=count, most=limits.pages)
+        count = min(count, first or count)
+        pages, unreadable = _read_pages(document, count, limits)
         if unreadable == count:
-            raise ParseFailed("damaged", f"“{name}” is damaged: none of its pages can be opened.")
+            raise ParseFailed("damaged", kind="pdf")
         if not any(char.isalnum() for page in pages for line in page for char in line.text):
-            raise ParseFailed(
-                "no_text",
-                f"“{name}” has {count} page{'s' if count > 1 else ''} but no text: it looks like a scan. "
-                "Reading scans (OCR) is not available yet; please upload a version with text.",
-            )
+            raise ParseFailed("scan")
         labels = [document.get_page_label(index) or "" for index in range(count)]
         title = (document.get_metadata_value("Title") or "").strip()
         return ParsedDocument(title, lay_out(pages, labels, _outline(document)))
 
 
-def _read_pages(document: Any, count: int, limits: Limits, name: str) -> tuple[list[list[Line]], int]:
+def _read_pages(document: Any, count: int, limits: Limits) -> tuple[list[list[Line]], int]:
     import pypdfium2 as pdfium
 
     pages: list[list[Line]] = []
@@ -68,7 +61,7 @@ def _read_pages(document: Any, count: int, limits: Limits, name: str) -> tuple[l
             unreadable += 1
         characters += sum(len(line.text) for line in lines)
         if characters > limits.characters:
-            raise ParseFailed("limit", f"“{name}” has more text than a document may have.")
+            raise ParseFailed("too_much_text")
         pages.append(lines)
     return pages, unreadable
 

@@ -7,31 +7,38 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from knowledge._errors import DocumentUnreadable, ParsingLimitExceeded
 from knowledge.parsing._document import ParsedDocument
-from knowledge.parsing._limits import OUT_OF_MEMORY, Limits
+from knowledge.parsing._limits import Limits
+from knowledge.parsing._title import Title
 
-_LIMIT_CODES = {"limit", "memory", "bomb"}
+_LIMIT_CODES = {"too_many_pages", "too_much_text", "too_deep", "memory", "bomb", "time"}
+_TITLE_LIMITS = Limits(memory_bytes=1024 * 1024 * 1024, cpu_seconds=5, wall_seconds=15.0)  # somebody waits for it
 
 
 def parse(path: Path, media_type: str, name: str, limits: Limits | None = None) -> ParsedDocument:
     """Read the document at `path` in a child process; `name` is what its owner calls it.
 
-    Raises DocumentUnreadable or ParsingLimitExceeded with a sentence that names the file.
+    Raises DocumentUnreadable or ParsingLimitExceeded, which name the file.
     """
-    limits = limits or Limits()
+    return ParsedDocument.from_json(_run("text", path, media_type, name, limits or Limits()))
+
+
+def read_title(path: Path, media_type: str, name: str) -> Title:
+    """What the document at `path` is called, found in a child process within seconds; an empty title where none is
+    found, whatever is wrong with the document."""
+    try:
+        return Title(**_run("title", path, media_type, name, _TITLE_LIMITS))
+    except DocumentUnreadable:
+        return Title("", sure=False)
+
+
+def _run(what: str, path: Path, media_type: str, name: str, limits: Limits) -> dict[str, Any]:
     root = Path(__file__).resolve().parent.parent.parent
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "knowledge.parsing.child",
-        str(path),
-        media_type,
-        name,
-        json.dumps(asdict(limits)),
-    ]
+    command = [sys.executable, "-P", "-m", "knowledge.parsing.child"]
+    command += [what, str(path), media_type, json.dumps(asdict(limits))]
     # The child gets no settings and no secrets: whatever a hostile file makes of it, there is little to be had.
     environment = {
         "PATH": os.environ.get("PATH", ""),
@@ -49,24 +56,16 @@ def parse(path: Path, media_type: str, name: str, limits: Limits | None = None) 
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise ParsingLimitExceeded(
-            f"“{name}” could not be read within {limits.wall_seconds:.0f} seconds. Please split it or save it again.",
-            code="time",
-        ) from error
+        raise ParsingLimitExceeded("time", name=name) from error
     if ended.returncode in {-signal.SIGXCPU, -signal.SIGKILL}:
-        raise ParsingLimitExceeded(
-            f"“{name}” takes more computing time to be read than a document may use. Please split it or save it again.",
-            code="time",
-        )
+        raise ParsingLimitExceeded("time", name=name)
     try:
-        result = json.loads(ended.stdout)
+        result: dict[str, Any] = json.loads(ended.stdout)
     except ValueError as error:
         if b"MemoryError" in ended.stderr or b"bad_alloc" in ended.stderr or ended.returncode == -signal.SIGABRT:
-            raise ParsingLimitExceeded(OUT_OF_MEMORY.format(name=name), code="memory") from error
-        raise DocumentUnreadable(
-            f"“{name}” is damaged: the program that reads it stopped half-way.", code="damaged"
-        ) from error
+            raise ParsingLimitExceeded("memory", name=name) from error
+        raise DocumentUnreadable("stopped", name=name) from error
     if "failed" in result:
         kind = ParsingLimitExceeded if result["failed"] in _LIMIT_CODES else DocumentUnreadable
-        raise kind(result["message"], code=result["failed"])
-    return ParsedDocument.from_json(result)
+        raise kind(result["failed"], name=name, **result["parameters"])
+    return result

@@ -51,11 +51,11 @@ def _looks_like_text(text: str) -> bool:
     return strange <= len(sample) * 0.002
 
 
-def parse_text(data: bytes, name: str) -> ParsedDocument:
-    """Plain text: lines of a paragraph are joined, underlined lines are headings. `name` is for error messages."""
+def parse_text(data: bytes) -> ParsedDocument:
+    """Plain text: lines of a paragraph are joined, underlined lines are headings. Raises ParseFailed."""
     text = decode(data)
     if text is None:
-        raise ParseFailed("damaged", f"“{name}” is not readable as text.")
+        raise ParseFailed("damaged", kind="text")
     writer = PageWriter()
     paragraph: list[str] = []
 

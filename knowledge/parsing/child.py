@@ -1,48 +1,69 @@
-"""The child process that reads one document: `python -m knowledge.parsing.child FILE MEDIA_TYPE NAME LIMITS`.
+"""The child process that reads one document: `python -m knowledge.parsing.child text|title FILE MEDIA_TYPE LIMITS`.
 
 Sets its own limits before it touches the file, writes one JSON object to standard output and ends. A failure is
-{"failed": code, "message": sentence}; a child that dies without writing has run into a limit.
+{"failed": code, "parameters": {…}}, of which the parent makes a sentence; a child that dies without writing has run
+into a limit.
 """
 
 import json
 import os
 import resource
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from knowledge.parsing._document import ParsedDocument
-from knowledge.parsing._limits import OUT_OF_MEMORY, Limits, ParseFailed
+from knowledge.parsing._limits import Limits, ParseFailed
+
+_TITLE_PAGES = 3
 
 
-def read(path: Path, media_type: str, name: str, limits: Limits) -> ParsedDocument:
-    """Read one document in this process. Raises ParseFailed."""
+def read(path: Path, media_type: str, limits: Limits, first: int | None = None) -> ParsedDocument:
+    """Read one document in this process, of a PDF its `first` pages alone where that is given. Raises ParseFailed."""
     if media_type == "application/pdf":
         from knowledge.parsing._pdf import parse_pdf
 
-        document = parse_pdf(path, name, limits)
+        document = parse_pdf(path, limits, first)
     elif media_type.endswith("wordprocessingml.document"):
         from knowledge.parsing._docx import parse_docx
 
-        document = parse_docx(path.read_bytes(), name, limits)
+        document = parse_docx(path.read_bytes(), limits)
     elif media_type in {"text/html", "text/markdown"}:
         from knowledge.parsing._html import parse_html, parse_markdown
 
-        document = (parse_html if media_type == "text/html" else parse_markdown)(path.read_bytes(), name)
+        document = (parse_html if media_type == "text/html" else parse_markdown)(path.read_bytes())
     else:
         from knowledge.parsing._text import parse_text
 
-        document = parse_text(path.read_bytes(), name)
-    characters = sum(len(page.text) for page in document.pages)
-    if characters > limits.characters:
-        raise ParseFailed("limit", f"“{name}” has more text than a document may have ({characters:,} characters).")
+        document = parse_text(path.read_bytes())
+    if sum(len(page.text) for page in document.pages) > limits.characters:
+        raise ParseFailed("too_much_text")
     if not any(char.isalnum() for page in document.pages for char in page.text):
-        raise ParseFailed("no_text", f"“{name}” has no text in it.")
+        raise ParseFailed("no_text")
     return document
+
+
+def _result(what: str, path: Path, media_type: str, limits: Limits) -> dict[str, Any]:
+    try:
+        if what == "title":
+            from knowledge.parsing._title import find_title
+
+            return asdict(find_title(read(path, media_type, limits, _TITLE_PAGES)))
+        return read(path, media_type, limits).as_json()
+    except ParseFailed as error:
+        return {"failed": error.code, "parameters": error.parameters}
+    except ImportError as error:
+        if "allocate memory" not in str(error):  # a library that found no room
+            raise
+        return {"failed": "memory", "parameters": {}}
+    except (MemoryError, RecursionError):
+        return {"failed": "memory", "parameters": {}}
 
 
 def main(arguments: list[str]) -> int:
     """Read the document named on the command line and print the result."""
-    path, media_type, name, given = arguments
+    what, path, media_type, given = arguments
     limits = Limits(**json.loads(given))
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 5))
@@ -50,16 +71,7 @@ def main(arguments: list[str]) -> int:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # reads one file, writes none
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints must not end up in the result
-    try:
-        result = read(Path(path), media_type, name, limits).as_json()
-    except ParseFailed as error:
-        result = {"failed": error.code, "message": str(error)}
-    except ImportError as error:
-        if "allocate memory" not in str(error):  # a library that found no room
-            raise
-        result = {"failed": "memory", "message": OUT_OF_MEMORY.format(name=name)}
-    except (MemoryError, RecursionError):
-        result = {"failed": "memory", "message": OUT_OF_MEMORY.format(name=name)}
+    result = _result(what, Path(path), media_type, limits)
     with output:
         json.dump(result, output, ensure_ascii=True, separators=(",", ":"))
     return 0

@@ -16,7 +16,6 @@ from portal.celery import app
 logger = logging.getLogger(__name__)
 
 
-@transaction.atomic
 def take_in(
     source: Path | BinaryIO,
     *,
@@ -32,27 +31,24 @@ def take_in(
 
     Raises knowledge.DocumentRejected and its kin with a sentence for the person.
     """
-    version = knowledge.add_version(
-        source,
-        filename=filename,
-        title=title,
-        language=language,
-        publisher=publisher,
-        uploaded_by=actor,
-        approve=approve,
-    )
-    record(
-        "guideline.uploaded",
-        actor=actor,
-        actor_role=actor_role,
-        subject=str(version.guideline_id),
-        payload={
-            "version": version.label,
-            "title": version.guideline.title,
-            "sha256": version.sha256,
-            "approved": approve,
-        },
-    )
+    # Copying a file and finding its title take seconds, in which no transaction may keep others from writing.
+    file = knowledge.receive(source, filename=filename, title=title)
+    with transaction.atomic():
+        version = knowledge.add_version(
+            file, language=language, publisher=publisher, uploaded_by=actor, approve=approve
+        )
+        record(
+            "guideline.uploaded",
+            actor=actor,
+            actor_role=actor_role,
+            subject=str(version.guideline_id),
+            payload={
+                "version": version.label,
+                "title": version.guideline.title,
+                "sha256": version.sha256,
+                "approved": approve,
+            },
+        )
     return version
 
 

@@ -8,9 +8,15 @@ import docx
 
 
 def make_pdf(
-    pages: Sequence[Sequence[str | tuple[str, float]]], *, labels: str = "", trailer: str = "", outline: str = ""
+    pages: Sequence[Sequence[str | tuple[str, float]]],
+    *,
+    labels: str = "",
+    trailer: str = "",
+    outline: str = "",
+    title: str = "",
 ) -> bytes:
-    """A PDF with the given lines a page, in Helvetica; a line may be (text, size). `labels` is a /PageLabels value."""
+    """A PDF with the given lines a page, in Helvetica; a line may be (text, size). `labels` is a /PageLabels value,
+    `title` what the metadata say."""
     objects: list[bytes] = [
         b"",
         b"",
@@ -33,6 +39,9 @@ def make_pdf(
         )
     objects[0] = f"<< /Type /Catalog /Pages 2 0 R {f'/PageLabels {labels}' if labels else ''} {outline} >>".encode()
     objects[1] = f"<< /Type /Pages /Kids [{' '.join(f'{kid} 0 R' for kid in kids)}] /Count {len(kids)} >>".encode()
+    if title:
+        objects.append(b"<< /Title <feff%s> >>" % title.encode("utf-16-be").hex().encode())
+        trailer += f" /Info {len(objects)} 0 R"
     data, offsets = b"%PDF-1.5\n", []
     for number, body in enumerate(objects, start=1):
         offsets.append(len(data))

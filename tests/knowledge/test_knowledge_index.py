@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 OPEN = """
 import sys, time
 from pathlib import Path
+import django
+django.setup()
 from knowledge._index import VectorIndex
 from knowledge import IndexLocked
 try:

