@@ -22,7 +22,7 @@ def test_three_sign_ins_that_work_and_are_renewed(db: None, valkey_server: str) 
 
 
 def test_a_password_that_its_owner_changed_is_left_alone(db: None, valkey_server: str) -> None:
-    role, name, password = ensure_people()[0]
+    _, name, password = ensure_people()[0]
     client = Client()
     client.post(reverse("login"), {"username": name, "password": password})
     new = "a-password-of-my-own"
