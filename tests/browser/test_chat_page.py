@@ -11,7 +11,7 @@ from tests.installation import Browser, Installation
 
 pytestmark = [pytest.mark.browser, pytest.mark.stack]
 QUESTION = "What are the steps of a safety plan?"
-ENDLESS = f"{QUESTION} never stop please"
+ENDLESS = "Never stop please: what are the steps of a safety plan?"
 SLOW = 60_000
 
 

@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.usefixtures("living_workers", "active_model", "guideline"),
 ]
 QUESTION = "What are the steps of a safety plan?"
-ENDLESS = f"{QUESTION} never stop please"
+ENDLESS = "Never stop please: what are the steps of a safety plan?"
 
 
 def begin(cast: Cast, text: str = QUESTION, conversation: uuid.UUID | None = None) -> Turn:

@@ -12,7 +12,7 @@ from tests.installation import Browser, Installation
 
 pytestmark = pytest.mark.stack
 QUESTION = "What are the steps of a safety plan?"
-ENDLESS = f"{QUESTION} never stop please"
+ENDLESS = "Never stop please: what are the steps of a safety plan?"
 
 
 @pytest.fixture
