@@ -10,6 +10,24 @@ from typing import Concatenate, ParamSpec, cast
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
+from django.utils.cache import add_never_cache_headers
+
+
+def keep_out_of_caches(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Middleware: a browser keeps no page of a signed-in person, so that "back" after signing out shows nothing."""
+
+    def respond(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        if request.resolver_match is not None and request.resolver_match.url_name not in _PUBLIC:
+            add_never_cache_headers(response)
+        return response
+
+    return respond
+
+
+_PUBLIC = frozenset({"hotlines", "health"})
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]

@@ -20,7 +20,10 @@ _PAGES = {
 
 def installation(request: HttpRequest) -> dict[str, Any]:
     """The facility, the model that answers, the person's role, navigation and colours."""
-    active = inference.ModelStore(settings.HAVRE_MODELS_DIR).active()
+    try:
+        active = inference.ModelStore(settings.HAVRE_MODELS_DIR).active()
+    except inference.InferenceError:  # a damaged register: no page may fail for that, least of all the hotlines
+        active = None
     role = getattr(getattr(request, "user", None), "role", "")
     theme = request.COOKIES.get("theme", "auto")
     return {

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 import inference
 from knowledge import selectors as library
-from portal.accounts.models import Role, User
+from portal.accounts.models import TERMINAL, Role, User
 from portal.accounts.services import create_user, random_password, renew_password
 
 MODEL = "smollm2-135m-instruct"
@@ -44,7 +44,7 @@ def ensure_guidelines(say: Callable[[str], None]) -> None:
 def ensure_people() -> list[tuple[str, str, str]]:
     """(role, name, password) of the demonstration sign-ins, each with a fresh password. Empty once the installation has
     people of its own; a sign-in whose password its owner changed is left alone."""
-    people = User.objects.all()
+    people = User.objects.exclude(username=TERMINAL)
     if people.exists() and not people.filter(demonstration=True).exists():
         return []
     signs = []

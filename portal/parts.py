@@ -88,7 +88,10 @@ class Heartbeat:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self.beat()
+            try:
+                self.beat()
+            except Exception as error:  # a heart does not stop because one beat failed
+                logger.error("heartbeat of %s: %s", self._name, type(error).__name__)
             self._stop.wait(BEAT_SECONDS)
 
 

@@ -119,6 +119,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "portal.access.keep_out_of_caches",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -152,11 +153,13 @@ if password := _env("DATABASE_PASSWORD"):
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",  # writers queue up instead of failing half-way with "database is locked"
-        "timeout": 20,
+        "timeout": 10,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA recursive_triggers=ON;",
     }
 else:
     _database["CONN_HEALTH_CHECKS"] = True
+    # The audit trail has one row that all writers lock: nobody waits for it long, and nobody keeps it in his sleep.
+    _database.setdefault("OPTIONS", {})["options"] = "-c lock_timeout=5s -c idle_in_transaction_session_timeout=60s"
 DATABASES = {"default": _database}
 
 # --- Valkey: broker, channel layer, turn streams -----------------------------------------------------------------
@@ -190,6 +193,7 @@ CELERY_TASK_ROUTES = {
     "portal.guidelines.tasks.*": {"queue": "knowledge"},
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_DISABLE_PREFETCH = True  # a busy worker leaves turns to an idle one
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 2}
 # The database row of a turn is the truth and `recover_turns` brings lost work back, so publishing does not wait.
@@ -197,8 +201,17 @@ CELERY_TASK_PUBLISH_RETRY = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
-    "recover-turns": {"task": "portal.chat.tasks.recover_turns", "schedule": 10.0},
-    "ingest-pending": {"task": "portal.guidelines.tasks.ingest_pending", "schedule": 60.0},
+    # they expire: a night without workers must not leave thousands of them
+    "recover-turns": {
+        "task": "portal.chat.tasks.recover_turns",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
+    "ingest-pending": {
+        "task": "portal.guidelines.tasks.ingest_pending",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
 }
 
 # --- people ------------------------------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ import redis
 import redis.asyncio
 from django.conf import settings
 
-Unreachable = (redis.ConnectionError, redis.TimeoutError, OSError)
-"""What a server that is down, restarting or refusing looks like to a client."""
+Unreachable = (redis.RedisError, OSError)
+"""What a server that is down, restarting, out of memory or refusing looks like to a client."""
 
 _PAUSE_SECONDS = 2.0
 _down_until = 0.0
@@ -25,7 +25,7 @@ def client() -> redis.Redis:
 def async_client() -> redis.asyncio.Redis:
     """A client for the running event loop; the caller closes it with `aclose()`."""
     return redis.asyncio.Redis.from_url(
-        settings.HAVRE_REDIS_URL, socket_connect_timeout=1, socket_timeout=30, decode_responses=True
+        settings.HAVRE_REDIS_URL, socket_connect_timeout=1, socket_timeout=4, decode_responses=True
     )
 
 

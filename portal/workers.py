@@ -40,10 +40,12 @@ def leave() -> None:
 
 
 _loading = threading.Lock()
+_card: inference.ModelInfo | None = None
 
 
 def load_model() -> None:
     """Load the active model into this process, once. Leaves what happened in this worker's heartbeat."""
+    global _card  # noqa: PLW0603  (one model a process)
     with _loading:
         if inference.loaded():
             return
@@ -67,16 +69,21 @@ def load_model() -> None:
             logger.error("model not loaded: %s", error)
             _state["inference"] = {"state": "failed", "reason": str(error)}
         else:
+            _card = active
             logger.info("model loaded: %s", active.name)
             _state["inference"] = {"state": "ready", "model": active.name, "slots": settings.HAVRE_SLOTS}
 
 
+def model_card() -> inference.ModelInfo | None:
+    """What is known of the model that this process loaded, whichever is active by now."""
+    return _card
+
+
 def model_snapshot() -> dict[str, Any]:
     """Which model answers in this process: kept with every answer."""
-    active = inference.ModelStore(settings.HAVRE_MODELS_DIR).active()
-    if active is None:
+    if _card is None:
         return {}
-    known = asdict(active)
+    known = asdict(_card)
     return {key: known[key] for key in ("name", "sha256", "architecture", "quantization")}
 
 

@@ -4,6 +4,9 @@ from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+TERMINAL = "terminal"
+"""The name under which `manage.py ask` asks: a clinician without a password, who can never sign in."""
+
 
 class Role(models.TextChoices):
     """What a person may do here."""

@@ -7,6 +7,7 @@ from django.db import transaction
 from django.dispatch import receiver
 
 from portal.accounts.models import User
+from portal.accounts.selectors import subject_of
 from portal.audit.services import record
 
 
@@ -29,8 +30,5 @@ def _signed_out(sender: object, user: User | None, **_: Any) -> None:
 
 @receiver(user_login_failed)
 def _refused(sender: object, credentials: dict[str, Any], **_: Any) -> None:
-    # The name as typed may be a password typed into the wrong field: keep it only where such a person exists.
-    name = str(credentials.get("username") or "")[:150]
-    known = User.objects.filter(username=name).exists()
     with transaction.atomic():
-        record("session.refused", actor="anonymous", subject=name if known else "unknown")
+        record("session.refused", actor="anonymous", subject=subject_of(str(credentials.get("username") or "")))

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from portal.accounts.models import User
+from portal.accounts.selectors import subject_of
 from portal.accounts.sessions import announce_end
 from portal.audit.selectors import count_since
 from portal.audit.services import record
@@ -29,7 +30,10 @@ class SignInForm(AuthenticationForm):
     def clean(self) -> dict[str, Any]:
         name = str(self.cleaned_data.get("username") or "")
         since = timezone.now() - timedelta(seconds=settings.HAVRE_LOGIN_LOCK_SECONDS)
-        if name and count_since("session.refused", subject=name, since=since) >= settings.HAVRE_LOGIN_FAILURES:
+        subject = subject_of(name)
+        if name and count_since("session.refused", subject=subject, since=since) >= settings.HAVRE_LOGIN_FAILURES:
+            with transaction.atomic():
+                record("session.locked", actor="anonymous", subject=subject)
             minutes = max(1, settings.HAVRE_LOGIN_LOCK_SECONDS // 60)
             self.add_error(
                 None,

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError
 from django.utils.translation import gettext, override
 
 import guardrails
@@ -25,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 _PUBLISH_SECONDS = 0.05  # text that comes closer together than this travels in one event
 _STOP_CHECK_SECONDS = 0.15
-_ROW_CHECK_SECONDS = 1.0  # how often the row is asked instead, while Valkey does not say
+_ROW_CHECK_SECONDS = 1.0  # how often the row is asked too: a sign in Valkey may be lost
 _CODES = {
     inference.RequestTooLong: "too_long",
     inference.MalformedOutput: "malformed_output",
@@ -68,8 +69,7 @@ def _say_not_covered(turn: Turn) -> None:
             "please ask a colleague or look elsewhere."
         )
     events.publish(turn.id, _delta(turn, answer))
-    notice = {"rule": "not_covered", "message": answer}
-    finish(turn, State.COMPLETED, answer=answer, notices=[*turn.notices, notice])
+    finish(turn, State.COMPLETED, answer=answer)
 
 
 def _answer(turn: Turn) -> None:
@@ -77,13 +77,13 @@ def _answer(turn: Turn) -> None:
     if model is None:
         raise inference.EngineNotLoaded("No model is loaded in this worker.")
     history = selectors.history_before(turn)
-    active = inference.ModelStore(settings.HAVRE_MODELS_DIR).active()
+    card = workers.model_card()
     request = build_request(
         turn,
         history,
         context=model.context,
         count_tokens=inference.count_tokens,
-        quote_only=active is not None and active.demonstration,
+        quote_only=card is not None and card.demonstration,
     )
     screen = OutputScreen(
         [SourcePassage(one["marker"], one["quote"]) for one in turn.passages],
@@ -109,7 +109,7 @@ def _stream(turn: Turn, request: GenerationRequest, screen: OutputScreen) -> Del
             events.publish(turn.id, {"type": "turn.reasoning", "turn": str(turn.id)})
             thinking_shown = now
         if delta.text:
-            waiting.append(screen.feed(delta.text))
+            waiting.append(screen.feed(delta.text.replace("\x00", "")))  # PostgreSQL stores no NUL
         if now - published >= _PUBLISH_SECONDS and any(waiting):
             events.publish(turn.id, _delta(turn, "".join(waiting)))
             waiting.clear()
@@ -166,20 +166,25 @@ class _Watch:
 
     def is_over(self) -> bool:
         now = time.monotonic()
+        try:
+            self._look(now)
+        except LeaseLost:
+            self.lost = self._over = True
+        except DatabaseError as error:  # away for a moment; the lease says how long that may last
+            logger.warning("turn %s not renewed: %s", self._turn.id, type(error).__name__)
+        return self._over
+
+    def _look(self, now: float) -> None:
         if not self._over and now - self._renewed > settings.HAVRE_LEASE_SECONDS / 3:
+            renew(self._turn)
             self._renewed = now
-            try:
-                renew(self._turn)
-            except LeaseLost:
-                self.lost = self._over = True
         if not self._over and now - self._looked > _STOP_CHECK_SECONDS:
             self._looked = now
             asked = events.is_asked_to_stop(self._turn.id)
-            if asked is None and now - self._asked_row > _ROW_CHECK_SECONDS:
+            if not asked and now - self._asked_row > _ROW_CHECK_SECONDS:
                 self._asked_row = now
                 asked = wants_to_stop(self._turn)
             self._over = bool(asked)
-        return self._over
 
 
 def _delta(turn: Turn, text: str) -> dict[str, Any]:

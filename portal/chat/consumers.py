@@ -10,47 +10,58 @@ from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 import redis.asyncio
-from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
+from django.db import DatabaseError
 from django.utils import translation
 from django.utils.translation import gettext as _
 
 from portal import valkey
 from portal.accounts.models import User
 from portal.accounts.sessions import sessions_group, user_of_session
-from portal.chat import services, stored
+from portal.chat import rescue, services, stored
 from portal.chat.access import NotAllowed, conversation_of, may_chat, turn_of
 from portal.chat.models import Turn
 from portal.chat.protocol import Frame, FrameError, Ping, TurnCancel, TurnResume, TurnStart, decode, parse
 from portal.chat.relay import Relay
+from portal.chat.threads import for_safety, for_turns
 
 logger = logging.getLogger(__name__)
 
 NOT_SIGNED_IN, NOT_ALLOWED, NO_SUCH_CONVERSATION, IDLE, TOO_MANY = 4401, 4403, 4404, 4408, 4429
 _SESSION_CHECK_SECONDS = 15.0
 _NOTICE_SECONDS = 2.0
+_CARD_SECONDS = 0.5  # how long a hotline card waits for the database to write it down
+_FRAMES_AT_ONCE, _FRAMES_A_SECOND = 30, 10
 _sockets: Counter[int] = Counter()  # open sockets a person, in this process
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
     """One browser tab on one conversation. See docs/architecture.md for the protocol."""
 
-    async def connect(self) -> None:
-        """Accept, then close with a code that says why where the person may not be here: a browser can read the code
-        of a socket that was accepted, not that of one refused."""
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Live, and clean up however the life ends: Channels calls `disconnect` only for an orderly one."""
         self.user_pk: int | None = None
         self.relays: dict[uuid.UUID, asyncio.Task[None]] = {}
         self.valkey: redis.asyncio.Redis | None = None
         self.errands: set[asyncio.Task[None]] = set()
-        self.last_frame = time.monotonic()
+        self.last_frame = self.last_refill = time.monotonic()
+        self.allowance = float(_FRAMES_AT_ONCE)
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._clean_up()
+
+    async def connect(self) -> None:
+        """Accept, then close with a code that says why where the person may not be here: a browser can read the code
+        of a socket that was accepted, not that of one refused."""
         self.conversation = uuid.UUID(str(self.scope["url_route"]["kwargs"]["conversation"]))
         await self.accept()
         user = await self._checked_user()
         if user is None:
             return
         try:
-            await database_sync_to_async(conversation_of)(user, self.conversation)
+            await for_turns(conversation_of)(user, self.conversation)
         except NotAllowed:
             await self.close(NO_SUCH_CONVERSATION)
             return
@@ -62,53 +73,50 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.valkey = valkey.async_client()
         self._send_on_errand(self._watch())
 
-    async def disconnect(self, code: int) -> None:
-        if self.user_pk is not None:
-            _sockets[self.user_pk] -= 1
-            if not _sockets[self.user_pk]:
-                del _sockets[self.user_pk]
-        for task in [*self.relays.values(), *self.errands]:
-            task.cancel()
-        await self._leave()
-        if self.valkey is not None:
-            await self.valkey.aclose()
-
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """One frame. Whatever is wrong with it gets a typed error; the socket stays open."""
+        if self.user_pk is None:
+            return  # sent before the refusal arrived
         self.last_frame = time.monotonic()
-        user = await self._checked_user()
-        if user is None:
-            return
+        content: dict[str, Any] = {}
         with translation.override(self._language()):
             try:
                 if text_data is None:
                     raise FrameError("bad_frame", _("A message must be text, not bytes."))
-                await self.receive_json(decode(text_data), user)
+                content = decode(text_data)
+                user = await self._checked_user()
+                if user is not None:
+                    await self.receive_json(content, user)
             except FrameError as error:
-                await self._send_error(error.code, str(error))
+                await self._send_error(error.code, str(error), content)
             except NotAllowed:
-                await self._send_error("not_found", _("There is no such turn."))
+                await self._send_error("not_found", _("There is no such turn."), content)
+            except DatabaseError as error:
+                logger.error("database not usable: %s", type(error).__name__)
+                await self._answer_without_database(content)
             except Exception as error:
                 logger.error("frame not handled: %s", type(error).__name__, exc_info=error)
-                await self._send_error("bad_frame", _("This message could not be handled."))
+                await self._send_error("bad_frame", _("This message could not be handled."), content)
 
     async def receive_json(self, content: dict[str, Any], user: User) -> None:
         """Obey one decoded frame of a person who was checked a moment ago."""
         frame: Frame = parse(content)
+        if not isinstance(frame, TurnStart) and not self._has_allowance():
+            raise FrameError("rate_limited", _("These are too many messages at once. Please wait a moment."))
         match frame:
             case TurnStart():
                 await self._start(user, frame)
             case TurnCancel():
-                await self._as_person(services.cancel_turn, user, frame.turn)
+                await for_turns(rescue.cancel_turn)(user, frame.turn)
             case TurnResume():
-                turn = await self._as_person(turn_of, user, frame.turn)
+                turn = await for_turns(turn_of)(user, frame.turn)
                 if turn.conversation_id != self.conversation:
                     raise NotAllowed
                 self._follow(turn.id, frame.after, again=True)
             case Ping():
                 await self._send({"type": "pong"})
 
-    # --- channel-layer notices -----------------------------------------------------------------------------------
+    # --- channel-layer notices ---
 
     async def session_ended(self, event: dict[str, Any]) -> None:
         """A session of this person ended somewhere; if it is this one, close."""
@@ -116,23 +124,49 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def turn_started(self, event: dict[str, Any]) -> None:
         """Another tab started a turn in this conversation: show it here as well."""
-        self._follow(uuid.UUID(event["turn"]), "")
+        if event.get("by") != self.channel_name:
+            self._follow(uuid.UUID(event["turn"]), "")
+
+    # --- starting a turn ---
 
     async def _start(self, user: User, frame: TurnStart) -> None:
         """Start a turn and show it. One that has ended already (a crisis) is told from its row: that needs no Valkey,
-        not even one that hangs."""
+        not even one that hangs. A card does not wait for a database that hangs either: it is shown from memory, and its
+        record follows."""
+        turn_id = uuid.uuid4()
+        start = for_turns(services.start_turn)(user, self.conversation, frame, turn_id=turn_id)
+        writing = asyncio.ensure_future(start)
+        await asyncio.wait({writing}, timeout=_CARD_SECONDS)
+        if not writing.done():
+            unwritten = await for_safety(services.unrecorded)(self.conversation, frame, turn_id)
+            if unwritten.card:
+                await self._send_all(stored.early(unwritten))
         try:
-            turn = await self._as_person(services.start_turn, user, self.conversation, frame)
+            turn = await writing
         except services.NotRecorded as error:
-            turn = error.turn
+            await self._send_all(stored.events(error.turn))
+            return
         if turn.is_active:
             self._follow(turn.id, "")
         else:
-            for event in await database_sync_to_async(stored.events)(turn):
-                await self._send(event)
+            await self._send_all(await for_turns(stored.events)(turn))
         self._send_on_errand(self._tell_other_tabs(turn))
 
-    # --- plumbing ------------------------------------------------------------------------------------------------
+    async def _answer_without_database(self, content: dict[str, Any]) -> None:
+        """Not even the session could be checked. The person was, when the socket opened: what needs no record, the
+        hotlines, is shown; anything else says so."""
+        try:
+            frame = parse(content)
+        except FrameError as error:
+            await self._send_error(error.code, str(error), content)
+            return
+        if isinstance(frame, TurnStart):
+            turn = await for_safety(services.unrecorded)(self.conversation, frame, uuid.uuid4(), final=True)
+            await self._send_all(stored.events(turn))
+        else:
+            await self._send_error("forbidden", _("Your session cannot be checked at this moment."), content)
+
+    # --- plumbing ---
 
     def _follow(self, turn: uuid.UUID, after: str, *, again: bool = False) -> None:
         """Pass on what happens to a turn from the event `after` on. `again` restarts a relay that runs already."""
@@ -142,12 +176,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 return
             running.cancel()
         assert self.valkey is not None
+        self.relays = {one: task for one, task in self.relays.items() if not task.done()}
         self.relays[turn] = asyncio.create_task(Relay(self.valkey, turn, after, self._send).run())
 
     async def _checked_user(self) -> User | None:
         """The person, asked anew of the session store; closes the socket and returns None when they may not be here."""
         session = self.scope.get("session")
-        user: User | None = await database_sync_to_async(user_of_session)(getattr(session, "session_key", None))
+        user = await for_safety(user_of_session)(getattr(session, "session_key", None))
         if user is None:
             await self.close(NOT_SIGNED_IN)
             return None
@@ -156,17 +191,23 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return None
         return user
 
-    async def _as_person(self, service: Any, *arguments: Any) -> Any:
-        """Call a service in a database thread; the thread inherits the language of the person's pages."""
-        return await database_sync_to_async(service)(*arguments)
-
     def _language(self) -> str:
         cookie = self.scope.get("cookies", {}).get(settings.LANGUAGE_COOKIE_NAME, "")
         known = dict(settings.LANGUAGES)
         if cookie in known:
             return str(cookie)
-        accepted = dict(self.scope["headers"]).get(b"accept-language", b"").decode("latin-1").lower()
-        return next((part[:2] for part in accepted.split(",") if part[:2] in known), settings.LANGUAGE_CODE)
+        accepted = dict(self.scope["headers"]).get(b"accept-language", b"").decode("latin-1").lower().split(",")
+        return next((part.strip()[:2] for part in accepted if part.strip()[:2] in known), settings.LANGUAGE_CODE)
+
+    def _has_allowance(self) -> bool:
+        """A bucket of frames that refills: nobody needs more, and one browser cannot keep the server busy."""
+        now = time.monotonic()
+        refill = (now - self.last_refill) * _FRAMES_A_SECOND
+        self.allowance, self.last_refill = min(_FRAMES_AT_ONCE, self.allowance + refill), now
+        if self.allowance < 1:
+            return False
+        self.allowance -= 1
+        return True
 
     async def _watch(self) -> None:
         """Join the groups, and see now and then that the session lives and somebody is there.
@@ -177,8 +218,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
         while True:
             await self._try(self.channel_layer.group_add(self._group, self.channel_name))
             await self._try(self.channel_layer.group_add(sessions_group(self.user_pk or 0), self.channel_name))
-            if await self._checked_user() is None:
-                return
+            try:
+                if await self._checked_user() is None:
+                    return
+            except DatabaseError as error:
+                logger.error("session not checked: %s", type(error).__name__)
             if time.monotonic() - self.last_frame > settings.HAVRE_SOCKET_IDLE_SECONDS:
                 await self.close(IDLE)
                 return
@@ -190,14 +234,22 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.errands.add(task)
         task.add_done_callback(self.errands.discard)
 
-    async def _leave(self) -> None:
+    async def _clean_up(self) -> None:
+        for task in [*self.relays.values(), *self.errands]:
+            task.cancel()
         if self.user_pk is None:
             return
+        _sockets[self.user_pk] -= 1
+        if not _sockets[self.user_pk]:
+            del _sockets[self.user_pk]
         await self._try(self.channel_layer.group_discard(self._group, self.channel_name))
         await self._try(self.channel_layer.group_discard(sessions_group(self.user_pk), self.channel_name))
+        if self.valkey is not None:
+            await self.valkey.aclose()
 
     async def _tell_other_tabs(self, turn: Turn) -> None:
-        await self._try(self.channel_layer.group_send(self._group, {"type": "turn.started", "turn": str(turn.id)}))
+        notice = {"type": "turn.started", "turn": str(turn.id), "by": self.channel_name}
+        await self._try(self.channel_layer.group_send(self._group, notice))
 
     @property
     def _group(self) -> str:
@@ -214,8 +266,15 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _send(self, event: dict[str, Any]) -> None:
         await self.send(text_data=json.dumps(event, ensure_ascii=False))
 
-    async def _send_error(self, code: str, message: str) -> None:
-        await self._send({"type": "error", "code": code, "message": message})
+    async def _send_all(self, sequence: list[dict[str, Any]]) -> None:
+        for event in sequence:
+            await self._send(event)
+
+    async def _send_error(self, code: str, message: str, content: dict[str, Any]) -> None:
+        """A typed error; for a question it says which, so that the page can give the words back."""
+        reference = content.get("client_ref")
+        known = {"client_ref": reference} if isinstance(reference, str) and len(reference) <= 36 else {}
+        await self._send({"type": "error", "code": code, "message": message, **known})
 
 
 class NoSuchAddress(AsyncWebsocketConsumer):

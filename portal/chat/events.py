@@ -49,9 +49,12 @@ async def follow(
 
 def shown_text(turn: uuid.UUID) -> str:
     """The text of the turn's deltas since it last began: what a person who watched has seen. Empty without Valkey."""
+    if valkey.is_paused():
+        return ""
     try:
         entries: Any = valkey.client().xrange(_stream(turn))
     except valkey.Unreachable:
+        valkey.pause()
         return ""
     pieces: list[str] = []
     for _, fields in entries:
@@ -64,11 +67,14 @@ def shown_text(turn: uuid.UUID) -> str:
 
 
 def ask_to_stop(turn: uuid.UUID) -> None:
-    """Put the stop sign that a generating worker looks at between tokens; the row carries the same wish."""
+    """Put up the stop sign that a generating worker looks at between tokens. Best effort: the row carries the same
+    wish, and is looked at too, less often."""
+    if valkey.is_paused():
+        return
     try:
         valkey.client().set(_stop_sign(turn), "1", ex=3600)
     except valkey.Unreachable:
-        pass
+        valkey.pause()
 
 
 def is_asked_to_stop(turn: uuid.UUID) -> bool | None:

@@ -81,13 +81,18 @@ def parse(content: dict[str, Any]) -> Frame:
             return TurnCancel(_uuid(content, "turn"))
         case "turn.resume":
             after = content.get("after") or ""
-            if not isinstance(after, str) or (after and not _STREAM_ID.fullmatch(after)):
+            if not isinstance(after, str) or (after and not _is_event_id(after)):
                 raise FrameError("bad_frame", _("The field after must be an event id or empty."))
             return TurnResume(_uuid(content, "turn"), after)
         case "ping":
             return Ping()
         case _unknown:
             raise FrameError("bad_frame", _("This message has no type that is known here."))
+
+
+def _is_event_id(text: str) -> bool:
+    """Two numbers of 64 bits each, as Valkey counts."""
+    return bool(_STREAM_ID.fullmatch(text)) and all(int(half) < 2**64 for half in text.split("-"))
 
 
 def _uuid(content: dict[str, Any], field: str) -> uuid.UUID:

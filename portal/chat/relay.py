@@ -2,24 +2,26 @@
 
 import asyncio
 import logging
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 import redis.asyncio
-from channels.db import database_sync_to_async
 from django.conf import settings
 from django.utils import timezone
 
 from portal import valkey
-from portal.chat import events, services, stored
+from portal.chat import events, rescue, stored
 from portal.chat.models import Turn
+from portal.chat.threads import for_turns
 
 logger = logging.getLogger(__name__)
 
 _WAIT_MS = 2000
 _AWAY_SECONDS = 1.0
+_STOP_SECONDS = 1.5
 
 
 class Relay:
@@ -36,15 +38,21 @@ class Relay:
         self._turn = turn
         self._after = after
         self._send = send
+        self._stopping = 0.0  # since when somebody has wished to stop
         self._wait_ms = 0  # the first look does not wait: the turn may have ended long ago
 
     async def run(self) -> None:
-        """Relay until the turn's last event is sent; an error ends the relay, not the socket."""
-        try:
-            while not await self._step():
-                pass
-        except Exception as error:
-            logger.error("relay of turn %s ended: %s", self._turn, type(error).__name__, exc_info=error)
+        """Relay until the turn's last event is sent. Whatever fails on the way is tried again: a socket that is open
+        and silent would show an answer that never ends."""
+        while True:
+            try:
+                if await self._step():
+                    return
+            except Turn.DoesNotExist:
+                return
+            except Exception as error:
+                logger.error("relay of turn %s: %s", self._turn, type(error).__name__)
+                await asyncio.sleep(_AWAY_SECONDS)
 
     async def _step(self) -> bool:
         """Pass on what there is. True when the last event was sent.
@@ -55,19 +63,28 @@ class Relay:
         found = await self._read(self._wait_ms)
         if found:
             return await self._pass_on(found)
-        turn = await database_sync_to_async(Turn.objects.get)(pk=self._turn)
+        turn = await for_turns(Turn.objects.get)(pk=self._turn)
         if turn.is_active:
             self._wait_ms = _WAIT_MS
             if found is None:
                 await asyncio.sleep(_AWAY_SECONDS)
-            if _looks_abandoned(turn):
-                await database_sync_to_async(services.rescue_turn)(turn)
+            await self._help(turn)
             return False
-        if found := await self._read(0):
+        if found is not None and (found := await self._read(0)):
             return await self._pass_on(found)
-        for event in await database_sync_to_async(stored.events)(turn, self._after):
+        for event in await for_turns(stored.events)(turn, self._after):
             await self._send(event)
         return True
+
+    async def _help(self, turn: Turn) -> None:
+        """What nobody else may be left to do: end a turn that was stopped and whose worker does not, bring back one
+        that was abandoned."""
+        if turn.cancel_requested:
+            self._stopping = self._stopping or time.monotonic()
+            if time.monotonic() - self._stopping > _STOP_SECONDS:
+                await for_turns(rescue.end_stopped)(turn.id)
+        elif _looks_abandoned(turn):
+            await for_turns(rescue.rescue_turn)(turn)
 
     async def _pass_on(self, found: list[tuple[str, dict[str, Any]]]) -> bool:
         for entry, event in found:

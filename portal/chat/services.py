@@ -1,9 +1,8 @@
-"""Starting, stopping and rescuing turns. Steps 2 and 3 of a turn happen here, in the web process."""
+"""Starting turns: steps 2 and 3, in the web process."""
 
 import logging
 import uuid
-from dataclasses import asdict
-from datetime import timedelta
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from django.conf import settings
@@ -18,11 +17,11 @@ from portal import parts
 from portal.accounts.models import User
 from portal.audit.services import record
 from portal.chat import dispatch, events, selectors, stored
-from portal.chat.access import conversation_of, turn_of
+from portal.chat.access import conversation_of
 from portal.chat.failures import message
-from portal.chat.models import ACTIVE, Conversation, State, Turn
+from portal.chat.models import Conversation, State, Turn
 from portal.chat.protocol import FrameError, TurnStart
-from portal.chat.turn import digest, end_unheld, fail_unheld
+from portal.chat.turn import digest, fail_unheld
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +37,21 @@ class NotRecorded(Exception):
         self.turn = turn
 
 
-def start_turn(user: User, conversation_id: uuid.UUID, start: TurnStart, *, queue: bool = True) -> Turn:
+@dataclass(frozen=True, slots=True)
+class _Screened:
+    """A question and what the screen said of it. `turn_id` is given, so that a card that is shown before its record is
+    written belongs to the same turn."""
+
+    start: TurnStart
+    conversation_id: uuid.UUID
+    turn_id: uuid.UUID
+    verdict: Verdict
+    language: str
+
+
+def start_turn(
+    user: User, conversation_id: uuid.UUID, start: TurnStart, *, turn_id: uuid.UUID | None = None, queue: bool = True
+) -> Turn:
     """Screen a question, write it down with its audit record, and queue it; a crisis ends here with its card.
 
     `queue` False leaves a turn that wants an answer to the caller (`manage.py ask`). Idempotent by `client_ref`. Needs
@@ -46,26 +59,16 @@ def start_turn(user: User, conversation_id: uuid.UUID, start: TurnStart, *, queu
     (rate_limited) when the person asks too much at once, NotAllowed when the conversation is somebody else's,
     NotRecorded when the database does not take the turn.
     """
-    if known := _already_started(user, conversation_id, start):
-        return known
-    ui_language = (get_language() or settings.LANGUAGE_CODE)[:2]
-    verdict = guardrails.screen_input(start.text, history=selectors.earlier_questions(conversation_id))
-    language = guardrails.detect_language(start.text) or ui_language
+    history: list[str] = []
     try:
-        if verdict.action != Action.REDIRECT:  # a person in crisis is never told to wait
-            _refuse_haste(user)
-        with transaction.atomic():
-            turn = _write(user, conversation_id, start, verdict, language)
-    except (IntegrityError, FrameError) as error:
-        # The same frame may have come through two sockets at once; else another question was quicker.
         if known := _already_started(user, conversation_id, start):
             return known
-        if isinstance(error, FrameError):
-            raise
-        raise FrameError("rate_limited", _("An answer is still being written. Wait for it, or stop it.")) from None
+        history = selectors.earlier_questions(conversation_id)
+        screened = _screen(conversation_id, start, turn_id or uuid.uuid4(), history)
+        turn = _write_once(user, screened)
     except DatabaseError as error:
-        logger.error("turn not recorded: %s", type(error).__name__, exc_info=error)
-        raise NotRecorded(_unrecorded(conversation_id, start, verdict, language)) from error
+        logger.error("turn not recorded: %s", type(error).__name__)
+        raise NotRecorded(unrecorded(conversation_id, start, turn_id or uuid.uuid4(), history, final=True)) from error
     _publish_beginning(turn)
     if turn.is_active and queue:
         _queue(turn)
@@ -73,77 +76,36 @@ def start_turn(user: User, conversation_id: uuid.UUID, start: TurnStart, *, queu
     return turn
 
 
-def cancel_turn(user: User, turn_id: uuid.UUID) -> None:
-    """Stop a turn and keep what was shown. A waiting turn ends here; a generating one is ended by its worker within a
-    second. Does nothing to a turn that has ended. Raises NotAllowed."""
-    turn = turn_of(user, turn_id)
-    if not turn.is_active:
-        return
-    with transaction.atomic():
-        Turn.objects.filter(pk=turn.pk, state__in=ACTIVE).update(cancel_requested=True)
-        record("turn.stop_asked", actor=user.username, actor_role=user.role, subject=str(turn.id))
-    events.ask_to_stop(turn.id)
-    end_unheld(turn.id, State.CANCELLED, answer=events.shown_text(turn.id))
-
-
-def rescue_turn(turn: Turn) -> None:
-    """Bring an abandoned turn back: queue it once more, or end it with a reason. Safe to call at any time by anybody,
-    because whoever works on the turn holds a lease."""
-    if turn.cancel_requested:
-        end_unheld(turn.id, State.CANCELLED, answer=events.shown_text(turn.id))
-        return
-    present = parts.look()
-    overdue = timezone.now() - turn.created_at > timedelta(seconds=2 * settings.HAVRE_TURN_DEADLINE_SECONDS)
-    if missing := present.missing():
-        if overdue or turn.lease_until is None:
-            fail_unheld(turn, f"{missing[0]}_down")
-        return
-    if turn.lease_until is not None and turn.recoveries >= 1:
-        fail_unheld(turn, "worker_lost")
-        return
-    if overdue:
-        fail_unheld(turn, "deadline")
-        return
-    with transaction.atomic():
-        free = Turn.objects.filter(pk=turn.pk, attempt=turn.attempt, state__in=ACTIVE)
-        lost = turn.lease_until is not None
-        if not free.update(
-            lease_until=None,
-            recoveries=turn.recoveries + lost,
-            state=State.QUEUED,
-            enqueued_at=timezone.now(),
-        ):
-            return
-        record("turn.requeued", actor="system", subject=str(turn.id), payload={"worker_lost": lost})
-    if lost:
-        events.publish(turn.id, queued_event(turn, 0))
-    try:
-        dispatch.retrieve(turn.id)
-    except dispatch.Undeliverable:
-        pass  # the next rescue tries again
+def unrecorded(
+    conversation_id: uuid.UUID,
+    start: TurnStart,
+    turn_id: uuid.UUID,
+    history: list[str] | None = None,
+    *,
+    final: bool = False,
+) -> Turn:
+    """The turn as it stands in memory, without a look at the database: the card if there is one. With `final` nothing
+    can be written, so that what would have been answered fails with a sentence."""
+    screened = _screen(conversation_id, start, turn_id, history or [])
+    turn = _turn(screened)
+    turn.created_at = timezone.now()
+    _decide(turn, screened.verdict, refusal=None)
+    if final and turn.is_active:
+        turn.state, turn.finished_at = State.FAILED, timezone.now()
+        turn.failure_code, turn.failure_message = "not_recorded", message("not_recorded", turn.language)
+    return turn
 
 
 def queued_event(turn: Turn, position: int) -> dict[str, Any]:
-    """ "turn.queued" says that the answer is not begun; a browser that has shown a part of one takes it back."""
+    """The event "turn.queued": the answer is not begun; a browser that has shown a part of one takes it back."""
     wait = selectors.expected_wait(position)
     return {"type": "turn.queued", "turn": str(turn.id), "position": position, "eta_seconds": wait}
 
 
-def _unrecorded(conversation_id: uuid.UUID, start: TurnStart, verdict: Verdict, language: str) -> Turn:
-    """What a person gets when nothing can be written: the card if there is one, never an answer."""
-    turn = Turn(
-        conversation_id=conversation_id,
-        client_ref=start.client_ref,
-        question=start.text,
-        effort=start.effort.value,
-        language=language,
-        created_at=timezone.now(),
-    )
-    _decide(turn, verdict, full=False)
-    if turn.is_active:
-        turn.state, turn.finished_at = State.FAILED, timezone.now()
-        turn.failure_code, turn.failure_message = "not_recorded", message("not_recorded", language)
-    return turn
+def _screen(conversation_id: uuid.UUID, start: TurnStart, turn_id: uuid.UUID, history: list[str]) -> _Screened:
+    verdict = guardrails.screen_input(start.text, history=history)
+    language = guardrails.detect_language(start.text) or (get_language() or settings.LANGUAGE_CODE)[:2]
+    return _Screened(start, conversation_id, turn_id, verdict, language)
 
 
 def _already_started(user: User, conversation_id: uuid.UUID, start: TurnStart) -> Turn | None:
@@ -151,33 +113,77 @@ def _already_started(user: User, conversation_id: uuid.UUID, start: TurnStart) -
     return conversation.turns.filter(client_ref=start.client_ref).first() if conversation else None
 
 
-def _refuse_haste(user: User) -> None:
+def _write_once(user: User, screened: _Screened) -> Turn:
+    """Write the turn, or find it written: the same frame may come through two sockets at once."""
+    try:
+        with transaction.atomic():
+            return _write(user, screened, refusal=_haste(user, screened.verdict))
+    except (IntegrityError, FrameError) as error:
+        if known := _already_started(user, screened.conversation_id, screened.start):
+            return known
+        if isinstance(error, FrameError):
+            raise
+    busy = ("busy", _("An answer is still being written. Wait for it, or stop it."))
+    if screened.verdict.action != Action.ALARM:
+        raise FrameError("rate_limited", busy[1])
+    with transaction.atomic():
+        return _write(user, screened, refusal=busy)
+
+
+def _haste(user: User, verdict: Verdict) -> tuple[str, str] | None:
+    """Why this person has to wait, if so. A crisis never waits; a reported emergency gets its card, and the reason
+    instead of an answer; everything else is refused as FrameError. Holds the person's row, so that several sockets at
+    once do not all find that nothing runs."""
+    if verdict.action == Action.REDIRECT:
+        return None
+    User.objects.select_for_update().get(pk=user.pk)
     if selectors.running_turns(user).exists():
-        raise FrameError("rate_limited", _("An answer is still being written. Wait for it, or stop it."))
-    if selectors.recent_starts(user) >= settings.HAVRE_TURNS_PER_MINUTE:
-        raise FrameError("rate_limited", _("These are many questions in a minute. Please wait a moment."))
+        reason = _("An answer is still being written. Wait for it, or stop it.")
+    elif selectors.recent_starts(user) >= settings.HAVRE_TURNS_PER_MINUTE:
+        reason = _("These are many questions in a minute. Please wait a moment.")
+    else:
+        return None
+    if verdict.action == Action.ALARM:
+        return "busy", reason
+    raise FrameError("rate_limited", reason)
 
 
-def _write(user: User, conversation_id: uuid.UUID, start: TurnStart, verdict: Verdict, language: str) -> Turn:
+def _turn(screened: _Screened) -> Turn:
+    return Turn(
+        id=screened.turn_id,
+        conversation_id=screened.conversation_id,
+        client_ref=screened.start.client_ref,
+        question=screened.start.text,
+        language=screened.language,
+        effort=screened.start.effort.value,
+        verdict=asdict(screened.verdict),
+    )
+
+
+def _write(user: User, screened: _Screened, refusal: tuple[str, str] | None) -> Turn:
+    text = screened.start.text
     conversation, created = Conversation.objects.get_or_create(
-        pk=conversation_id, defaults={"owner": user, "title": start.text[:_TITLE_CHARACTERS]}
+        pk=screened.conversation_id, defaults={"owner": user, "title": text[:_TITLE_CHARACTERS]}
     )
     if not created:
-        conversation_of(user, conversation_id)  # it may have become somebody else's a moment ago
+        conversation_of(user, screened.conversation_id)  # it may have become somebody else's a moment ago
         conversation.save(update_fields=["updated_at"])
     waiting = selectors.queue_length()
-    turn = Turn(
-        conversation=conversation,
-        client_ref=start.client_ref,
-        question=start.text,
-        language=language,
-        effort=start.effort.value,
-        position=max(0, waiting - settings.HAVRE_SLOTS + 1),
-        verdict=asdict(verdict),
-        enqueued_at=timezone.now(),
-    )
-    _decide(turn, verdict, full=waiting >= settings.HAVRE_QUEUE_LIMIT)
-    turn.save()
+    if refusal is None and waiting >= settings.HAVRE_QUEUE_LIMIT:
+        refusal = (
+            "queue_full",
+            _("Too many questions are waiting at this moment. Please ask again in a few minutes."),
+        )
+    turn = _turn(screened)
+    turn.position = max(0, waiting - settings.HAVRE_SLOTS + 1)
+    turn.enqueued_at = timezone.now()
+    _decide(turn, screened.verdict, refusal)
+    turn.save(force_insert=True)
+    _record(user, turn, screened.verdict)
+    return turn
+
+
+def _record(user: User, turn: Turn, verdict: Verdict) -> None:
     shown = asdict(verdict)
     del shown["matched"]  # words of the person
     record(
@@ -186,58 +192,47 @@ def _write(user: User, conversation_id: uuid.UUID, start: TurnStart, verdict: Ve
         actor_role=user.role,
         subject=str(turn.id),
         payload={
-            "conversation": str(conversation.id),
-            "question_sha256": digest(start.text),
+            "conversation": str(turn.conversation_id),
+            "question_sha256": digest(turn.question),
             "effort": turn.effort,
-            "language": language,
+            "language": turn.language,
             "verdict": shown,
         },
     )
     if not turn.is_active:
-        record(
-            f"turn.{turn.state}",
-            actor="system",
-            subject=str(turn.id),
-            payload={"rule": turn.failure_code or ",".join(verdict.rules), "category": verdict.category},
-        )
-    return turn
+        payload = {"rule": turn.failure_code or ",".join(verdict.rules), "category": verdict.category}
+        record(f"turn.{turn.state}", actor="system", subject=str(turn.id), payload=payload)
 
 
-def _decide(turn: Turn, verdict: Verdict, *, full: bool) -> None:
-    """What the verdict, and then the queue, make of the turn."""
+def _decide(turn: Turn, verdict: Verdict, refusal: tuple[str, str] | None) -> None:
+    """What the verdict, and then the queue, make of the turn. `refusal` is a code and a sentence."""
     if verdict.action in (Action.REDIRECT, Action.ALARM):
-        level: Literal["first_person", "third_party"] = (
-            "third_party" if verdict.action == Action.ALARM else "first_person"
-        )
+        is_alarm = verdict.action == Action.ALARM
+        level: Literal["first_person", "third_party"] = "third_party" if is_alarm else "first_person"
         unscreened = verdict.category == Category.UNSCREENED
         card = guardrails.crisis_card(
             level, region=settings.HAVRE_REGION, language=turn.language, unscreened=unscreened
         )
         turn.card = asdict(card)
+    if verdict.action in (Action.REFUSE, Action.WARN):
+        notice = guardrails.notice(verdict, turn.language)
+        if verdict.action == Action.REFUSE:
+            refusal = (notice.rule, notice.message)
+        else:
+            turn.notices = [{"rule": notice.rule, "message": notice.message}]
     if verdict.action == Action.REDIRECT:
         turn.state, turn.finished_at = State.REDIRECTED, timezone.now()
-    elif verdict.action == Action.REFUSE:
-        notice = guardrails.notice(verdict, turn.language)
+    elif refusal:
         turn.state, turn.finished_at = State.REFUSED, timezone.now()
-        turn.failure_code, turn.failure_message = notice.rule, notice.message
-    elif full:
-        turn.state, turn.finished_at = State.REFUSED, timezone.now()
-        turn.failure_code = "queue_full"
-        turn.failure_message = _("Too many questions are waiting at this moment. Please ask again in a few minutes.")
-    elif verdict.action == Action.WARN:
-        notice = guardrails.notice(verdict, turn.language)
-        turn.notices = [{"rule": notice.rule, "message": notice.message}]
+        turn.failure_code, turn.failure_message = refusal
 
 
 def _publish_beginning(turn: Turn) -> None:
     """The first events of the stream; a turn that has ended already is told from its row (`stored.events`)."""
     if not turn.is_active:
         return
-    events.publish(turn.id, stored.accepted(turn))
-    if card := stored.crisis(turn):
-        events.publish(turn.id, card)
-    for notice in stored.notices(turn):
-        events.publish(turn.id, notice)
+    for event in stored.beginning(turn):
+        events.publish(turn.id, event)
     if turn.position:
         events.publish(turn.id, queued_event(turn, turn.position))
 

@@ -37,6 +37,12 @@ def notices(turn: Turn) -> list[dict[str, Any]]:
     return [{"type": "guardrail.notice", "turn": str(turn.id), **notice} for notice in turn.notices]
 
 
+def beginning(turn: Turn) -> list[dict[str, Any]]:
+    """What is known when the question is written down: accepted, the hotline card, notices."""
+    card = crisis(turn)
+    return [accepted(turn), *([card] if card else []), *notices(turn)]
+
+
 def passages(turn: Turn) -> dict[str, Any]:
     """What was found in the guidelines."""
     return {
@@ -66,6 +72,8 @@ def final(turn: Turn) -> dict[str, Any]:
         event |= {"rule": turn.failure_code, "message": turn.failure_message}
     if turn.state == State.FAILED:
         event |= {"code": turn.failure_code, "message": turn.failure_message}
+        if turn.answer:
+            event["text"] = turn.answer
     return event
 
 
@@ -73,14 +81,20 @@ def events(turn: Turn, after: str = "") -> list[dict[str, Any]]:
     """All events of a turn that has ended, with ids that follow `after` (the last id that the browser saw)."""
     assert turn.finished_at is not None
     milliseconds = max(int(turn.finished_at.timestamp() * 1000), int(after.partition("-")[0] or 0))
-    sequence = [accepted(turn)]
-    if card := crisis(turn):
-        sequence.append(card)
-    sequence += notices(turn)
+    sequence = beginning(turn)
     if turn.passages:
         sequence.append(passages(turn))
     sequence.append(final(turn))
-    return [{**event, "id": f"{milliseconds}-{_FINAL_SEQUENCE + number}"} for number, event in enumerate(sequence)]
+    return _numbered(sequence, milliseconds, _FINAL_SEQUENCE)
+
+
+def early(turn: Turn) -> list[dict[str, Any]]:
+    """The first events of a turn that is not written down yet, with ids that precede those of its stream."""
+    return _numbered(beginning(turn), int(turn.created_at.timestamp() * 1000) - 1, 0)
+
+
+def _numbered(sequence: list[dict[str, Any]], milliseconds: int, first: int) -> list[dict[str, Any]]:
+    return [{**event, "id": f"{milliseconds}-{first + number}"} for number, event in enumerate(sequence)]
 
 
 def public_passage(passage: Mapping[str, Any]) -> dict[str, Any]:

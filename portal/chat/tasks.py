@@ -4,10 +4,13 @@ A task may run twice or be lost; both are harmless, because turns are claimed wi
 back what was lost.
 """
 
+import logging
 import uuid
 
 from portal.celery import app
-from portal.chat import dispatch, selectors, services
+from portal.chat import dispatch, rescue, selectors
+
+logger = logging.getLogger(__name__)
 
 
 @app.task
@@ -34,4 +37,7 @@ def generate_answer(turn: str) -> None:
 def recover_turns() -> None:
     """Every ten seconds, on any worker: bring back the turns that a lost worker or a lost message left behind."""
     for turn in selectors.abandoned_turns():
-        services.rescue_turn(turn)
+        try:
+            rescue.rescue_turn(turn)
+        except Exception as error:  # one that cannot be helped does not keep the others waiting
+            logger.error("turn %s not rescued: %s", turn.id, type(error).__name__, exc_info=error)

@@ -5,19 +5,23 @@ that it claimed (the fencing token), so that whoever lost the turn changes nothi
 """
 
 import hashlib
+import time
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import F, Q
+from django.db import OperationalError, transaction
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from portal.audit.services import record
 from portal.chat import events, stored
 from portal.chat.failures import message
 from portal.chat.models import ACTIVE, State, Turn
+
+_PATIENCE_SECONDS = (0.5, 2.0)
 
 
 class LeaseLost(Exception):
@@ -58,7 +62,8 @@ def wants_to_stop(turn: Turn) -> bool:
 @transaction.atomic
 def store_passages(turn: Turn, passages: list[dict[str, Any]], covered: bool) -> None:
     """Keep what was retrieved, and give the claim back for the inference worker. Raises LeaseLost."""
-    if not _held(turn).update(passages=passages, covered=covered, lease_until=None):
+    released = {"lease_until": None, "enqueued_at": timezone.now()}
+    if not _held(turn).update(passages=passages, covered=covered, **released):
         raise LeaseLost
     turn.passages, turn.covered = passages, covered
     keys = ("marker", "version_id", "chunk_id", "page", "score")
@@ -71,11 +76,19 @@ def store_passages(turn: Turn, passages: list[dict[str, Any]], covered: bool) ->
 
 
 def finish(turn: Turn, state: State, **values: Any) -> None:
-    """End a turn that this worker holds, with its record, then publish the last event. Raises LeaseLost."""
-    with transaction.atomic():
-        if not _held(turn).update(**_ended(state, values)):
-            raise LeaseLost
-        _record_end(turn, state, values)
+    """End a turn that this worker holds, with its record, then publish the last event. A database that is away for a
+    moment does not cost a finished answer. Raises LeaseLost, and DatabaseError when it stays away."""
+    for pause in (*_PATIENCE_SECONDS, None):
+        try:
+            with transaction.atomic():
+                if not _held(turn).update(**_ended(state, values)):
+                    raise LeaseLost
+                _record_end(turn, state, values)
+            break
+        except OperationalError:
+            if pause is None:
+                raise
+            time.sleep(pause)
     _announce(turn.pk)
 
 
@@ -84,23 +97,31 @@ def fail(turn: Turn, code: str, **values: Any) -> None:
     finish(turn, State.FAILED, failure_code=code, failure_message=message(code, turn.language), **values)
 
 
+def end(turn_id: uuid.UUID, state: State, *, among: Sequence[State], **values: Any) -> bool:
+    """End a turn whoever holds it, if it is in one of the states `among`; a worker that holds it loses it. Returns
+    False when it is in none of them (any more)."""
+    return _end(Turn.objects.filter(pk=turn_id, state__in=among), turn_id, state, values)
+
+
 def end_unheld(turn_id: uuid.UUID, state: State, **values: Any) -> bool:
-    """End a turn that no worker holds at this moment (cancelled in the queue, its worker lost). Returns False when a
+    """End a turn that no worker holds at this moment (its worker lost, its message undeliverable). Returns False when a
     worker holds it or it has ended already."""
-    with transaction.atomic():
-        free = Turn.objects.filter(pk=turn_id, state__in=ACTIVE).filter(
-            Q(lease_until=None) | Q(lease_until__lt=timezone.now())
-        )
-        if not free.update(attempt=F("attempt") + 1, **_ended(state, values)):
-            return False
-        _record_end(Turn.objects.get(pk=turn_id), state, values)
-    _announce(turn_id)
-    return True
+    free = Q(lease_until=None) | Q(lease_until__lt=timezone.now())
+    return _end(Turn.objects.filter(free, pk=turn_id, state__in=ACTIVE), turn_id, state, values)
 
 
 def fail_unheld(turn: Turn, code: str, **values: Any) -> bool:
     """End a turn that no worker holds with a reason; False as in `end_unheld`."""
     return end_unheld(turn.pk, State.FAILED, failure_code=code, failure_message=message(code, turn.language), **values)
+
+
+def _end(turns: QuerySet[Turn], turn_id: uuid.UUID, state: State, values: dict[str, Any]) -> bool:
+    with transaction.atomic():
+        if not turns.update(attempt=F("attempt") + 1, **_ended(state, values)):
+            return False
+        _record_end(Turn.objects.get(pk=turn_id), state, values)
+    _announce(turn_id)
+    return True
 
 
 def digest(text: str) -> str:

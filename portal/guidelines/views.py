@@ -60,7 +60,7 @@ def upload(request: HttpRequest) -> HttpResponse:
         messages.error(request, _("No file was chosen."))
     for one in results:
         if "error" in one:
-            messages.error(request, f"{one['filename']}: {one['error']}")
+            messages.error(request, one["error"])
     if taken:
         text = ngettext("%(n)d file is being read.", "%(n)d files are being read.", taken) % {"n": taken}
         messages.success(request, text)

@@ -61,7 +61,7 @@ def test_the_page_filters_and_the_export_takes_the_same(client: Client, cast: Ca
     page = client.get(reverse("audit:index"), {"kind": "turn"})
     assert [event.kind for event in page.context["events"]] == ["turn.completed", "turn.started"]
     exported = client.get(reverse("audit:export"), {"kind": "turn"})
-    lines = [json.loads(line) for line in b"".join(exported.streaming_content).decode().splitlines()]
+    lines = [json.loads(line) for line in b"".join(exported).decode().splitlines()]
     assert [line["kind"] for line in lines] == ["turn.started", "turn.completed"]
     assert lines[0]["payload"] == {"é": "<b>"}
     assert Event.objects.filter(kind="audit.exported", actor="emil", payload__filters__kind="turn").exists()

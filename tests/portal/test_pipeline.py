@@ -11,7 +11,7 @@ import pytest
 from inference import Effort
 from portal import valkey
 from portal.audit.models import Event
-from portal.chat import events, services
+from portal.chat import events, rescue, services
 from portal.chat.answering import generate_answer
 from portal.chat.models import State, Turn
 from portal.chat.protocol import TurnStart
@@ -138,7 +138,7 @@ def test_stop_ends_generation_and_keeps_what_was_shown(cast: Cast) -> None:
         while not events.shown_text(turn.id) and time.monotonic() < deadline:
             time.sleep(0.02)
         assert events.shown_text(turn.id)
-        services.cancel_turn(cast.anna, turn.id)
+        rescue.cancel_turn(cast.anna, turn.id)
     finally:
         worker.join(20)
     turn.refresh_from_db()
@@ -207,7 +207,7 @@ def test_two_people_are_answered_at_the_same_time(cast: Cast) -> None:
         assert all(events.shown_text(turn.id) for turn in turns)
         assert all(worker.is_alive() for worker in workers), "one waited for the other"
     finally:
-        services.cancel_turn(cast.anna, turns[0].id)
-        services.cancel_turn(cast.bela, turns[1].id)
+        rescue.cancel_turn(cast.anna, turns[0].id)
+        rescue.cancel_turn(cast.bela, turns[1].id)
         for worker in workers:
             worker.join(20)

@@ -160,6 +160,7 @@ async def test_too_many_sockets(cast: Cast, valkey_server: str, settings: Any) -
         (json.dumps(start("x" * 40_000)), "too_large"),
         (json.dumps(start("x" * 9_000)), "too_large"),
         (json.dumps({"type": "turn.resume", "turn": str(uuid.uuid4()), "after": ""}), "not_found"),
+        (json.dumps({"type": "turn.resume", "turn": str(uuid.uuid4()), "after": f"{2**64}-0"}), "bad_frame"),
         (json.dumps({"type": "turn.cancel", "turn": str(uuid.uuid4())}), "not_found"),
         (b"\xff\xfe", "bad_frame"),
     ],
@@ -297,6 +298,74 @@ async def test_a_full_disk_stops_answers_but_not_the_card(
         found = await collect(browser)
     assert found[-1]["type"] == last
     assert ("crisis.detected" in [event["type"] for event in found]) == (text == CRISIS)
+
+
+@pytest.mark.parametrize("text", [CRISIS, "My patient has just hanged himself in room 12"])
+async def test_a_card_does_not_wait_for_a_database_that_hangs(
+    cast: Cast, living_workers: None, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    import threading
+
+    released = threading.Event()
+    write = services._write_once
+
+    def hang(*arguments: Any) -> Turn:
+        released.wait(20)
+        return write(*arguments)
+
+    monkeypatch.setattr(services, "_write_once", hang)
+    async with socket(cast.anna) as browser, socket(cast.bela) as other:
+        await browser.send_json_to(start(text))
+        found = [await browser.receive_json_from(timeout=8) for _ in range(2)]
+        assert [event["type"] for event in found] == ["turn.accepted", "crisis.detected"]
+        await other.send_json_to({"type": "ping"})  # and nobody else waits for it
+        assert await other.receive_json_from(timeout=5) == {"type": "pong"}
+        released.set()
+        rest = [await browser.receive_json_from(timeout=8) for _ in range(2)]
+    assert {event["turn"] for event in found + rest} == {found[0]["turn"]}
+    assert str((await Turn.objects.aget()).id) == found[0]["turn"]
+
+
+async def test_a_database_that_fails_costs_neither_the_card_nor_the_socket(
+    cast: Cast, living_workers: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.db import OperationalError
+
+    from portal.chat import consumers
+
+    def away(*_: Any) -> None:
+        raise OperationalError("the database is away")
+
+    async with socket(cast.anna) as browser:
+        await browser.send_json_to({"type": "ping"})
+        await browser.receive_json_from(timeout=5)
+        with monkeypatch.context() as patch:
+            patch.setattr(consumers, "user_of_session", away)
+            for text, last in ((CRISIS, "turn.redirected"), (QUESTION, "turn.failed")):
+                await browser.send_json_to(start(text))
+                found = await collect(browser)
+                assert found[-1]["type"] == last
+                assert ("crisis.detected" in [event["type"] for event in found]) == (text == CRISIS)
+        await browser.send_json_to({"type": "ping"})
+        assert await browser.receive_json_from(timeout=5) == {"type": "pong"}
+    assert not consumers._sockets
+
+
+async def test_too_many_frames_at_once(cast: Cast, living_workers: None) -> None:
+    async with socket(cast.anna) as browser:
+        for _ in range(60):
+            await browser.send_json_to({"type": "ping"})
+        answers = [await browser.receive_json_from(timeout=5) for _ in range(60)]
+        assert {answer.get("code") for answer in answers} == {None, "rate_limited"}
+        await browser.send_json_to(start(CRISIS))
+        assert (await collect(browser))[-1]["type"] == "turn.redirected"
+
+
+async def test_the_asking_tab_hears_everything_once(cast: Cast, living_workers: None) -> None:
+    async with socket(cast.anna) as browser:
+        await browser.send_json_to(start(CRISIS))
+        assert len(await collect(browser)) == 3
+        assert await browser.receive_nothing(timeout=1)
 
 
 async def test_stored_events_are_what_was_streamed(cast: Cast, living_workers: None) -> None:

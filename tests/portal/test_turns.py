@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from inference import Effort
 from portal.audit.models import Event
-from portal.chat import selectors, services
+from portal.chat import rescue, selectors, services
 from portal.chat import turn as life
 from portal.chat.access import NotAllowed
 from portal.chat.models import Conversation, State, Turn
@@ -168,7 +168,7 @@ def test_a_redirected_message_is_kept_from_the_model_for_good(cast: Cast, living
 @pytest.mark.django_db(transaction=True)
 def test_a_waiting_turn_is_cancelled_at_once(cast: Cast, living_workers: None) -> None:
     turn = services.start_turn(cast.anna, uuid.uuid4(), ask())
-    services.cancel_turn(cast.anna, turn.id)
+    rescue.cancel_turn(cast.anna, turn.id)
     turn.refresh_from_db()
     assert turn.state == State.CANCELLED
     assert life.claim(turn.id, State.RETRIEVING) is None
@@ -176,7 +176,7 @@ def test_a_waiting_turn_is_cancelled_at_once(cast: Cast, living_workers: None) -
 
 def test_nobody_cancels_somebody_elses_turn(turn: Turn, cast: Cast) -> None:
     with pytest.raises(NotAllowed):
-        services.cancel_turn(cast.bela, turn.id)
+        rescue.cancel_turn(cast.bela, turn.id)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -184,7 +184,7 @@ def test_a_lost_worker_costs_one_retry_then_a_reason(turn: Turn, living_workers:
     for state, code in ((State.QUEUED, ""), (State.FAILED, "worker_lost")):
         assert life.claim(turn.id, State.GENERATING)
         expire(turn)
-        services.rescue_turn(selectors.abandoned_turns().get())
+        rescue.rescue_turn(selectors.abandoned_turns().get())
         turn.refresh_from_db()
         assert (turn.state, turn.failure_code) == (state, code)
     assert not selectors.abandoned_turns().exists()
@@ -193,7 +193,82 @@ def test_a_lost_worker_costs_one_retry_then_a_reason(turn: Turn, living_workers:
 @pytest.mark.django_db(transaction=True)
 def test_a_lost_message_is_sent_again(turn: Turn, living_workers: None) -> None:
     Turn.objects.update(enqueued_at=timezone.now() - timedelta(minutes=2))
-    services.rescue_turn(selectors.abandoned_turns().get())
+    rescue.rescue_turn(selectors.abandoned_turns().get())
     turn.refresh_from_db()
-    assert (turn.state, turn.recoveries) == (State.QUEUED, 0)
+    assert (turn.state, turn.recoveries, turn.attempt) == (State.QUEUED, 0, 0)
     assert not selectors.abandoned_turns().exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_was_given_up_loses_the_turn(turn: Turn, living_workers: None) -> None:
+    mine = life.claim(turn.id, State.GENERATING)
+    assert mine
+    expire(turn)
+    found = selectors.abandoned_turns().get()
+    rescue.rescue_turn(found)
+    rescue.rescue_turn(found)  # two look at once
+    with pytest.raises(life.LeaseLost):
+        life.renew(mine)
+    assert kinds(turn).count("turn.requeued") == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_renewed_in_time_is_left_alone(turn: Turn, living_workers: None) -> None:
+    mine = life.claim(turn.id, State.GENERATING)
+    assert mine
+    expire(turn)
+    found = selectors.abandoned_turns().get()
+    life.renew(mine)
+    rescue.rescue_turn(found)
+    life.finish(mine, State.COMPLETED, answer="in time")
+    turn.refresh_from_db()
+    assert (turn.state, turn.recoveries) == (State.COMPLETED, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_stop_while_the_guidelines_are_searched(turn: Turn, cast: Cast, valkey_server: str) -> None:
+    searching = life.claim(turn.id, State.RETRIEVING)
+    assert searching
+    rescue.cancel_turn(cast.anna, turn.id)
+    turn.refresh_from_db()
+    assert turn.state == State.CANCELLED
+    with pytest.raises(life.LeaseLost):
+        life.store_passages(searching, [], True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_second_stop_is_no_second_event(turn: Turn, cast: Cast, valkey_server: str) -> None:
+    assert life.claim(turn.id, State.GENERATING)
+    for _ in range(3):
+        rescue.cancel_turn(cast.anna, turn.id)
+    assert kinds(turn).count("turn.stop_asked") == 1
+    rescue.end_stopped(turn.id)  # its worker does not: the socket that watches ends it
+    turn.refresh_from_db()
+    assert turn.state == State.CANCELLED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_six_questions_at_once_are_one_turn(cast: Cast, living_workers: None) -> None:
+    refused: list[str] = []
+
+    def start() -> None:
+        try:
+            services.start_turn(cast.anna, uuid.uuid4(), ask())
+        except FrameError as error:
+            refused.append(error.code)
+        connection.close()
+
+    threads = [threading.Thread(target=start) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert refused == ["rate_limited"] * 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_reported_emergency_gets_its_card_while_an_answer_runs(cast: Cast, living_workers: None) -> None:
+    services.start_turn(cast.anna, uuid.uuid4(), ask())
+    alarm = services.start_turn(cast.anna, uuid.uuid4(), ask("My patient has just hanged himself in room 12"))
+    assert (alarm.state, alarm.failure_code) == (State.REFUSED, "busy")
+    assert alarm.card["level"] == "third_party"

@@ -38,7 +38,7 @@ class Command(BaseCommand):
                         "filters": {key: day.isoformat() for key, day in (("from", first), ("to", last)) if day},
                     },
                 )
-            found = selectors.events(first_day=first, last_day=last).filter(seq__lte=own.seq)
+            found = selectors.events(first_day=first, last_day=last).filter(seq__lte=own.seq).order_by("seq")
             count = 0
             for one in selectors.as_records(found):
                 file.write(json.dumps(one, ensure_ascii=False, sort_keys=True) + "\n")

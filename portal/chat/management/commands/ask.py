@@ -10,12 +10,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from inference import Effort
 from portal import parts
-from portal.accounts.models import Role, User
+from portal.accounts.models import TERMINAL, Role, User
 from portal.chat import selectors, services
 from portal.chat.models import State, Turn
 from portal.chat.protocol import FrameError, parse
-
-_NAME = "terminal"
+from portal.chat.turn import end_unheld
 
 
 class Command(BaseCommand):
@@ -47,6 +46,9 @@ class Command(BaseCommand):
             )
         except FrameError as error:
             raise CommandError(str(error)) from error
+        except services.NotRecorded as error:
+            self._show(error.turn)
+            raise CommandError(error.turn.failure_message or "The turn could not be written down.") from error
         turn = _wait(turn) if not present.missing() else _answer_here(turn)
         if options["json"]:
             self.stdout.write(json.dumps(_result(turn), ensure_ascii=False))
@@ -73,10 +75,12 @@ class Command(BaseCommand):
 
 def _person() -> User:
     """Who asks from a terminal: a clinician without a password, who can never sign in."""
-    user, created = User.objects.get_or_create(username=_NAME, defaults={"role": Role.CLINICIAN})
+    user, created = User.objects.get_or_create(username=TERMINAL, defaults={"role": Role.CLINICIAN})
     if created:
         user.set_unusable_password()
         user.save(update_fields=["password"])
+    for left_behind in selectors.running_turns(user):  # by a command that was killed
+        end_unheld(left_behind.id, State.CANCELLED)
     return user
 
 

@@ -16,6 +16,6 @@ export function showSource(source) {
   fill(dialog, "place", sourcePlace(source));
   fill(dialog, "heading", source.heading);
   fill(dialog, "quote", source.quote);
-  part(dialog, "open").href = `${source.url}#quote`;
+  part(dialog, "open").href = source.url;
   dialog.showModal();
 }

@@ -225,9 +225,11 @@ class ChatSession extends HTMLElement {
     if (entry.stopping) this.#sendStop(entry);
   }
 
-  #onError({ message }) {
-    const unheard = this.#entries.find((entry) => entry.turn.phase === "sending");
+  #onError({ message, client_ref: clientRef }) {
+    const unheard = this.#entries.find(({ turn }) => turn.phase === "sending" && turn.clientRef === clientRef);
     if (unheard) this.#takeBack(unheard);
+    for (const entry of this.#entries) entry.stopping = false; // if it was the stop that failed, it may be tried again
+    this.#refresh();
     this.#tell(message);
   }
 

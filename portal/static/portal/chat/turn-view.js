@@ -139,7 +139,7 @@ function passageCard(passage) {
   fill(card, "first-words", passage.quote);
   fill(card, "heading", passage.heading);
   fill(card, "quote", passage.quote);
-  part(card, "open").href = `${passage.url}#quote`;
+  part(card, "open").href = passage.url;
   return card;
 }
 

@@ -1,0 +1,101 @@
+"""Stopping turns, and bringing back those that a lost worker or a lost message left behind."""
+
+import uuid
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+
+from portal import parts
+from portal.accounts.models import User
+from portal.audit.services import record
+from portal.chat import dispatch, events
+from portal.chat.access import turn_of
+from portal.chat.models import ACTIVE, State, Turn
+from portal.chat.services import queued_event
+from portal.chat.turn import end, end_unheld, fail_unheld
+
+_GIVEN_UP_SECONDS = 60  # after its lease, while the workers that could take it stay away
+
+
+def cancel_turn(user: User, turn_id: uuid.UUID) -> None:
+    """Stop a turn and keep what was shown. One that waits or is being looked up ends here; a generating one is ended
+    by its worker within a second, or, if that worker is lost, by the socket that watches (`end_stopped`). Does nothing
+    to a turn that has ended. Raises NotAllowed."""
+    turn = turn_of(user, turn_id)
+    with transaction.atomic():
+        running = Turn.objects.filter(pk=turn.pk, state__in=ACTIVE, cancel_requested=False)
+        if not running.update(cancel_requested=True):
+            return
+        record("turn.stop_asked", actor=user.username, actor_role=user.role, subject=str(turn.id))
+    events.ask_to_stop(turn.id)
+    end(turn.id, State.CANCELLED, among=(State.QUEUED, State.RETRIEVING), answer=events.shown_text(turn.id))
+
+
+def end_stopped(turn_id: uuid.UUID) -> None:
+    """End a turn that somebody stopped and whose worker does not; whoever holds it loses it."""
+    end(turn_id, State.CANCELLED, among=ACTIVE, answer=events.shown_text(turn_id))
+
+
+def rescue_turn(turn: Turn) -> None:
+    """Bring an abandoned turn back: queue it once more, or end it with a reason. Safe to call at any time by anybody:
+    a turn whose lease holds is left alone, and of two that rescue at once one does."""
+    now = timezone.now()
+    if turn.cancel_requested:
+        end_unheld(turn.id, State.CANCELLED, answer=events.shown_text(turn.id))
+        return
+    lost = turn.lease_until is not None
+    overdue = now - turn.created_at > timedelta(seconds=2 * settings.HAVRE_TURN_DEADLINE_SECONDS)
+    if missing := parts.look().missing():
+        given_up = turn.lease_until is None or now - turn.lease_until > timedelta(seconds=_GIVEN_UP_SECONDS)
+        if overdue or given_up:
+            fail_unheld(turn, f"{missing[0]}_down")
+    elif lost and turn.recoveries >= 1:
+        fail_unheld(turn, "worker_lost")
+    elif overdue:
+        fail_unheld(turn, "deadline")
+    elif lost:
+        _begin_again(turn)
+    else:
+        _send_again(turn)
+
+
+def _begin_again(turn: Turn) -> None:
+    """The worker is lost: what it wrote is taken back, and it loses the turn if it still lives."""
+    with transaction.atomic():
+        free = _untouched(turn).update(
+            state=State.QUEUED,
+            attempt=F("attempt") + 1,
+            recoveries=F("recoveries") + 1,
+            lease_until=None,
+            enqueued_at=timezone.now(),
+        )
+        if not free:
+            return
+        record("turn.requeued", actor="system", subject=str(turn.id), payload={"attempt": turn.attempt + 1})
+    events.publish(turn.id, queued_event(turn, 0))
+    _dispatch(turn)
+
+
+def _send_again(turn: Turn) -> None:
+    """Nobody holds the turn, so its message may be lost. If it only waits, the second message finds it taken."""
+    if _untouched(turn).update(enqueued_at=timezone.now()):
+        _dispatch(turn)
+
+
+def _untouched(turn: Turn) -> QuerySet[Turn]:
+    """The turn, if it is still as it was read and nobody holds it."""
+    same = Turn.objects.filter(pk=turn.pk, attempt=turn.attempt, enqueued_at=turn.enqueued_at, state__in=ACTIVE)
+    return same.filter(Q(lease_until=None) | Q(lease_until__lt=timezone.now()))
+
+
+def _dispatch(turn: Turn) -> None:
+    try:
+        if turn.covered is None:
+            dispatch.retrieve(turn.id)
+        else:
+            dispatch.generate(turn.id)
+    except dispatch.Undeliverable:
+        pass  # the next rescue tries again

@@ -1,0 +1,34 @@
+"""Threads for the blocking work of sockets.
+
+Channels' `database_sync_to_async` puts everything of a process on one thread outside HTTP: a question that waits for a
+lock would hold up every other person's hotline card. Here, what a socket needs in order to be safe (who is this, is
+this a crisis) has threads of its own, apart from the reading and writing of turns.
+"""
+
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+
+from channels.db import DatabaseSyncToAsync
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_safety = ThreadPoolExecutor(8, thread_name_prefix="safety")
+_turns = ThreadPoolExecutor(16, thread_name_prefix="turns")
+
+
+def for_safety(function: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
+    """Run a session check or the crisis screen beside everything else."""
+    adapted: Callable[P, Coroutine[Any, Any, R]] = DatabaseSyncToAsync(
+        function, thread_sensitive=False, executor=_safety
+    )
+    return adapted
+
+
+def for_turns(function: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
+    """Run a service or a selector; several at a time."""
+    adapted: Callable[P, Coroutine[Any, Any, R]] = DatabaseSyncToAsync(
+        function, thread_sensitive=False, executor=_turns
+    )
+    return adapted
