@@ -20,7 +20,8 @@ WORKERS = ("inference", "knowledge")
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """`valkey`, `inference`, `knowledge`: is it there? `details` is what the workers say of themselves."""
+    """`valkey`, `inference`, `knowledge`: can it be used? A worker that is there but could not load its model or open
+    its index says so in `details`, which is what the workers say of themselves, and counts as missing."""
 
     valkey: bool
     inference: bool
@@ -30,6 +31,15 @@ class Parts:
     def missing(self) -> list[str]:
         """Names of the parts that are down."""
         return [name for name in ("valkey", *WORKERS) if not getattr(self, name)]
+
+    def failure_code(self) -> str:
+        """Why no question can be answered now, as a code of `chat.failures`; empty when every part is there."""
+        missing = self.missing()
+        if not missing:
+            return ""
+        if missing[0] == "inference" and "inference" in self.details:
+            return "model_unavailable"
+        return f"{missing[0]}_down"
 
 
 def look() -> Parts:
@@ -49,7 +59,8 @@ def look() -> Parts:
     except valkey.Unreachable:
         valkey.pause()
         return nothing
-    return Parts(valkey=True, inference="inference" in details, knowledge="knowledge" in details, details=details)
+    usable = {name for name, said in details.items() if said.get("state") != "failed"}
+    return Parts(valkey=True, inference="inference" in usable, knowledge="knowledge" in usable, details=details)
 
 
 class Heartbeat:

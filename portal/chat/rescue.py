@@ -48,10 +48,10 @@ def rescue_turn(turn: Turn) -> None:
         return
     lost = turn.lease_until is not None
     overdue = now - turn.created_at > timedelta(seconds=2 * settings.HAVRE_TURN_DEADLINE_SECONDS)
-    if missing := parts.look().missing():
+    if code := parts.look().failure_code():
         given_up = turn.lease_until is None or now - turn.lease_until > timedelta(seconds=_GIVEN_UP_SECONDS)
         if overdue or given_up:
-            fail_unheld(turn, f"{missing[0]}_down")
+            fail_unheld(turn, code)
     elif lost and turn.recoveries >= 1:
         fail_unheld(turn, "worker_lost")
     elif overdue:

@@ -238,9 +238,8 @@ def _publish_beginning(turn: Turn) -> None:
 
 
 def _queue(turn: Turn) -> None:
-    missing = parts.look().missing()
-    if missing:
-        fail_unheld(turn, f"{missing[0]}_down")
+    if code := parts.look().failure_code():
+        fail_unheld(turn, code)
         return
     try:
         dispatch.retrieve(turn.id)

@@ -155,6 +155,23 @@ def test_without_workers_a_question_fails_with_a_sentence(cast: Cast, valkey_ser
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_worker_without_a_model_is_named(cast: Cast, valkey_server: str) -> None:
+    from portal.parts import Heartbeat
+
+    beats = [
+        Heartbeat("inference", lambda: {"state": "failed", "reason": "No model is active."}),
+        Heartbeat("knowledge", lambda: {"state": "ready"}),
+    ]
+    for beat in beats:
+        beat.beat()
+    turn = services.start_turn(cast.anna, uuid.uuid4(), ask())
+    for beat in beats:
+        beat.stop()
+    assert turn.failure_code == "model_unavailable"
+    assert "models list" in turn.failure_message
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_redirected_message_is_kept_from_the_model_for_good(cast: Cast, living_workers: None) -> None:
     conversation = uuid.uuid4()
     services.start_turn(cast.anna, conversation, ask(CRISIS))
