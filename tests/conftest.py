@@ -1,7 +1,6 @@
 """The fixed cast of people, and the real parts that tests share: Valkey, the tiny model."""
 
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,12 +50,7 @@ def valkey_server() -> Iterator[str]:
     command = processes.valkey(settings.HAVRE_VALKEY_SOCKET).command
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        for _ in range(100):
-            try:
-                valkey.client().ping()
-                break
-            except valkey.Unreachable:
-                time.sleep(0.05)
+        valkey.wait_until_up()
         yield settings.HAVRE_REDIS_URL
     finally:
         server.terminate()

@@ -89,12 +89,7 @@ def _measure(users: list[int], rounds: int) -> list[dict[str, Any]]:
         processes.valkey(settings.HAVRE_VALKEY_SOCKET).command, stdout=subprocess.DEVNULL
     )
     try:
-        for _ in range(100):
-            try:
-                valkey.client().ping()
-                break
-            except valkey.Unreachable:
-                time.sleep(0.05)
+        valkey.wait_until_up()
         workers.load_model()
         request, answer = _prepare(max(users))
         list(inference.generate(request))  # warm: the first answer pays for page faults
