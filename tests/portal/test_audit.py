@@ -6,14 +6,20 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.core.management import call_command
 from django.db import connection, transaction
+from django.http import StreamingHttpResponse
 from django.test import Client
 from django.urls import reverse
 
 from portal.audit.models import Event
 from portal.audit.services import record
 from tests.conftest import Cast
+
+
+async def whole(response: StreamingHttpResponse) -> bytes:
+    return b"".join([part async for part in response.streaming_content])
 
 
 def numbers() -> list[int]:
@@ -61,7 +67,7 @@ def test_the_page_filters_and_the_export_takes_the_same(client: Client, cast: Ca
     page = client.get(reverse("audit:index"), {"kind": "turn"})
     assert [event.kind for event in page.context["events"]] == ["turn.completed", "turn.started"]
     exported = client.get(reverse("audit:export"), {"kind": "turn"})
-    lines = [json.loads(line) for line in b"".join(exported).decode().splitlines()]
+    lines = [json.loads(line) for line in async_to_sync(whole)(exported).decode().splitlines()]
     assert [line["kind"] for line in lines] == ["turn.started", "turn.completed"]
     assert lines[0]["payload"] == {"é": "<b>"}
     assert Event.objects.filter(kind="audit.exported", actor="emil", payload__filters__kind="turn").exists()
