@@ -308,5 +308,7 @@ LOGGING = {
         "sentence_transformers": {"level": "WARNING"},
         "django.channels.server": {"level": "WARNING"},
         "daphne": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},  # a line for each tick of the clock tells nobody anything
+        "celery.worker.strategy": {"level": "WARNING"},
     },
 }

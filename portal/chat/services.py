@@ -162,12 +162,15 @@ def _turn(screened: _Screened) -> Turn:
 
 def _write(user: User, screened: _Screened, refusal: tuple[str, str] | None) -> Turn:
     text = screened.start.text
+    # what somebody wrote in a crisis does not stand in a list on the screen
+    title = "" if screened.verdict.action == Action.REDIRECT else text[:_TITLE_CHARACTERS]
     conversation, created = Conversation.objects.get_or_create(
-        pk=screened.conversation_id, defaults={"owner": user, "title": text[:_TITLE_CHARACTERS]}
+        pk=screened.conversation_id, defaults={"owner": user, "title": title}
     )
     if not created:
         conversation_of(user, screened.conversation_id)  # it may have become somebody else's a moment ago
-        conversation.save(update_fields=["updated_at"])
+        conversation.title = conversation.title or title
+        conversation.save(update_fields=["title", "updated_at"])
     waiting = selectors.queue_length()
     if refusal is None and waiting >= settings.HAVRE_QUEUE_LIMIT:
         refusal = (

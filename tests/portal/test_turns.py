@@ -175,8 +175,10 @@ def test_a_worker_without_a_model_is_named(cast: Cast, valkey_server: str) -> No
 def test_a_redirected_message_is_kept_from_the_model_for_good(cast: Cast, living_workers: None) -> None:
     conversation = uuid.uuid4()
     services.start_turn(cast.anna, conversation, ask(CRISIS))
+    assert Conversation.objects.get().title == "", "nor does it stand in the list of conversations"
     later = services.start_turn(cast.anna, conversation, ask())
     assert later.is_active
+    assert Conversation.objects.get().title == QUESTION
     assert selectors.history_before(later) == []
     trail = " ".join(str(event.payload) for event in Event.objects.all())
     assert "kill myself" not in trail

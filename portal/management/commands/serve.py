@@ -115,6 +115,9 @@ class Command(BaseCommand):
             ]
         elif active.demonstration:
             lines += [f"  Demonstration model {active.name}: not for clinical use.", ""]
+        if shown != host:
+            known = ", ".join(settings.ALLOWED_HOSTS)
+            lines += [f"  From other machines it answers to the names in HAVRE_HOSTS (now: {known}).", ""]
         lines += ["  Ctrl+C stops everything.", ""]
         self.stdout.write("\n".join(lines))
         self.stdout.flush()
