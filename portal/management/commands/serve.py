@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 import inference
 from portal import demonstration, parts, processes
+from portal.database import ensure_tables
 from portal.supervisor import Supervisor
 
 _LEAST_FREE_BYTES = 300 * 1024 * 1024
@@ -47,7 +47,7 @@ class Command(BaseCommand):
         lock = _lock(settings.HAVRE_DATA_DIR)
         if host not in settings.ALLOWED_HOSTS and host not in {"0.0.0.0", "::"}:  # noqa: S104
             os.environ["HAVRE_HOSTS"] = ",".join([*settings.ALLOWED_HOSTS, host])
-        call_command("migrate", verbosity=0, interactive=False)
+        ensure_tables()
         supervisor = Supervisor(settings.HAVRE_DATA_DIR / "logs")
         try:
             people = self._prepare(demo=not options["no_demo"])

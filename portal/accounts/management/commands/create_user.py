@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from portal.accounts.models import Role
 from portal.accounts.services import AccountError, create_user, random_password
+from portal.database import ensure_tables
 
 
 class Command(BaseCommand):
@@ -21,6 +22,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        ensure_tables()
         given = sys.stdin.readline().rstrip("\r\n") if options["password_stdin"] else None
         password = given or random_password()
         if options["password_stdin"] and not given:

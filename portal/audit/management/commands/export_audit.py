@@ -11,6 +11,7 @@ from django.db import transaction
 
 from portal.audit import selectors
 from portal.audit.services import record
+from portal.database import ensure_tables
 
 
 class Command(BaseCommand):
@@ -23,6 +24,7 @@ class Command(BaseCommand):
         parser.add_argument("-o", "--output", type=Path, required=True, help="the file to write")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        ensure_tables()
         first, last = options["first_day"], options["last_day"]
         try:
             file = options["output"].open("w", encoding="utf-8")

@@ -15,6 +15,7 @@ from portal.chat import selectors, services
 from portal.chat.models import State, Turn
 from portal.chat.protocol import FrameError, parse
 from portal.chat.turn import end_unheld
+from portal.database import ensure_tables
 
 
 class Command(BaseCommand):
@@ -29,6 +30,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print the turn as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        ensure_tables()
         frame = {
             "type": "turn.start",
             "client_ref": str(uuid.uuid4()),

@@ -12,6 +12,7 @@ import knowledge
 from knowledge import selectors
 from knowledge.models import GuidelineVersion
 from portal import demonstration, parts
+from portal.database import ensure_tables
 from portal.guidelines import services
 
 _SUFFIXES = {".pdf", ".docx", ".html", ".htm", ".md", ".markdown", ".txt"}  # what is taken out of a folder
@@ -34,6 +35,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        ensure_tables()
         if options["samples"]:
             demonstration.ensure_guidelines(self.stdout.write)
             return

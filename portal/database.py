@@ -1,0 +1,24 @@
+"""Whether the database is set up."""
+
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+
+def ensure_tables() -> None:
+    """Make sure that a command finds its tables. A workstation's SQLite file is created and brought up to date here, so
+    that any command may be the first one; in a facility, upgrading is a step that somebody takes on purpose.
+
+    Raises CommandError with a sentence when the database cannot be reached or is not up to date.
+    """
+    try:
+        executor = MigrationExecutor(connection)
+        waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except DatabaseError as error:
+        raise CommandError(f"The database cannot be reached: {str(error).splitlines()[0]}") from error
+    if not waiting:
+        return
+    if connection.vendor != "sqlite":
+        raise CommandError("The database is not up to date: run `manage.py migrate` first.")
+    call_command("migrate", verbosity=0, interactive=False)
