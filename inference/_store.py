@@ -16,7 +16,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -239,11 +239,6 @@ class ModelStore:
     def _info(self, row: dict[str, Any]) -> ModelInfo:
         values = {field.name: row[field.name] for field in fields(ModelInfo) if field.name != "path"}
         return ModelInfo(path=self.folder / row["file"], **values)
-
-
-def as_dict(one: ModelInfo) -> dict[str, Any]:
-    """A ModelInfo for JSON."""
-    return {**asdict(one), "path": str(one.path)}
 
 
 def _checked_name(name: str) -> str:

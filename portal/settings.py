@@ -280,7 +280,6 @@ HAVRE_UPLOAD_MAX_BYTES = _env_int("UPLOAD_MAX_MB", 100, least=1) * 1024 * 1024
 HAVRE_FACILITY = _env("FACILITY", "Havre")
 HAVRE_REGION = _env("REGION", "FR").upper()
 HAVRE_OFFLINE = _env_flag("OFFLINE")  # the no-network switch: `models pull` refuses
-HAVRE_ENGINE = _env("ENGINE", "xllamacpp")
 HAVRE_SLOTS = _env_int("SLOTS", 2, least=1)
 HAVRE_CONTEXT = _env_int("CONTEXT", 4096, least=512)  # tokens a slot
 HAVRE_THREADS = _env_int("THREADS", 0)  # 0: one per free core

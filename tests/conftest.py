@@ -1,7 +1,8 @@
 """The fixed cast of people, and the real parts that tests share: Valkey, the tiny model."""
 
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,23 @@ class Cast:
     bela: object  # another clinician
     dora: object  # administrator
     emil: object  # compliance officer
+
+
+def at_once(times: int, work: Callable[[], object]) -> None:
+    """Do the same in several threads at the same time, each with a database connection of its own."""
+    from django.db import connection
+
+    def do() -> None:
+        try:
+            work()
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=do) for _ in range(times)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 @pytest.fixture

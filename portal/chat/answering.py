@@ -15,11 +15,10 @@ import inference
 from guardrails import GroundedAnswer, OutputScreen, SourcePassage
 from inference import Delta, FinishReason, GenerationRequest
 from portal import workers
-from portal.chat import events, selectors
+from portal.chat import events, selectors, stored
 from portal.chat.models import State, Turn
 from portal.chat.prompting import build_request
 from portal.chat.services import queued_event
-from portal.chat.stored import public_passage
 from portal.chat.turn import LeaseLost, claim, fail, finish, renew, wants_to_stop
 
 logger = logging.getLogger(__name__)
@@ -126,24 +125,26 @@ def _stream(turn: Turn, request: GenerationRequest, screen: OutputScreen) -> Del
 
 
 def _end(turn: Turn, last: Delta, grounded: GroundedAnswer, *, stopped: bool) -> None:
+    said = [asdict(one) for one in grounded.notices]
     values: dict[str, Any] = {
         "answer": grounded.text,
-        "citations": [public_passage(one) for one in turn.passages if one["marker"] in grounded.markers],
+        "citations": [stored.public_passage(one) for one in turn.passages if one["marker"] in grounded.markers],
         "groundedness": grounded.groundedness,
-        "notices": turn.notices + [{"rule": one.rule, "message": one.message} for one in grounded.notices],
+        "notices": turn.notices + said,
         "model": workers.model_snapshot(),
         "usage": _usage(last),
     }
-    for one in grounded.notices:
-        events.publish(turn.id, {"type": "guardrail.notice", "turn": str(turn.id), **asdict(one)})
+    for one in said:
+        events.publish(turn.id, stored.notice(turn, one))
     if stopped:
-        notice = grounded.notices[-1]
         card = guardrails.crisis_card(
             "first_person", region=settings.HAVRE_REGION, language=turn.language, answer_stopped=True
         )
-        values |= {"answer": "", "citations": [], "card": asdict(card)}
-        events.publish(turn.id, {"type": "crisis.detected", "turn": str(turn.id), **asdict(card)})
-        finish(turn, State.REFUSED, failure_code=notice.rule, failure_message=notice.message, **values)
+        turn.card = asdict(card)
+        if shown := stored.crisis(turn):
+            events.publish(turn.id, shown)
+        values |= {"answer": "", "citations": [], "card": turn.card}
+        finish(turn, State.REFUSED, failure_code=said[-1]["rule"], failure_message=said[-1]["message"], **values)
     elif last.finish == FinishReason.CANCELLED:
         finish(turn, State.CANCELLED, **values)
     elif last.finish == FinishReason.DEADLINE:

@@ -34,7 +34,12 @@ def crisis(turn: Turn) -> dict[str, Any] | None:
 
 def notices(turn: Turn) -> list[dict[str, Any]]:
     """What the guardrails want said beside the answer."""
-    return [{"type": "guardrail.notice", "turn": str(turn.id), **notice} for notice in turn.notices]
+    return [notice(turn, one) for one in turn.notices]
+
+
+def notice(turn: Turn, said: Mapping[str, str]) -> dict[str, Any]:
+    """One of them: its rule and one sentence."""
+    return {"type": "guardrail.notice", "turn": str(turn.id), **said}
 
 
 def beginning(turn: Turn) -> list[dict[str, Any]]:

@@ -1,21 +1,20 @@
 """The audit trail: one event a change, no gaps, nothing of a conversation's content."""
 
 import json
-import threading
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.core.management import call_command
-from django.db import connection, transaction
+from django.db import transaction
 from django.http import StreamingHttpResponse
 from django.test import Client
 from django.urls import reverse
 
 from portal.audit.models import Event
 from portal.audit.services import record
-from tests.conftest import Cast
+from tests.conftest import Cast, at_once
 
 
 async def whole(response: StreamingHttpResponse) -> bytes:
@@ -49,13 +48,8 @@ def test_many_writers_leave_neither_gaps_nor_twins() -> None:
         for number in range(15):
             with transaction.atomic():
                 record("x.happened", actor="system", payload={"n": number})
-        connection.close()
 
-    threads = [threading.Thread(target=write) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(6, write)
     assert numbers() == list(range(1, 91))
 
 

@@ -1,11 +1,9 @@
 """The row of a turn: claimed once, fenced, ended once; started once however often it is asked."""
 
-import threading
 import uuid
 from datetime import timedelta
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from inference import Effort
@@ -15,7 +13,7 @@ from portal.chat import turn as life
 from portal.chat.access import NotAllowed
 from portal.chat.models import Conversation, State, Turn
 from portal.chat.protocol import FrameError, TurnStart
-from tests.conftest import Cast
+from tests.conftest import Cast, at_once
 
 QUESTION = "What are the steps of a safety plan?"
 CRISIS = "I want to kill myself tonight"
@@ -79,13 +77,8 @@ def test_of_eight_workers_one_wins(turn: Turn) -> None:
     def race() -> None:
         if claimed := life.claim(turn.id, State.GENERATING):
             won.append(claimed)
-        connection.close()
 
-    threads = [threading.Thread(target=race) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(8, race)
     assert len(won) == 1
 
 
@@ -104,13 +97,8 @@ def test_the_same_frame_through_many_sockets_at_once(cast: Cast, living_workers:
 
     def start() -> None:
         ids.append(services.start_turn(cast.anna, conversation, frame).id)
-        connection.close()
 
-    threads = [threading.Thread(target=start) for _ in range(5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(5, start)
     assert len(ids) == 5
     assert len(set(ids)) == 1
 
@@ -275,13 +263,8 @@ def test_six_questions_at_once_are_one_turn(cast: Cast, living_workers: None) ->
             services.start_turn(cast.anna, uuid.uuid4(), ask())
         except FrameError as error:
             refused.append(error.code)
-        connection.close()
 
-    threads = [threading.Thread(target=start) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(6, start)
     assert refused == ["rate_limited"] * 5
 
 
