@@ -1,12 +1,13 @@
 """Cases and helpers of the guardrail tests."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-CASES = Path(__file__).parent / "cases.jsonl"
+from guardrails._rules import DATA
+
+CASES = DATA / "cases" / "cases.jsonl"
 
 
 def load_cases() -> list[dict[str, Any]]:
