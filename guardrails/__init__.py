@@ -4,13 +4,13 @@ Django-free, no network, no model server: it must work when everything else is d
 
 `screen_input` judges what a person types and never raises; `crisis_card` and `hotlines` show lines of help and never
 raise; `OutputScreen` withholds, checks and then shows what a model says. The one error is `RuleError`: the rule files
-are missing or broken.
+are missing or broken. What a facility adds to them is in `guardrails.releases`.
 """
 
+from guardrails._errors import RuleError
 from guardrails._hotlines import crisis_card, hotlines, notice
 from guardrails._language import detect_language
 from guardrails._output import OutputScreen
-from guardrails._rules import RuleError
 from guardrails._screen import screen_input
 from guardrails._sentences import sentences
 from guardrails._types import (

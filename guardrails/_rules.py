@@ -10,20 +10,20 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+from guardrails._errors import RuleError
+from guardrails._facility import NOT_A_CRISIS, FacilityPhrase
 from guardrails._normalise import Lexicon, make_lexicon
+from guardrails._phrases import compile_phrase
+from guardrails._releases import Release, current
 from guardrails._types import Category
 
 DATA = Path(__file__).parent / "data"
 SCOPES = frozenset({"before", "just_before", "after", "just_after", "segment", "near", "message", "dialogue"})
-
-
-class RuleError(Exception):
-    """A rule file is missing, unreadable or says something that the engine does not understand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +53,79 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """Everything that a screen needs. `index` maps the beginning of a word to the rules that it can wake."""
+    """Everything that a screen needs. `index` maps the beginning of a word to the rules that it can wake; `exceptions`
+    are the facility's names for things that are no crisis; `digest` is the whole hash of which `id` shows a part."""
 
     id: str
+    digest: str
     rules: tuple[Rule, ...]
     contexts: Mapping[str, Context]
     lexicon: Lexicon
     index: Mapping[str, tuple[int, ...]]
     raw: tuple[int, ...]
     prefix_lengths: tuple[int, ...]
+    defaults: Mapping[str, tuple[str, ...]]
+    exceptions: tuple[Rule, ...] = ()
+
+
+def rule_set(folder: Path = DATA) -> RuleSet:
+    """The rules of a folder, compiled once a process; of the shipped folder, with what the facility has released.
+
+    Raises RuleError; a failure is not remembered.
+    """
+    release = current() if folder == DATA else None
+    return shipped_rules(folder) if release is None else with_release(release, folder)
 
 
 @cache
-def rule_set(folder: Path = DATA) -> RuleSet:
-    """The rules of a folder, compiled once a process. Raises RuleError; a failure is not remembered."""
+def shipped_rules(folder: Path = DATA) -> RuleSet:
+    """The rules of a folder alone, compiled once a process. Raises RuleError; a failure is not remembered."""
     return load_rules(folder)
 
 
+@lru_cache(maxsize=4)
+def with_release(release: Release, folder: Path = DATA) -> RuleSet:
+    """Shipped rules and a release as one rule set, with one version and one hash."""
+    shipped = shipped_rules(folder)
+    own = [_facility_rule(phrase, shipped) for phrase in release.additions.phrases]
+    rules = (*shipped.rules, *(rule for rule in own if rule.category != NOT_A_CRISIS))
+    index, raw = _wake_words(rules)
+    digest = hashlib.sha256(f"{shipped.digest}\0{release.sha256}".encode()).hexdigest()
+    version = shipped.id.partition("+")[0]
+    return replace(
+        shipped,
+        id=f"{version}.r{release.number}+{digest[:12]}",
+        digest=digest,
+        rules=rules,
+        index=index,
+        raw=raw,
+        prefix_lengths=tuple(sorted({len(word) for word in index})),
+        exceptions=tuple(rule for rule in own if rule.category == NOT_A_CRISIS),
+    )
+
+
+def _facility_rule(phrase: FacilityPhrase, shipped: RuleSet) -> Rule:
+    """A facility's phrase as a rule. It is disarmed by what disarms the shipped rules of its category (a quotation,
+    somebody else's words), except by what stands in the phrase itself."""
+    compiled = compile_phrase(phrase.phrase, shipped.lexicon)
+    disarming = shipped.defaults.get(phrase.category, ())
+    unless = (name for name in disarming if name[0] == "@" or not shipped.contexts[name].pattern.search(compiled.text))
+    return Rule(
+        id=phrase.rule_id,
+        category=phrase.category,
+        score=1.0,
+        pattern=compiled.pattern,
+        words=(compiled.wakes,),
+        needs=(),
+        unless=tuple(unless),
+        weak="",
+        raw=compiled.raw,
+    )
+
+
 def load_rules(folder: Path) -> RuleSet:
-    """Reads words.toml and every rules_*.toml of `folder`."""
+    """Reads words.toml and every rules_*.toml of `folder`. The hash is over every file there and below, weights of
+    models included, but for the labelled cases, which judge rules and are none."""
     files = sorted(folder.glob("*.toml"))
     names = {file.name for file in files}
     for needed in ("words.toml", "rules_fr.toml", "rules_en.toml", "rules_common.toml"):
@@ -86,10 +140,24 @@ def load_rules(folder: Path) -> RuleSet:
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise RuleError(f"{file} cannot be read: {error}") from error
         digest.update(file.name.encode() + b"\0" + content + b"\0")
+    _add_files_below(folder, digest)
     try:
-        return _build(tables, digest.hexdigest()[:12])
+        return _build(tables, digest.hexdigest())
     except (KeyError, TypeError, ValueError, re.error) as error:
         raise RuleError(f"The rules in {folder} are broken: {error!r}") from error
+
+
+def _add_files_below(folder: Path, digest: "hashlib._Hash") -> None:
+    below = (path for path in folder.rglob("*") if path.is_file() and (path.parent != folder or path.suffix != ".toml"))
+    for path in sorted(below):
+        place = path.relative_to(folder)
+        if place.parts[0] == "cases" or "__pycache__" in place.parts:
+            continue
+        try:
+            with path.open("rb") as file:
+                digest.update(place.as_posix().encode() + b"\0" + hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise RuleError(f"{path} cannot be read: {error}") from error
 
 
 def _build(tables: Mapping[str, Mapping[str, Any]], digest: str) -> RuleSet:
@@ -109,19 +177,28 @@ def _build(tables: Mapping[str, Mapping[str, Any]], digest: str) -> RuleSet:
         raise ValueError("two rules have the same id")
     if not any(rule.category == Category.FIRST_PERSON_CRISIS for rule in rules):
         raise ValueError("no rule for a person in crisis")
+    index, raw = _wake_words(rules)
+    return RuleSet(
+        id=f"{words['version']}+{digest[:12]}",
+        digest=digest,
+        rules=tuple(rules),
+        contexts=contexts,
+        lexicon=make_lexicon(words["expand"], words["keywords"], {*words["real_words"], *_literals(rule_tables)}),
+        index=index,
+        raw=raw,
+        prefix_lengths=tuple(sorted({len(word) for word in index})),
+        defaults={category: tuple(names) for category, names in defaults.items()},
+    )
+
+
+def _wake_words(rules: Sequence[Rule]) -> tuple[dict[str, tuple[int, ...]], tuple[int, ...]]:
+    """Which rules the beginning of a word wakes, and which are tried on the text as it was written."""
     index: dict[str, list[int]] = {}
     for number, rule in enumerate(rules):
         for word in rule.words if not rule.raw else ():
             index.setdefault(word, []).append(number)
-    return RuleSet(
-        id=f"{words['version']}+{digest}",
-        rules=tuple(rules),
-        contexts=contexts,
-        lexicon=make_lexicon(words["expand"], words["keywords"], {*words["real_words"], *_literals(rule_tables)}),
-        index={word: tuple(numbers) for word, numbers in index.items()},
-        raw=tuple(number for number, rule in enumerate(rules) if rule.raw),
-        prefix_lengths=tuple(sorted({len(word) for word in index})),
-    )
+    raw = tuple(number for number, rule in enumerate(rules) if rule.raw)
+    return {word: tuple(numbers) for word, numbers in index.items()}, raw
 
 
 def _literals(tables: Iterable[Mapping[str, Any]]) -> set[str]:

@@ -14,6 +14,7 @@ from itertools import pairwise
 
 from guardrails._language import stop_word_language
 from guardrails._normalise import Segment, Token, clean, quoted, segment, tokenise
+from guardrails._phrases import without_exceptions
 from guardrails._rules import Rule, RuleSet, rule_set
 from guardrails._types import Action, Category, Verdict
 
@@ -130,6 +131,8 @@ def screen_input(text: str, *, language: str | None = None, history: Sequence[st
 
 def judge(text: str, history: Sequence[str], rules: RuleSet) -> tuple[Category, float, list[Hit]]:
     """Category, score and the hits behind it."""
+    text = without_exceptions(text, rules.exceptions, rules.lexicon)
+    history = [without_exceptions(item, rules.exceptions, rules.lexicon) for item in history]
     earlier = [read(_shortened(item), rules, "") for item in history[-HISTORY_TEXTS:]]
     dialogue = " ".join(reading.whole for reading in earlier)
     reading = read(text, rules, dialogue)
