@@ -3,9 +3,14 @@
 import logging
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
 from functools import cache
 from typing import Any, Literal
 
+from guardrails._errors import RuleError
+from guardrails._facility import FacilityAdditions, FacilityHotline
+from guardrails._releases import current
 from guardrails._rules import DATA
 from guardrails._types import Action, Category, CrisisCard, Hotline, Notice, Verdict
 
@@ -77,33 +82,94 @@ def _hotline(entry: Mapping[str, Any], language: str) -> Hotline | None:
         languages=tuple(entry["languages"]),
         region=entry["region"],
         audience=entry["audience"],
+        checked_on="" if hours == _TO_BE_CHECKED[language] else str(entry["checked_on"]),
     )
 
 
 def hotlines(region: str, language: str) -> tuple[Hotline, ...]:
-    """Lines of help for a region (ISO 3166, "FR", "CA-QC"): public lines first, then lines for staff, then emergency
-    numbers; those that speak `language` first. An unknown region gets 112 and findahelpline.com. Never raises."""
+    """Lines of help for a region (ISO 3166, "FR", "CA-QC"; several with commas): public lines first, then lines for
+    staff, then emergency numbers; those that speak `language` first. The facility's own lines are among them, before
+    the others for staff and emergencies, and the regions that it has released take the place of `region`. An unknown
+    region gets 112 and findahelpline.com. Never raises."""
     try:
-        return _ordered(region, language)
+        return _ordered(region, _language(language), _released())
     except Exception as error:  # a broken directory must not leave anybody without a number
         _log.error("The directory of help lines cannot be read (%s); the last resort is shown.", type(error).__name__)
-        french = _LAST_RESORT_FR if region.strip().upper().startswith("FR") else ()
+        french = _LAST_RESORT_FR if "FR" in _regions(region, ()) else ()
         return (*french[:1], *french[1:], *_LAST_RESORT)
 
 
-def _ordered(region: str, language: str) -> tuple[Hotline, ...]:
-    language = _language(language)
-    _, entries = _region_entries(region)
-    lines = [line for line in (_hotline(entry, language) for entry in entries) if line is not None]
+def _released() -> FacilityAdditions:
+    """What the facility has released; nothing where that cannot be read, because the shipped lines still can."""
+    try:
+        release = current()
+    except RuleError:
+        return FacilityAdditions()
+    return FacilityAdditions() if release is None else release.additions
+
+
+def _regions(setting: str, released: tuple[str, ...]) -> tuple[str, ...]:
+    asked = released or setting.split(",")
+    return tuple(dict.fromkeys(one.strip().upper() for one in asked if one.strip()))
+
+
+def _ordered(region: str, language: str, own: FacilityAdditions) -> tuple[Hotline, ...]:
+    regions = _regions(region, own.regions)
+    lines: list[Hotline] = []
+    for one in regions:
+        found = (_hotline(entry, language) for entry in _region_entries(one)[1])
+        lines += [_with_region(line) if len(regions) > 1 else line for line in found if line is not None]
     order = {"public": 0, "youth": 1, "staff": 2, "emergency": 3}
-    lines.sort(key=lambda line: (order[line.audience], bool(line.languages) and language not in line.languages))
+    facility = [_own_line(line) for line in own.hotlines]
+    # a stranger's ear first for whoever is in crisis; but nearest comes first for staff and in an emergency
+    lines = [*(line for line in facility if line.audience != "public"), *lines]
+    lines += [line for line in facility if line.audience == "public"]
+    ours = set(facility)
+    lines.sort(
+        key=lambda line: (
+            order[line.audience],
+            line not in ours and bool(line.languages) and language not in line.languages,
+        )
+    )
     fallback = _data("hotlines.toml")["fallback"]
     elsewhere = Hotline(fallback["name"], "", "", fallback["url"], "", (), "", "public")
-    if not any(line.audience == "emergency" for line in lines):
+    if not any(line.audience == "emergency" and line not in ours for line in lines):
         lines.append(Hotline(fallback["emergency"], fallback["emergency"], "", "", "", (), "", "emergency"))
-    if not any(line.audience == "public" for line in lines):
+    if not any(line.audience == "public" and line not in ours for line in lines):
         lines.insert(0, elsewhere)
-    return tuple(lines)
+    return tuple({(line.name, line.phone, line.sms, line.url): line for line in reversed(lines)}.values())[::-1]
+
+
+def _with_region(line: Hotline) -> Hotline:
+    """The line with its country in its name, where lines of several are shown side by side."""
+    return line if line.region in line.name else replace(line, name=f"{line.name} ({line.region})")
+
+
+def _own_line(line: FacilityHotline) -> Hotline:
+    checked = line.checked_on.isoformat() if line.checked_on else ""
+    return Hotline(
+        line.name, line.phone, line.sms, line.url, line.hours, line.languages, line.region, line.audience, checked
+    )
+
+
+def known_regions() -> tuple[str, ...]:
+    """The regions that the directory has lines for, in alphabetical order. Raises OSError, TOMLDecodeError."""
+    return tuple(sorted({str(entry["region"]) for entry in _data("hotlines.toml")["hotline"]}))
+
+
+def lines_to_check(region: str, today: date, days: int = 180) -> tuple[Hotline, ...]:
+    """The lines shown for a region that nobody has checked for `days` days, the facility's own without any date
+    among them. Lines that are not shown because nobody confirms them are not named. Never raises."""
+    old = (line for line in hotlines(region, "en") if line.region or line in _own_lines())
+    return tuple(line for line in old if not line.checked_on or _age(line, today) > days)
+
+
+def _own_lines() -> tuple[Hotline, ...]:
+    return tuple(_own_line(line) for line in _released().hotlines)
+
+
+def _age(line: Hotline, today: date) -> int:
+    return (today - date.fromisoformat(line.checked_on)).days
 
 
 def crisis_card(
@@ -128,7 +194,7 @@ def crisis_card(
         name = "third_party" if third else "first_person"
         if unscreened or answer_stopped:
             name = "unscreened" if unscreened else "answer_stopped"
-        if third and not region.strip().upper().startswith("FR"):
+        if third and _regions(region, _released().regions)[:1] != ("FR",):
             name = "third_party_elsewhere" if _language(language) == "fr" else "third_party"
         message = _data("messages.toml")["card"][name][_language(language)].strip()
     except Exception as error:
@@ -166,10 +232,17 @@ def directory() -> tuple[frozenset[str], frozenset[str]]:
         if line is None:
             continue
         for number in (line.phone, line.sms, *entry.get("also", [])):
-            digits = "".join(character for character in number if character.isdigit())
-            if digits:
+            if digits := _digits(number):
                 numbers.add(digits)
         if line.url:
             hosts.add(line.url.split("/")[2].removeprefix("www."))
+    for own in _own_lines():
+        numbers.update(filter(None, (_digits(own.phone), _digits(own.sms))))
+        if own.url:
+            hosts.add(own.url.split("/")[2].removeprefix("www."))
     hosts.add(table["fallback"]["url"].split("/")[2])
     return frozenset(numbers), frozenset(hosts)
+
+
+def _digits(number: str) -> str:
+    return "".join(character for character in number if character.isdigit())

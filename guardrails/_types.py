@@ -45,7 +45,8 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Hotline:
-    """A line of help. Empty strings where a field is not known."""
+    """A line of help. Empty strings where a field is not known; `checked_on` is the ISO date of the day on which
+    somebody last made sure of it."""
 
     name: str
     phone: str
@@ -55,6 +56,7 @@ class Hotline:
     languages: tuple[str, ...]
     region: str
     audience: str  # "public" | "staff" | "youth" | "emergency"
+    checked_on: str = ""
 
 
 @dataclass(frozen=True, slots=True)

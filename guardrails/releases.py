@@ -27,6 +27,7 @@ from guardrails._facility import additions as facility_additions
 from guardrails._facility import hotline as facility_hotline
 from guardrails._facility import phrase as facility_phrase
 from guardrails._facility import region as facility_region
+from guardrails._hotlines import known_regions, lines_to_check
 from guardrails._releases import (
     Release,
     current,
@@ -57,7 +58,9 @@ __all__ = [
     "facility_phrase",
     "facility_region",
     "from_toml",
+    "known_regions",
     "labelled_cases",
+    "lines_to_check",
     "make_release",
     "point_at",
     "releases_folder",
