@@ -5,6 +5,7 @@
       releases/r0003-1a2b3c4d5e6f/
         additions.toml                  words, help lines, regions
         release.toml                    its number
+        held                            empty: it was in force once, so that some release always has to be
 
 Every process asks `current` at every message: a few `stat` calls, and a reading only where something changed. A
 release that is missing, unreadable or not what was released raises ReleaseError, at every message, until it is put
@@ -31,6 +32,7 @@ _log = logging.getLogger(__name__)
 
 _POINTER = "current.toml"
 _FILES = ("additions.toml", "release.toml")
+_HELD = "held"
 _REMEDY = "Open the page Safeguards as an administrator, or run `manage.py doctor`."
 
 
@@ -94,9 +96,9 @@ def current() -> Release | None:
 
 
 @contextmanager
-def trying(content: FacilityAdditions) -> Iterator[None]:
+def trying(content: FacilityAdditions, *, number: int = 0) -> Iterator[None]:
     """Within this block, and in this thread alone, the screen works with these additions instead of the released."""
-    token = _tried.set(make_release(0, content))
+    token = _tried.set(make_release(number, content))
     try:
         yield
     finally:
@@ -146,6 +148,7 @@ def point_at(release: Release | None) -> None:
         os.close(descriptor)
         _write(Path(name), f'release = "{release.id}"\nsha256 = "{release.sha256}"\n')
         Path(name).replace(folder / _POINTER)
+        (folder / "releases" / release.id / _HELD).touch()
     except OSError as error:
         raise ReleaseError(f"The release cannot be put into force ({error.strerror}): {error.filename}.") from error
 
@@ -213,7 +216,7 @@ def _look(folder: Path | None) -> _Known:
 
 def _any_release(folder: Path) -> bool:
     try:
-        return any(not one.name.startswith(".") for one in (folder / "releases").iterdir())
+        return any((one / _HELD).exists() for one in (folder / "releases").iterdir())
     except FileNotFoundError:
         return False
 

@@ -104,6 +104,7 @@ INSTALLED_APPS = [
     "portal",
     "portal.audit",
     "portal.accounts",
+    "portal.safeguards",
     "portal.guidelines",
     "portal.chat",
 ]
@@ -191,6 +192,7 @@ CELERY_TASK_ROUTES = {
     "portal.chat.tasks.generate_answer": {"queue": "inference"},
     "portal.chat.tasks.retrieve_passages": {"queue": "knowledge"},
     "portal.guidelines.tasks.*": {"queue": "knowledge"},
+    "portal.safeguards.tasks.*": {"queue": "knowledge"},
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_DISABLE_PREFETCH = True  # a busy worker leaves turns to an idle one
@@ -209,6 +211,16 @@ CELERY_BEAT_SCHEDULE = {
     },
     "ingest-pending": {
         "task": "portal.guidelines.tasks.ingest_pending",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "test-drafts": {
+        "task": "portal.safeguards.tasks.run_tests",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "look-after-released-rules": {
+        "task": "portal.safeguards.tasks.look_after_files",
         "schedule": 60.0,
         "options": {"expires": 60},
     },
