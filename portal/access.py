@@ -33,13 +33,13 @@ P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
 
-def for_role(role: str) -> Callable[[View[P]], View[P]]:
-    """Let only people of `role` through; everybody else who is signed in gets 403."""
+def for_role(*roles: str) -> Callable[[View[P]], View[P]]:
+    """Let only people of these roles through; everybody else who is signed in gets 403."""
 
     def decorate(view: View[P]) -> View[P]:
         @wraps(view)
         def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-            if getattr(request.user, "role", None) != role:
+            if getattr(request.user, "role", None) not in roles:
                 raise PermissionDenied
             return view(request, *args, **kwargs)
 

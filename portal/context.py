@@ -13,8 +13,8 @@ import inference
 THEMES = ("auto", "light", "dark")
 _PAGES = {
     "clinician": [("chat:index", _("Ask"))],
-    "admin": [("guidelines:index", _("Guidelines"))],
-    "compliance": [("audit:index", _("Audit trail"))],
+    "admin": [("guidelines:index", _("Guidelines")), ("safeguards:index", _("Safeguards"))],
+    "compliance": [("audit:index", _("Audit trail")), ("safeguards:index", _("Safeguards"))],
 }
 
 

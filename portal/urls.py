@@ -20,5 +20,6 @@ urlpatterns = [
     path("accounts/password/", ChangePassword.as_view(), name="password_change"),
     path("chat/", include("portal.chat.urls")),
     path("guidelines/", include("portal.guidelines.urls")),
+    path("safeguards/", include("portal.safeguards.urls")),
     path("audit/", include("portal.audit.urls")),
 ]

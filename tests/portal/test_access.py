@@ -33,6 +33,26 @@ TABLE: dict[str, tuple[str, int, int, int, int, int]] = {
     "guidelines:detail": ("get", SIGN_IN, 403, 403, 404, 403),
     "guidelines:switch": ("post", SIGN_IN, 403, 403, 404, 403),
     "guidelines:retry": ("post", SIGN_IN, 403, 403, 404, 403),
+    "safeguards:index": ("get", SIGN_IN, 403, 403, 200, 200),
+    "safeguards:detail": ("get", SIGN_IN, 403, 403, 404, 404),
+    "safeguards:progress": ("get", SIGN_IN, 403, 403, 404, 404),
+    "safeguards:restore": ("post", SIGN_IN, 403, 403, 404, 403),
+    "safeguards:write_again": ("post", SIGN_IN, 403, 403, 302, 403),
+    "safeguards:cases": ("get", SIGN_IN, 403, 403, 200, 403),
+    "safeguards:add_case": ("post", SIGN_IN, 403, 403, 400, 403),
+    "safeguards:withdraw_case": ("post", SIGN_IN, 403, 403, 404, 403),
+    "safeguards:draft": ("get", SIGN_IN, 403, 403, 302, 403),
+    "safeguards:start": ("post", SIGN_IN, 403, 403, 302, 403),
+    "safeguards:add_phrase": ("post", SIGN_IN, 403, 403, 302, 403),
+    "safeguards:add_hotline": ("post", SIGN_IN, 403, 403, 302, 403),
+    "safeguards:set_regions": ("post", SIGN_IN, 403, 403, 302, 403),
+    "safeguards:remove": ("post", SIGN_IN, 403, 403, 302, 403),
+    "safeguards:undo": ("post", SIGN_IN, 403, 403, 302, 403),
+    "safeguards:discard": ("post", SIGN_IN, 403, 403, 302, 403),
+    "safeguards:test": ("post", SIGN_IN, 403, 403, 302, 403),
+    "safeguards:send_back": ("post", SIGN_IN, 403, 403, 302, 302),
+    "safeguards:ask": ("post", SIGN_IN, 403, 403, 302, 403),
+    "safeguards:release": ("post", SIGN_IN, 403, 403, 302, 302),
     "audit:index": ("get", SIGN_IN, 403, 403, 403, 200),
     "audit:export": ("get", SIGN_IN, 403, 403, 403, 200),
 }
@@ -85,6 +105,10 @@ def test_route_and_role(route: str, person: str, turn: Turn) -> None:
         "guidelines:detail": [NOBODY],
         "guidelines:switch": [NOBODY],
         "guidelines:retry": [NOBODY],
+        "safeguards:detail": [NOBODY],
+        "safeguards:progress": [NOBODY],
+        "safeguards:restore": [NOBODY],
+        "safeguards:withdraw_case": [99],
     }
     client = Client()
     if person != "anonymous":
@@ -100,7 +124,8 @@ def test_route_and_role(route: str, person: str, turn: Turn) -> None:
 
 @pytest.mark.parametrize("route", [name for name, row in TABLE.items() if row[0] == "post"])
 def test_changes_need_a_post_with_a_token(route: str, cast: Cast) -> None:
-    arguments = [NOBODY] if route in {"guidelines:switch", "guidelines:retry"} else []
+    arguments: list[Any] = [NOBODY] if route in {"guidelines:switch", "guidelines:retry", "safeguards:restore"} else []
+    arguments = [99] if route == "safeguards:withdraw_case" else arguments
     client = Client(enforce_csrf_checks=True)
     client.force_login(cast.dora)
     assert client.post(reverse(route, args=arguments)).status_code == 403

@@ -1,0 +1,387 @@
+"""A facility's own words and lines, from draft to release: by two people, never where recall falls, failing closed."""
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guardrails import Action, Category, hotlines, releases, screen_input
+from guardrails.releases import AdditionError
+from portal.accounts.models import User
+from portal.audit.models import Event
+from portal.safeguards import drafting, releasing, selectors, testing
+from portal.safeguards.models import LabelledCase, RuleRelease, State
+from portal.safeguards.problems import SafeguardError, sentence
+from tests.conftest import PASSWORD, Cast
+
+WORD = "code violet"
+SENTENCE = "Code violet en chambre 12"
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path) -> Iterator[Path]:
+    before = releases.releases_folder()
+    releases.use_releases(tmp_path / "guardrails")
+    yield tmp_path / "guardrails"
+    releases.use_releases(before)
+
+
+@pytest.fixture(autouse=True)
+def few_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some of the shipped messages: a test run on all of them is a matter of seconds, not of another behaviour."""
+    some = dict(list(selectors.shipped_cases().items())[::25])
+    monkeypatch.setattr(selectors, "shipped_cases", lambda: some)
+
+
+@pytest.fixture
+def second(cast: Cast) -> User:
+    """Another administrator."""
+    return User.objects.create_user("dina", password=PASSWORD, role="admin")
+
+
+def tested(actor: User, note: str = "a word") -> RuleRelease:
+    assert testing.request_test(actor, note)
+    testing.run_tests()
+    draft = selectors.open_draft()
+    assert draft is not None
+    return draft
+
+
+def released(author: User, releaser: User, word: str = WORD) -> RuleRelease:
+    drafting.start(author)
+    drafting.add_phrase(author, word, "fr", "third_person_emergency")
+    tested(author)
+    releasing.ask_for_release(author)
+    return releasing.release(releaser)
+
+
+def test_a_word_fires_once_a_second_person_has_released_it(cast: Cast, second: User) -> None:
+    assert screen_input(SENTENCE).category is Category.BENIGN
+    drafting.start(cast.dora)
+    drafting.add_phrase(cast.dora, WORD, "fr", "third_person_emergency")
+    drafting.add_case(cast.dora, SENTENCE, "fr", "third_person_emergency")
+    draft = tested(cast.dora)
+    assert draft.state == State.TESTED
+    assert [row["case"] for row in draft.report["newly"]] == [f"own:{LabelledCase.objects.get().pk}"]
+    assert draft.report["blocked"] == []
+    assert screen_input(SENTENCE).category is Category.BENIGN
+    releasing.ask_for_release(cast.dora)
+    with pytest.raises(SafeguardError, match="second person"):
+        releasing.release(cast.dora)
+    assert screen_input(SENTENCE).category is Category.BENIGN
+    release = releasing.release(second)
+    verdict = screen_input(SENTENCE)
+    assert (verdict.category, verdict.action) == (Category.THIRD_PERSON_EMERGENCY, Action.ALARM)
+    assert verdict.rule_set == release.rule_set == releases.rule_set_id()
+    assert verdict.rules[0].startswith("facility.third_person_emergency.")
+    assert not selectors.in_force().is_broken
+
+
+def test_a_compliance_officer_may_release_and_a_clinician_may_not(cast: Cast) -> None:
+    drafting.start(cast.dora)
+    drafting.add_phrase(cast.dora, WORD, "fr", "third_person_emergency")
+    tested(cast.dora)
+    releasing.ask_for_release(cast.dora)
+    with pytest.raises(SafeguardError, match="Administrators and compliance"):
+        releasing.release(cast.anna)
+    assert releasing.release(cast.emil).state == State.ACTIVE
+
+
+def test_whoever_changed_a_line_of_it_is_not_a_second_person(cast: Cast, second: User) -> None:
+    drafting.start(cast.dora)
+    drafting.add_phrase(cast.dora, WORD, "fr", "third_person_emergency")
+    drafting.add_phrase(second, "code mauve", "fr", "third_person_emergency")
+    tested(cast.dora)
+    releasing.ask_for_release(cast.dora)
+    with pytest.raises(SafeguardError, match="second person"):
+        releasing.release(second)
+    releasing.release(cast.emil)
+
+
+def test_a_draft_that_silences_a_crisis_is_blocked(cast: Cast, second: User) -> None:
+    drafting.add_case(cast.dora, "Je veux mourir.", "fr", "first_person_crisis")
+    drafting.start(cast.dora)
+    warnings = drafting.add_phrase(cast.dora, "je veux mourir", "fr", "not_a_crisis")
+    assert any("no longer heard" in warning for warning in warnings)
+    draft = tested(cast.dora)
+    assert [(row["lang"], row["label"]) for row in draft.report["blocked"]] == [("fr", "first_person_crisis")]
+    with pytest.raises(SafeguardError, match="misses crises"):
+        releasing.ask_for_release(cast.dora)
+    RuleRelease.objects.filter(pk=draft.pk).update(state=State.REQUESTED, requested_by="dora")
+    with pytest.raises(SafeguardError, match="misses crises"):
+        releasing.release(second)
+    assert screen_input("Je veux mourir.").action is Action.REDIRECT
+
+
+def test_a_test_that_is_out_of_date_releases_nothing(cast: Cast, second: User) -> None:
+    drafting.start(cast.dora)
+    drafting.add_phrase(cast.dora, WORD, "fr", "third_person_emergency")
+    draft = tested(cast.dora)
+    releasing.ask_for_release(cast.dora)
+    content = {**draft.content, "regions": ["BE"]}
+    RuleRelease.objects.filter(pk=draft.pk).update(content=content)
+    with pytest.raises(SafeguardError, match="no longer fits"):
+        releasing.release(second)
+    RuleRelease.objects.filter(pk=draft.pk).update(content=draft.content, shipped="1+000000000000")
+    with pytest.raises(SafeguardError, match="updated"):
+        releasing.release(second)
+
+
+def test_roll_back_is_a_new_release_of_the_old_content(cast: Cast, second: User) -> None:
+    first = released(cast.dora, second)
+    released(cast.dora, second, "code mauve")
+    assert screen_input("code mauve au bloc").action is Action.ALARM
+    first.refresh_from_db()
+    drafting.start(cast.dora, restore=first)
+    tested(cast.dora)
+    releasing.ask_for_release(cast.dora)
+    third = releasing.release(second)
+    assert (third.number, third.restores_id) == (3, first.pk)
+    assert screen_input("code mauve au bloc").category is Category.BENIGN
+    assert screen_input(SENTENCE).action is Action.ALARM
+    assert [one.number for one in selectors.history()] == [3, 2, 1]
+
+
+def test_nothing_of_a_release_can_be_changed(cast: Cast, second: User) -> None:
+    released(cast.dora, second)
+    for change in (
+        lambda: drafting.add_phrase(cast.dora, "code mauve", "fr", "third_person_emergency"),
+        lambda: drafting.set_regions(cast.dora, ["FR"]),
+        lambda: drafting.undo(cast.dora),
+        lambda: drafting.send_back(cast.dora),
+        lambda: drafting.discard(cast.dora),
+    ):
+        with pytest.raises(SafeguardError):
+            change()
+
+
+def test_what_is_tested_or_waits_is_taken_back_before_it_is_changed(cast: Cast) -> None:
+    drafting.start(cast.dora)
+    drafting.add_phrase(cast.dora, WORD, "fr", "third_person_emergency")
+    tested(cast.dora)
+    with pytest.raises(SafeguardError, match="Take it back"):
+        drafting.add_phrase(cast.dora, "code mauve", "fr", "third_person_emergency")
+    drafting.send_back(cast.emil)
+    drafting.add_phrase(cast.dora, "code mauve", "fr", "third_person_emergency")
+    with pytest.raises(SafeguardError, match="open already"):
+        drafting.start(cast.dora)
+
+
+def test_removing_can_be_undone(cast: Cast) -> None:
+    drafting.start(cast.dora)
+    drafting.add_phrase(cast.dora, "code violet", "fr", "third_person_emergency")
+    drafting.add_phrase(cast.dora, "code mauve", "fr", "third_person_emergency")
+    draft = selectors.open_draft()
+    before = draft.content
+    drafting.remove(cast.dora, "phrase", before["phrase"][0]["key"])
+    assert [one["phrase"] for one in selectors.open_draft().content["phrase"]] == ["code mauve"]
+    drafting.undo(cast.dora)
+    assert selectors.open_draft().content == before
+    with pytest.raises(SafeguardError, match="nothing to undo"):
+        drafting.undo(cast.dora)
+
+
+def test_the_record_names_people_hashes_and_no_words(cast: Cast, second: User) -> None:
+    drafting.add_case(cast.dora, "une phrase secrète", "fr", "benign")
+    release = released(cast.dora, second)
+    events = list(Event.objects.filter(kind__startswith="safeguards.").order_by("seq"))
+    kinds = [event.kind.partition(".")[2] for event in events]
+    assert kinds == [
+        "case_added", "draft_started", "draft_changed", "test_requested", "tested", "release_requested", "released",
+    ]  # fmt: skip
+    last = events[-1]
+    assert (last.actor, last.payload["requested_by"], last.payload["release"]) == ("dina", "dora", 1)
+    assert last.payload["release_sha256"] == release.sha256
+    said = json.dumps([event.payload for event in events], ensure_ascii=False)
+    assert "secrète" not in said
+    assert "violet" not in said
+
+
+# --- it fails closed -----------------------------------------------------------------------------------------------
+
+
+def spoil(folder: Path, how: str) -> None:
+    file = next((folder / "releases").iterdir()) / "additions.toml"
+    if how == "changed":
+        file.chmod(0o600)
+        file.write_text("regions = []\n", encoding="utf-8")
+    elif how == "gone":
+        file.unlink()
+    elif how == "pointer gone":
+        (folder / "current.toml").unlink()
+    else:
+        (folder / "current.toml").chmod(0o600)
+        (folder / "current.toml").write_text("not toml [", encoding="utf-8")
+
+
+@pytest.mark.parametrize("how", ["changed", "gone", "pointer gone", "pointer broken"])
+def test_a_release_that_cannot_be_trusted_stops_the_model(
+    cast: Cast, second: User, own_folder: Path, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    released(cast.dora, second)
+    assert screen_input("Bonjour").action is Action.ALLOW
+    spoil(own_folder, how)
+    assert (verdict := screen_input("Bonjour")).category is Category.UNSCREENED
+    assert verdict.action is Action.REDIRECT
+    assert "3114" in {line.phone for line in hotlines("FR", "fr")}
+    assert "manage.py doctor" in caplog.text
+    assert selectors.in_force().is_broken
+    releasing.write_again("dora", "admin")
+    assert screen_input(SENTENCE).action is Action.ALARM
+    assert not selectors.in_force().is_broken
+
+
+def test_another_release_puts_a_broken_one_right(cast: Cast, second: User, own_folder: Path) -> None:
+    first = released(cast.dora, second)
+    released(cast.dora, second, "code mauve")
+    for folder in (own_folder / "releases").iterdir():
+        (folder / "additions.toml").unlink()
+    assert screen_input("Bonjour").category is Category.UNSCREENED
+    drafting.start(cast.dora, restore=first)
+    tested(cast.dora)
+    releasing.ask_for_release(cast.dora)
+    releasing.release(second)
+    assert screen_input(SENTENCE).action is Action.ALARM
+    assert screen_input("Bonjour").action is Action.ALLOW
+
+
+def test_files_of_which_nothing_is_left_come_back_by_themselves(cast: Cast, second: User, tmp_path: Path) -> None:
+    released(cast.dora, second)
+    releases.use_releases(tmp_path / "restored without them")
+    assert selectors.in_force().mismatch
+    releasing.look_after_files()
+    assert screen_input(SENTENCE).action is Action.ALARM
+    assert Event.objects.filter(kind="safeguards.files_written_again", actor="system").count() == 1
+
+
+def test_a_disk_that_takes_nothing_releases_nothing(
+    cast: Cast, second: User, own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released(cast.dora, second)
+
+    def full(*_: Any) -> None:
+        raise releases.ReleaseError("The release cannot be put into force (No space left on device): x.")
+
+    drafting.start(cast.dora)
+    drafting.add_phrase(cast.dora, "code mauve", "fr", "third_person_emergency")
+    tested(cast.dora)
+    releasing.ask_for_release(cast.dora)
+    monkeypatch.setattr(releases, "point_at", full)
+    with pytest.raises(SafeguardError, match="No space left"):
+        releasing.release(second)
+    monkeypatch.undo()
+    assert selectors.active().number == 1
+    assert selectors.open_draft().state == State.REQUESTED
+    assert screen_input("code mauve au bloc").action is Action.ALLOW
+    assert screen_input(SENTENCE).action is Action.ALARM
+
+
+def test_a_first_release_that_fails_leaves_the_shipped_rules(
+    cast: Cast, second: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise releases.ReleaseError("The disk is full.")
+
+    monkeypatch.setattr(releases, "point_at", full)
+    with pytest.raises(SafeguardError, match="full"):
+        released(cast.dora, second)
+    monkeypatch.undo()
+    assert screen_input("Bonjour").action is Action.ALLOW
+
+
+def test_a_test_run_that_breaks_says_so_and_leaves_the_draft(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    drafting.start(cast.dora)
+    drafting.add_phrase(cast.dora, WORD, "fr", "third_person_emergency")
+    testing.request_test(cast.dora, "")
+
+    def broken(*_: Any) -> None:
+        raise OSError("gone")
+
+    monkeypatch.setattr(testing, "compare", broken)
+    testing.run_tests()
+    draft = selectors.open_draft()
+    assert (draft.state, draft.test_failure) == (State.DRAFT, "OSError")
+
+
+def test_without_a_broker_the_test_waits_for_the_clock(cast: Cast, dead_valkey: None) -> None:
+    drafting.start(cast.dora)
+    drafting.add_phrase(cast.dora, WORD, "fr", "third_person_emergency")
+    testing.request_test(cast.dora, "")
+    testing.run_tests()
+    assert selectors.open_draft().state == State.TESTED
+
+
+# --- what may be added ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("phrase", "says"),
+    [
+        ("", "at least one word"),
+        ("   ", "at least one word"),
+        ("!!! ...", "at least one word"),
+        ("SI", "too short"),
+        ("a\nb cde", "line break"),
+        ("mot " * 13, "at most 12 words"),
+        ("x" * 200, "at most 120 characters"),
+        ("Code violet", "in the draft already"),
+        ("Oui. Non. Peut-être", "never be found"),
+    ],
+)
+def test_a_phrase_that_cannot_be_taken_says_why(cast: Cast, phrase: str, says: str) -> None:
+    drafting.start(cast.dora)
+    drafting.add_phrase(cast.dora, WORD, "fr", "third_person_emergency")
+    with pytest.raises(AdditionError) as refused:
+        drafting.add_phrase(cast.dora, phrase, "fr", "third_person_emergency")
+    assert says in sentence(refused.value)
+
+
+def test_a_phrase_that_is_everywhere_is_called_too_broad(cast: Cast) -> None:
+    drafting.start(cast.dora)
+    assert any("Too broad" in one for one in drafting.add_phrase(cast.dora, "patient", "fr", "first_person_crisis"))
+    assert drafting.add_phrase(cast.dora, "code violet", "fr", "first_person_crisis") == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("name", "", "a name"),
+        ("phone", "call me", "not a telephone number"),
+        ("phone", "1", "not a telephone number"),
+        ("phone", "", "telephone number, a number for text"),
+        ("url", "javascript:alert(1)", "not a web address"),
+        ("checked_on", date(2999, 1, 1), "future"),
+        ("region", "France", "country code"),
+        ("region", "F1", "country code"),
+        ("languages", ["french"], "two-letter"),
+        ("audience", "everyone", "whom the line is for"),
+    ],
+)
+def test_a_line_that_cannot_be_taken_says_why(cast: Cast, field: str, value: object, says: str) -> None:
+    drafting.start(cast.dora)
+    line = {"name": "Psychiatre de garde", "phone": "4521", "audience": "staff", "languages": ["fr"], field: value}
+    with pytest.raises(AdditionError) as refused:
+        drafting.add_hotline(cast.dora, line)
+    assert says in sentence(refused.value)
+
+
+def test_own_lines_and_regions_are_shown_once_released(cast: Cast, second: User) -> None:
+    drafting.start(cast.dora)
+    drafting.add_hotline(cast.dora, {"name": "Psychiatre de garde", "phone": "4521", "audience": "staff"})
+    drafting.add_hotline(cast.dora, {"name": "Sécurité", "phone": "4000", "audience": "emergency"})
+    with pytest.raises(AdditionError):
+        drafting.set_regions(cast.dora, ["ZZ"])
+    drafting.set_regions(cast.dora, ["FR", "BE"])
+    tested(cast.dora)
+    releasing.ask_for_release(cast.dora)
+    releasing.release(second)
+    lines = hotlines("FR", "fr")
+    phones = [line.phone for line in lines]
+    assert [line.phone for line in lines if line.audience == "staff"][:2] == ["4521", "0 805 23 23 36"]
+    assert next(line.phone for line in lines if line.audience == "emergency") == "4000"
+    assert phones[0] == "3114"
+    assert {"0800 32 123", "15"} <= set(phones)
+    assert {line.name for line in selectors.lines_to_check()} >= {"Psychiatre de garde", "Sécurité"}
