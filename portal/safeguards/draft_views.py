@@ -26,7 +26,7 @@ def draft(request: HttpRequest) -> HttpResponse:
     return _draft_page(request, PhraseForm(), HotlineForm())
 
 
-def _draft_page(request: HttpRequest, phrase: PhraseForm, line: HotlineForm, status: int = 200) -> HttpResponse:
+def _draft_page(request: HttpRequest, phrase: PhraseForm, line: HotlineForm) -> HttpResponse:
     shown = selectors.open_draft()
     if shown is None:
         messages.info(request, _("There is no open draft."))
@@ -45,7 +45,7 @@ def _draft_page(request: HttpRequest, phrase: PhraseForm, line: HotlineForm, sta
         "line_open": bool(line.errors),
         "case_count": selectors.cases().count(),
     }
-    return render(request, "safeguards/draft.html", context, status=status)
+    return render(request, "safeguards/draft.html", context)
 
 
 def _listed(phrase: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def add_phrase(request: HttpRequest) -> HttpResponse:
                 messages.warning(request, warning)
             messages.success(request, _("“%(phrase)s” was added.") % {"phrase": form.cleaned_data["phrase"].strip()})
             return redirect("safeguards:draft")
-    return _draft_page(request, form, HotlineForm(), status=400)
+    return _draft_page(request, form, HotlineForm())
 
 
 @require_POST
@@ -95,7 +95,7 @@ def add_hotline(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, _("“%(name)s” was added.") % {"name": form.cleaned_data["name"]})
             return redirect("safeguards:draft")
-    return _draft_page(request, PhraseForm(), form, status=400)
+    return _draft_page(request, PhraseForm(), form)
 
 
 @require_POST

@@ -54,7 +54,7 @@ class PhraseForm(_AdditionForm):
 
     phrase = forms.CharField(
         label=_("Word or phrase"),
-        help_text=_("As people write it. Capitals, accents and one slip of the finger make no difference."),
+        help_text=_("As people write it. Capitals and accents make no difference."),
         required=False,
         strip=False,
         widget=forms.TextInput({"autocomplete": "off", "maxlength": 200}),

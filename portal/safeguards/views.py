@@ -119,11 +119,11 @@ def cases(request: HttpRequest) -> HttpResponse:
     return _cases_page(request, CaseForm())
 
 
-def _cases_page(request: HttpRequest, form: CaseForm, status: int = 200) -> HttpResponse:
+def _cases_page(request: HttpRequest, form: CaseForm) -> HttpResponse:
     listed = [{"case": case, "label": label_of(case.label)} for case in selectors.cases()]
     removed = request.GET.get("removed", "")
     context = {"cases": listed, "form": form, "removed": int(removed) if removed.isdecimal() else None}
-    return render(request, "safeguards/cases.html", context, status=status)
+    return render(request, "safeguards/cases.html", context)
 
 
 @require_POST
@@ -132,7 +132,7 @@ def add_case(request: HttpRequest) -> HttpResponse:
     """Keep a labelled message."""
     form = CaseForm(request.POST)
     if not form.is_valid():
-        return _cases_page(request, form, status=400)
+        return _cases_page(request, form)
     drafting.add_case(actor(request), **form.cleaned_data)
     messages.success(request, _("The message was added. The next test run includes it."))
     return redirect("safeguards:cases")

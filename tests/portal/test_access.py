@@ -39,7 +39,7 @@ TABLE: dict[str, tuple[str, int, int, int, int, int]] = {
     "safeguards:restore": ("post", SIGN_IN, 403, 403, 404, 403),
     "safeguards:write_again": ("post", SIGN_IN, 403, 403, 302, 403),
     "safeguards:cases": ("get", SIGN_IN, 403, 403, 200, 403),
-    "safeguards:add_case": ("post", SIGN_IN, 403, 403, 400, 403),
+    "safeguards:add_case": ("post", SIGN_IN, 403, 403, 200, 403),
     "safeguards:withdraw_case": ("post", SIGN_IN, 403, 403, 404, 403),
     "safeguards:draft": ("get", SIGN_IN, 403, 403, 302, 403),
     "safeguards:start": ("post", SIGN_IN, 403, 403, 302, 403),

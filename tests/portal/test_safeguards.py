@@ -42,7 +42,7 @@ def second(cast: Cast) -> User:
     return User.objects.create_user("dina", password=PASSWORD, role="admin")
 
 
-def tested(actor: User, note: str = "a word") -> RuleRelease:
+def tried_out(actor: User, note: str = "a word") -> RuleRelease:
     assert testing.request_test(actor, note)
     testing.run_tests()
     draft = selectors.open_draft()
@@ -53,7 +53,7 @@ def tested(actor: User, note: str = "a word") -> RuleRelease:
 def released(author: User, releaser: User, word: str = WORD) -> RuleRelease:
     drafting.start(author)
     drafting.add_phrase(author, word, "fr", "third_person_emergency")
-    tested(author)
+    tried_out(author)
     releasing.ask_for_release(author)
     return releasing.release(releaser)
 
@@ -63,7 +63,7 @@ def test_a_word_fires_once_a_second_person_has_released_it(cast: Cast, second: U
     drafting.start(cast.dora)
     drafting.add_phrase(cast.dora, WORD, "fr", "third_person_emergency")
     drafting.add_case(cast.dora, SENTENCE, "fr", "third_person_emergency")
-    draft = tested(cast.dora)
+    draft = tried_out(cast.dora)
     assert draft.state == State.TESTED
     assert [row["case"] for row in draft.report["newly"]] == [f"own:{LabelledCase.objects.get().pk}"]
     assert draft.report["blocked"] == []
@@ -83,7 +83,7 @@ def test_a_word_fires_once_a_second_person_has_released_it(cast: Cast, second: U
 def test_a_compliance_officer_may_release_and_a_clinician_may_not(cast: Cast) -> None:
     drafting.start(cast.dora)
     drafting.add_phrase(cast.dora, WORD, "fr", "third_person_emergency")
-    tested(cast.dora)
+    tried_out(cast.dora)
     releasing.ask_for_release(cast.dora)
     with pytest.raises(SafeguardError, match="Administrators and compliance"):
         releasing.release(cast.anna)
@@ -94,7 +94,7 @@ def test_whoever_changed_a_line_of_it_is_not_a_second_person(cast: Cast, second:
     drafting.start(cast.dora)
     drafting.add_phrase(cast.dora, WORD, "fr", "third_person_emergency")
     drafting.add_phrase(second, "code mauve", "fr", "third_person_emergency")
-    tested(cast.dora)
+    tried_out(cast.dora)
     releasing.ask_for_release(cast.dora)
     with pytest.raises(SafeguardError, match="second person"):
         releasing.release(second)
@@ -106,7 +106,7 @@ def test_a_draft_that_silences_a_crisis_is_blocked(cast: Cast, second: User) -> 
     drafting.start(cast.dora)
     warnings = drafting.add_phrase(cast.dora, "je veux mourir", "fr", "not_a_crisis")
     assert any("no longer heard" in warning for warning in warnings)
-    draft = tested(cast.dora)
+    draft = tried_out(cast.dora)
     assert [(row["lang"], row["label"]) for row in draft.report["blocked"]] == [("fr", "first_person_crisis")]
     with pytest.raises(SafeguardError, match="misses crises"):
         releasing.ask_for_release(cast.dora)
@@ -119,7 +119,7 @@ def test_a_draft_that_silences_a_crisis_is_blocked(cast: Cast, second: User) -> 
 def test_a_test_that_is_out_of_date_releases_nothing(cast: Cast, second: User) -> None:
     drafting.start(cast.dora)
     drafting.add_phrase(cast.dora, WORD, "fr", "third_person_emergency")
-    draft = tested(cast.dora)
+    draft = tried_out(cast.dora)
     releasing.ask_for_release(cast.dora)
     content = {**draft.content, "regions": ["BE"]}
     RuleRelease.objects.filter(pk=draft.pk).update(content=content)
@@ -136,7 +136,7 @@ def test_roll_back_is_a_new_release_of_the_old_content(cast: Cast, second: User)
     assert screen_input("code mauve au bloc").action is Action.ALARM
     first.refresh_from_db()
     drafting.start(cast.dora, restore=first)
-    tested(cast.dora)
+    tried_out(cast.dora)
     releasing.ask_for_release(cast.dora)
     third = releasing.release(second)
     assert (third.number, third.restores_id) == (3, first.pk)
@@ -161,7 +161,7 @@ def test_nothing_of_a_release_can_be_changed(cast: Cast, second: User) -> None:
 def test_what_is_tested_or_waits_is_taken_back_before_it_is_changed(cast: Cast) -> None:
     drafting.start(cast.dora)
     drafting.add_phrase(cast.dora, WORD, "fr", "third_person_emergency")
-    tested(cast.dora)
+    tried_out(cast.dora)
     with pytest.raises(SafeguardError, match="Take it back"):
         drafting.add_phrase(cast.dora, "code mauve", "fr", "third_person_emergency")
     drafting.send_back(cast.emil)
@@ -241,7 +241,7 @@ def test_another_release_puts_a_broken_one_right(cast: Cast, second: User, own_f
         (folder / "additions.toml").unlink()
     assert screen_input("Bonjour").category is Category.UNSCREENED
     drafting.start(cast.dora, restore=first)
-    tested(cast.dora)
+    tried_out(cast.dora)
     releasing.ask_for_release(cast.dora)
     releasing.release(second)
     assert screen_input(SENTENCE).action is Action.ALARM
@@ -267,7 +267,7 @@ def test_a_disk_that_takes_nothing_releases_nothing(
 
     drafting.start(cast.dora)
     drafting.add_phrase(cast.dora, "code mauve", "fr", "third_person_emergency")
-    tested(cast.dora)
+    tried_out(cast.dora)
     releasing.ask_for_release(cast.dora)
     monkeypatch.setattr(releases, "point_at", full)
     with pytest.raises(SafeguardError, match="No space left"):
@@ -375,7 +375,7 @@ def test_own_lines_and_regions_are_shown_once_released(cast: Cast, second: User)
     with pytest.raises(AdditionError):
         drafting.set_regions(cast.dora, ["ZZ"])
     drafting.set_regions(cast.dora, ["FR", "BE"])
-    tested(cast.dora)
+    tried_out(cast.dora)
     releasing.ask_for_release(cast.dora)
     releasing.release(second)
     lines = hotlines("FR", "fr")
