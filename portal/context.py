@@ -6,9 +6,11 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
 import inference
+from portal.safeguards import selectors
 
 THEMES = ("auto", "light", "dark")
 _PAGES = {
@@ -33,8 +35,14 @@ def installation(request: HttpRequest) -> dict[str, Any]:
         "demonstration": active is not None and active.demonstration,
         "role": role,
         "theme": theme if theme in THEMES else "auto",
+        # asked for by the pages of administrators alone: what of the safeguards wants their attention
+        "safeguards": SimpleLazyObject(_safeguards),
         "navigation": [
             {"url": reverse(name), "label": label, "active": request.path.startswith(reverse(name))}
             for name, label in _PAGES.get(role, [])
         ],
     }
+
+
+def _safeguards() -> dict[str, Any]:
+    return {"in_force": selectors.in_force(), "lines": selectors.lines_to_check()}

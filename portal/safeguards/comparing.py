@@ -58,13 +58,10 @@ def compare(
         if kind := _kind_of_change(first, second):
             changes[kind].append(_change(case, first, second))
     on_progress(len(known), len(known))
-    with releases.trying(before):
-        rule_set_before = releases.rule_set_id()
     with releases.trying(after):
         rule_set_after = releases.rule_set_id()
     table = [_as_values(key, rows[key]) for key in sorted(rows)]
     return {
-        "rule_set_before": rule_set_before,
         "rule_set_after": rule_set_after,
         "cases": len(known),
         "own_cases": sum(case.name.startswith("own:") for case in known),

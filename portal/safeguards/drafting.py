@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -78,7 +79,8 @@ def add_hotline(actor: User, values: Mapping[str, Any]) -> None:
 def set_regions(actor: User, regions: list[str]) -> None:
     """Choose the regions whose lines are shown; none: the installation's setting. Raises AdditionError."""
     known = releases.known_regions()
-    checked = list(dict.fromkeys(facility_region(one) for one in regions))
+    home = [one.strip() for one in settings.HAVRE_REGION.split(",")]  # whose numbers come first
+    checked = sorted(dict.fromkeys(facility_region(one) for one in regions), key=lambda one: one not in home)
     if unknown := [one for one in checked if one not in known]:
         raise AdditionError("unknown_region", "regions", unknown[0])
     with _open_draft(actor) as draft:

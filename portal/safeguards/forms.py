@@ -3,7 +3,6 @@
 from typing import Any
 
 from django import forms
-from django.utils.translation import gettext as _t
 from django.utils.translation import gettext_lazy as _
 
 from guardrails.releases import AdditionError
@@ -102,15 +101,20 @@ class CaseForm(forms.Form):
     language = forms.ChoiceField(label=_("Language"), choices=[one for one in LANGUAGES if one[0]])
 
 
+_SHORT = {
+    "first_person_crisis": _("Person in crisis"),
+    "third_person_emergency": _("Emergency"),
+    "method_seeking": _("Method"),
+    "prompt_injection": _("Attack"),
+    "patient_identifier": _("Patient identified"),
+    "device_boundary": _("Beyond the tool"),
+    "clinical_discussion": _("Clinical talk"),
+    "benign": _("Everyday message"),
+    "unscreened": _("Not screened"),
+    "not_a_crisis": _("No crisis"),
+}
+
+
 def label_of(category: str) -> str:
-    """A category in a few words."""
-    more = {"prompt_injection": _t("Attack"), "patient_identifier": _t("Patient identified")}
-    more |= {"device_boundary": _t("Beyond the tool"), "unscreened": _t("Not screened"), "benign": _t("Answered")}
-    more |= {
-        "first_person_crisis": _t("Person in crisis"),
-        "third_person_emergency": _t("Emergency"),
-        "method_seeking": _t("Method"),
-        "clinical_discussion": _t("Clinical talk"),
-        "not_a_crisis": _t("No crisis"),
-    }
-    return str(more.get(category, category))
+    """A category in a word or two."""
+    return str(_SHORT.get(category, category))

@@ -70,6 +70,7 @@ def _run(draft: RuleRelease) -> None:
     try:
         shipped = releases.shipped_rule_set_id()
         report = compare(selectors.additions_of(base), selectors.additions_of(draft), _cases(), progress)
+        report["rule_set_before"] = base.rule_set if base else shipped
     except (RuleError, AdditionError, OSError, ValueError) as error:
         logger.error("a draft of the safeguards could not be tested: %s", type(error).__name__)
         mine.update(state=State.DRAFT, test_failure=type(error).__name__, claimed_at=None)
