@@ -49,14 +49,16 @@ def production_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> lis
 @register("havre")
 def known_region(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     """A region without hotlines of its own gets only 112 and an international directory."""
-    import guardrails
+    from guardrails import releases
 
-    if guardrails.hotlines(settings.HAVRE_REGION, settings.LANGUAGE_CODE[:2]):
-        return []
+    known = releases.known_regions()
+    regions = [one.strip() for one in settings.HAVRE_REGION.split(",") if one.strip()]
     return [
         Warning(
-            f"There are no hotlines for the region {settings.HAVRE_REGION}.",
-            hint="Set HAVRE_REGION to a country code such as FR.",
+            f"There are no hotlines for the region {region}.",
+            hint="Set HAVRE_REGION to a country code such as FR; several with commas.",
             id="havre.W003",
         )
+        for region in regions
+        if region not in known and region.partition("-")[0] not in known
     ]

@@ -15,10 +15,11 @@ _OPTIONS = {
     "screen": {"--json"},
     "eval_guardrails": {"--json"},
     "bench": {"--json"},
+    "doctor": {"--json", "--thorough"},
 }
 _NOT_YET = {
     *("eval_retrieval", "eval_scenarios", "verify_audit"),
-    *("erase", "backup", "restore", "doctor"),
+    *("erase", "backup", "restore"),
 }
 
 
