@@ -8,6 +8,7 @@ are missing or broken. What a facility adds to them is in `guardrails.releases`.
 """
 
 from guardrails._errors import RuleError
+from guardrails._grounding import sentence_encoder
 from guardrails._hotlines import crisis_card, hotlines, notice
 from guardrails._language import detect_language
 from guardrails._output import OutputScreen
@@ -40,5 +41,6 @@ __all__ = [
     "hotlines",
     "notice",
     "screen_input",
+    "sentence_encoder",
     "sentences",
 ]

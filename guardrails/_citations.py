@@ -1,4 +1,6 @@
-"""Citations bound in code: a marker that names no passage is dropped, a sentence that a passage supports gets one."""
+"""Citations bound in code: a sentence gets the markers of the passages that support it, or is marked as unsupported.
+
+A marker that names no passage, or a passage that does not say this, is dropped."""
 
 import re
 from dataclasses import dataclass
@@ -7,6 +9,8 @@ from guardrails._grounding import Evidence, checkable
 
 # "[1]", "[1, 2]", and what gpt-oss writes: "【1†source】"
 _MARKER = re.compile(r"[ \u00a0\u202f]?(?:\[(\d{1,3}(?:\s?,\s?\d{1,3}){0,8})\](?!\()|【(\d{1,3})[^】\n]{0,30}】)")
+UNSUPPORTED = "[?]"  # stands where a citation would, after a sentence that no passage supports
+_OWN_MARK = re.compile(r"[ \u00a0\u202f]?\[\?\]")  # a model must not write that mark itself
 _LINE_START = re.compile(r"\s*(?:#{1,6}\s+|>\s?|[-*+•]\s+(?:\[[ xX]\]\s+)?|\d{1,3}[.)]\s+)*")
 _HEADING = re.compile(r"\s*(?:#{1,6}\s|\|)")
 _END = re.compile(r"([.!?…;:,]*[\"'»”’)*_`]*[.!?…]*)\s*$")
@@ -37,24 +41,27 @@ def bind(unit: str, evidence: Evidence, *, checked: bool) -> Bound:
         lead = match[0][0] if known and match[0][0] in " \u00a0\u202f" else ""
         return lead + "".join(f"[{number}]" for number in known)
 
-    text = _MARKER.sub(one_form, unit)
+    text = _MARKER.sub(one_form, _OWN_MARK.sub("", unit))
     start = _LINE_START.match(text)
     body = text[start.end() if start else 0 :]
     bare = _MARKER.sub("", body)
     if not checked or _HEADING.match(text) or not checkable(bare):
         return Bound(text, tuple(cited), 0, 0, dropped)
-    if cited:
-        supported = any(evidence.supports(marker, bare) for marker in dict.fromkeys(cited))
-        return Bound(text, tuple(cited), 1, int(supported), dropped)
-    _, marker = evidence.support(bare)
-    if marker is None:
-        return Bound(text, (), 1, 0, dropped)
-    return Bound(_with_marker(text, marker), (marker,), 1, 1, dropped)
+    supporting = evidence.support(bare).markers
+    right = [marker for marker in dict.fromkeys(cited) if marker in supporting]
+    if right and len(right) == len(set(cited)):
+        return Bound(text, tuple(right), 1, 1, dropped)
+    if cited:  # a citation of a passage that does not say this
+        text, dropped = _MARKER.sub("", text), True
+    if supporting:
+        right = right or [supporting[0]]
+        return Bound(_with_mark(text, "".join(f"[{marker}]" for marker in right)), tuple(right), 1, 1, dropped)
+    return Bound(_with_mark(text, UNSUPPORTED) if evidence.markers else text, (), 1, 0, dropped)
 
 
-def _with_marker(text: str, marker: int) -> str:
-    """The sentence with its marker before the final punctuation, inside bold or quotation marks that end with it."""
+def _with_mark(text: str, mark: str) -> str:
+    """The sentence with a mark before the final punctuation, inside bold or quotation marks that end with it."""
     end = _END.search(text)
     place = end.start() if end else len(text.rstrip())
     head = text[:place].rstrip(" \u00a0\u202f")
-    return f"{head} [{marker}]{text[place:]}"
+    return f"{head} {mark}{text[place:]}"

@@ -1,183 +1,312 @@
-"""Whether a passage supports a sentence: shared content words, with every number, unit and negation of the sentence
-found in the same part of the passage. Lexical and careful; it understands no paraphrase and no translation."""
+"""Whether a passage supports a sentence of an answer.
 
+Three things must stand in one part of a passage: every number with its unit, every medicine, and the same denial; then
+the words must be there too, as themselves, as synonyms or as translations, or else the meaning, where an encoder is
+given. The parts are the sentences of a passage; a sentence of several statements may stand on neighbours.
+"""
+
+import logging
 import re
-import unicodedata
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
+from guardrails._concepts import concepts, content, weight_of
+from guardrails._drugs import drugs
+from guardrails._negation import Denials, contradict, denials
+from guardrails._quantities import Quantity, quantities, stands
 from guardrails._sentences import sentences
+from guardrails._text import plain
 from guardrails._types import SourcePassage
 
-ENOUGH = 0.6  # share of a sentence's content words that a part of a passage must hold
+logger = logging.getLogger(__name__)
+
+Embed = Callable[[Sequence[str]], Any]
+"""Texts to unit vectors, a row a text."""
+
+ENOUGH = 0.6  # share of a sentence's words that a part must hold where nothing knows their meaning
+NEAR = 0.57  # what words and meaning together must reach
+UNHEARD = 0.3  # less of one statement of a sentence is an addition of the model's own
+STATEMENT = 0.5  # what a statement alone must reach on a sentence of its own
+MARGIN = 0.1  # a sentence this much further than the nearest is not what is spoken of
+SAME = 0.6  # a sentence this near that denies it decides
+FAR, CLOSE = 0.80, 0.95  # cosines of strangers and of paraphrases
+NUMBER_WEIGHT = 0.7  # what a number counts, against 1 of a word
+LEAST_STATEMENT = 1.0  # weight of words
 LEAST_WORDS = 3  # a sentence with fewer content words says nothing that could be checked
-_LOOKED_AT = 60  # passage parts tried, at most
-
-_WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+")
-_UNITS = (
-    "mg|g|kg|µg|mcg|ug|ng|ml|l|cl|dl|mmol|mol|meq|mm|cm|m|iu|ui|%|percent|pour cent|h|hours?|heures?|hrs?|"
-    "min|mins|minutes?|s|sec|seconds?|secondes?|days?|jours?|j|weeks?|semaines?|months?|mois|years?|ans?|annees?|times?|fois|°c|bpm|mmhg"
+_ELSEWHERE = 0.75  # weight of words that tie a number to another place
+_BEFORE, _AFTER = 5, 8  # words beside a number
+_PARTS = 60  # sentences of a passage that are looked at
+_TRIED = 4  # sentences of a passage, the nearest first
+_NEIGHBOURS = 2  # passage sentences on either side on which a statement may stand
+_STATEMENT = re.compile(
+    r"[;:()]|,(?!\d)|\s[–—]\s|\b(?:et(?! demie?\b)|and(?! a half\b)|mais|but|puis|then|car|because|so that|whereas|while|tandis que|alors que)\b",
+    re.IGNORECASE,
 )
-_QUANTITY = re.compile(rf"(\d+(?:[.,\s\u00a0\u202f]\d+)*)\s*({_UNITS})?(?![^\W\d_])", re.IGNORECASE)
-_SAME_UNIT = {
-    **dict.fromkeys(("mcg", "ug", "µg", "μg"), "ug"),
-    **dict.fromkeys(("hour", "hours", "heure", "heures", "hr", "hrs", "h"), "h"),
-    **dict.fromkeys(("min", "mins", "minute", "minutes"), "min"),
-    **dict.fromkeys(("s", "sec", "second", "seconds", "seconde", "secondes"), "s"),
-    **dict.fromkeys(("day", "days", "jour", "jours", "j"), "d"),
-    **dict.fromkeys(("week", "weeks", "semaine", "semaines"), "w"),
-    **dict.fromkeys(("month", "months", "mois"), "mo"),
-    **dict.fromkeys(("year", "years", "an", "ans", "annee", "annees"), "y"),
-    **dict.fromkeys(("time", "times", "fois"), "x"),
-    **dict.fromkeys(("%", "percent", "pour cent"), "%"),
-    **dict.fromkeys(("iu", "ui"), "iu"),
-}
-_NUMBER_WORDS = {
-    word: str(number)
-    for number, words in enumerate(
-        [
-            "zero",
-            "one un une",
-            "two deux",
-            "three trois",
-            "four quatre",
-            "five cinq",
-            "six",
-            "seven sept",
-            "eight huit",
-            "nine neuf",
-            "ten dix",
-            "eleven onze",
-            "twelve douze",
-        ]
-    )
-    for word in words.split()
-    if word not in {"un", "une", "one", "neuf"}  # articles and "new" as often as numbers
-}
-_STOP_TEXT = """
-the a an and or but if of to in on at by for with from as is are was were be been being it its this that these
-those there their them they he she his her you your we our us i me my not no can could should would may might
-must will do does did has have had which who what when where how than then so such also into about over under
-more most any all each other some only very just one le la les l un une des de du d et ou mais si en au aux dans
-sur pour par avec sans sous chez est sont etait etaient etre ete ce cet cette ces il elle ils elles on nous vous
-je tu se s son sa ses leur leurs notre votre qui que qu quoi dont ne n pas plus y a ont avoir peut peuvent doit
-doivent faut comme aussi tres tout tous toute toutes autre autres lors afin ainsi
-"""
-_STOP = frozenset(_STOP_TEXT.split())
-_NEGATION = re.compile(
-    r"\b(?:not|never|no|without|cannot|neither|nor|avoid|contraindicated|n't|pas|jamais|aucune?|sans|ni|eviter|"
-    r"contre[- ]indiquee?s?|ne)\b"
+_ABOUT_SOURCES = re.compile(
+    r"\b(?:passages?|guidelines?|recommandations?|protocoles?|documents?|sources?)\b[^.!?]{0,80}"
+    r"\b(?:do(?:es)? not|don't|doesn't|n[e'’][^.!?]{0,40}(?:pas|aucune?|rien)|no information|nothing)\b",
+    re.IGNORECASE,
 )
-_ENDINGS_TEXT = """
-issements issement atrices atrice ateurs ateur ations ation ements ement ities ity ments ment ives ive ifs if
-iques ique euses euse eaux eau aux ables able ibles ible ances ance ences ence ings ing ions ion ees ee ers er
-ies ied ed es ent ez ir re ly s e
-"""
-_ENDINGS = _ENDINGS_TEXT.split()
-_ENDINGS.sort(key=len, reverse=True)
-
-
-def plain(text: str) -> str:
-    """Lower case without accents, with one kind of apostrophe."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold().replace("’", "'").replace("µ", "u").replace("μ", "u"))
-    return "".join(character for character in decomposed if not 0x300 <= ord(character) <= 0x36F)
-
-
-def stem(word: str) -> str:
-    """A light stem that brings French and English inflections of one word together; never under four letters."""
-    for ending in _ENDINGS:
-        if word.endswith(ending) and len(word) - len(ending) >= 4:
-            return word[: -len(ending)]
-    return word
-
-
-def content_words(text: str) -> frozenset[str]:
-    """Stems of the words that carry meaning; numbers are left to `quantities`."""
-    return frozenset(
-        stem(word)
-        for word in _WORD.findall(plain(text))
-        if len(word) > 2 and word not in _STOP and not word[0].isdigit()
-    )
-
-
-def quantities(text: str) -> frozenset[tuple[str, str]]:
-    """Numbers with their units in one notation: ("0.5", "mg"), ("24", "h"), ("3", "")."""
-    found: set[tuple[str, str]] = set()
-    text = plain(text)
-    for word, number in _NUMBER_WORDS.items():
-        if word in text:
-            text = re.sub(rf"\b{word}\b", number, text)
-    for match in _QUANTITY.finditer(text):
-        unit = (match[2] or "").lower()
-        found.add((_number(match[1]), _SAME_UNIT.get(unit, unit)))
-    return frozenset(found)
-
-
-def _number(written: str) -> str:
-    digits = re.sub(r"[\s\u00a0\u202f](?=\d{3}(?!\d))", "", written)
-    if re.fullmatch(r"\d{1,3}(?:,\d{3})+", digits):
-        digits = digits.replace(",", "")
-    digits = digits.replace(",", ".").strip()
-    head, dot, tail = digits.partition(".")
-    return (head.lstrip("0") or "0") + (dot + tail.rstrip("0") if tail.rstrip("0") else "")
-
-
-def negated(text: str) -> bool:
-    """Whether a sentence denies or forbids something."""
-    return _NEGATION.search(plain(text)) is not None
 
 
 @dataclass(frozen=True, slots=True)
+class Support:
+    """How well the passages support a sentence (0 to 1), the markers of those that do, best first, and what is wrong
+    where none does: "number", "drug", "denial", "words"."""
+
+    score: float
+    markers: tuple[int, ...]
+    problem: str = ""
+
+
+@dataclass(frozen=True)
 class _Part:
-    words: frozenset[str]
-    quantities: frozenset[tuple[str, str]]
-    negated: bool
+    """A sentence of a passage, or of an answer; `about` are the medicines that it is about though it names none."""
+
+    text: str
+    about: frozenset[str]
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        return concepts(self.text) | {f"@{drug}" for drug in self.about if not self.drugs}
+
+    @cached_property
+    def quantities(self) -> tuple[Quantity, ...]:
+        return quantities(self.text)
+
+    @cached_property
+    def drugs(self) -> frozenset[str]:
+        return drugs(self.text)
+
+    @cached_property
+    def denials(self) -> Denials:
+        return denials(self.text)
+
+    @cached_property
+    def statements(self) -> tuple["_Part", ...]:
+        found: list[_Part] = []
+        begun = 0
+        for end in [*(match.end() for match in _STATEMENT.finditer(self.text)), len(self.text)]:
+            piece = _Part(self.text[begun:end].strip(), frozenset())
+            if piece.quantities or any(not word.startswith("@") for word in piece.words):
+                found.append(piece)
+                begun = end  # a medicine alone, "lithium and", belongs to what follows
+        return tuple(found)
 
 
 class Evidence:
-    """The passages of one answer, cut into overlapping parts of up to three sentences."""
+    """The passages of one answer. `embed` turns texts into unit vectors; None: words alone decide."""
 
-    def __init__(self, passages: Sequence[SourcePassage]) -> None:
+    def __init__(self, passages: Sequence[SourcePassage], embed: Embed | None = None) -> None:
         self.markers = tuple(passage.marker for passage in passages)
-        self._parts = [(passage.marker, part) for passage in passages for part in _parts(passage.text)]
+        self._passages = [(passage.marker, _parts(passage.text)) for passage in passages]
+        self._meaning = _Meaning(embed)
 
-    def support(self, sentence: str) -> tuple[float, int | None]:
-        """How well the best passage supports a sentence (0 to 1) and its marker, None where none does."""
-        words = content_words(sentence)
-        wanted = quantities(sentence)
-        denies = negated(sentence)
-        best, marker = 0.0, None
-        if len(words) < LEAST_WORDS:
-            return best, marker
-        for candidate, part in self._parts:
-            share = len(words & part.words) / len(words)
-            if share > best and _quantities_stand(wanted, part.quantities) and (not denies or part.negated):
-                best, marker = share, candidate
-        return (best, marker) if best >= ENOUGH else (best, None)
+    def prepare(self) -> None:
+        """Encodes the passages now, and not with the first sentence."""
+        for _, parts in self._passages:
+            self._meaning.between("", parts)
 
-    def supports(self, marker: int, sentence: str) -> bool:
-        """Whether the passage with this marker supports a sentence."""
-        one = Evidence.__new__(Evidence)
-        one.markers = (marker,)
-        one._parts = [(number, part) for number, part in self._parts if number == marker]
-        return one.support(sentence)[1] is not None
+    def support(self, sentence: str) -> Support:
+        """Which passages support a sentence."""
+        said = _Part(sentence, frozenset())
+        found: list[tuple[float, int]] = []
+        best = Support(0.0, (), "words")
+        for marker, parts in self._passages:
+            one = _support(said, parts, self._meaning)
+            if not one.problem:
+                found.append((one.score, marker))
+            elif one.score > best.score:
+                best = one
+        if not found:
+            return best
+        found.sort(key=lambda pair: -pair[0])
+        return Support(found[0][0], tuple(marker for _, marker in found))
 
 
-def _quantities_stand(wanted: frozenset[tuple[str, str]], given: frozenset[tuple[str, str]]) -> bool:
-    """Every number stands in the passage, with its unit where the sentence names one."""
-    numbers = {number for number, _ in given}
-    return all((number, unit) in given if unit else number in numbers for number, unit in wanted)
+class _Meaning:
+    """How near texts are in meaning, as far as an encoder is there and works; each text is encoded once."""
+
+    def __init__(self, embed: Embed | None) -> None:
+        self._embed = embed
+        self._vectors: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def __bool__(self) -> bool:
+        return self._embed is not None
+
+    def between(self, text: str, parts: Sequence[_Part]) -> list[float] | None:
+        """0 for strangers, 1 for paraphrases, for each part; None where meaning cannot be told."""
+        if self._embed is None:
+            return None
+        with self._lock:
+            return self._between(text, parts)
+
+    def _between(self, text: str, parts: Sequence[_Part]) -> list[float] | None:
+        if self._embed is None:
+            return None
+        try:
+            wanted = [one for one in (text, *(part.text for part in parts)) if one not in self._vectors]
+            if wanted:
+                self._vectors |= zip(wanted, self._embed(wanted), strict=True)
+            vector = self._vectors[text]
+            cosines = [float(vector @ self._vectors[part.text]) for part in parts]
+        except Exception as error:  # the words still decide, more strictly
+            logger.error("the encoder failed: %s", type(error).__name__)
+            self._embed = None
+            return None
+        return [min(1.0, max(0.0, (cosine - FAR) / (CLOSE - FAR))) for cosine in cosines]
+
+
+def _support(said: _Part, parts: Sequence[_Part], meaning: _Meaning) -> Support:
+    """The support that one passage gives: by the sentence that is nearest, or statement by statement by neighbours."""
+    near = _closeness(said, parts, meaning)
+    topic = _closeness(said, parts, meaning, numbers=False)
+    enough = NEAR if meaning else ENOUGH
+    best, nearest = Support(0.0, (), "words"), -1.0
+    for at in sorted(range(len(parts)), key=lambda at: -topic[at])[:_TRIED]:
+        if topic[at] < nearest - MARGIN:
+            break  # a nearer sentence says something else
+        problem = _problem(said, parts[at]) or ("" if near[at] >= enough else "words")
+        around = parts[max(0, at - _NEIGHBOURS) : at + _NEIGHBOURS + 1]
+        if not problem and not _unheard_of(said, around, meaning):
+            return Support(near[at], (1,))
+        if problem and _all_stand(said, around, meaning):
+            return Support(near[at], (1,))
+        if best.score < near[at]:
+            best = Support(near[at], (), problem or "words")
+        if problem == "denial" and topic[at] >= SAME:
+            break
+        if problem != "drug":
+            nearest = max(nearest, topic[at])
+    return best
+
+
+def _unheard_of(said: _Part, around: Sequence[_Part], meaning: _Meaning) -> bool:
+    """Whether one statement of several has nothing to do with the passage."""
+    statements = said.statements
+    if len(statements) < 2:
+        return False
+    for statement in statements:
+        if sum(weight_of(word) for word in statement.words) < LEAST_STATEMENT:
+            continue
+        score = _share(statement, around, NUMBER_WEIGHT)
+        if meaning:
+            score = (score + max(_closeness(statement, around, meaning))) / 2
+        if score < UNHEARD:
+            return True
+    return False
+
+
+def _all_stand(said: _Part, around: Sequence[_Part], meaning: _Meaning) -> bool:
+    """Whether each of several statements stands on a sentence of its own among neighbours."""
+    statements = [one for one in said.statements if len(one.words) > 1 or one.quantities or one.drugs]
+    if len(statements) < 2:
+        return False
+    spoken_of: frozenset[str] = frozenset()
+    for statement in statements:
+        near = _closeness(statement, around, meaning)
+        spoken_of = statement.drugs or spoken_of
+        if not any(
+            near[at] >= STATEMENT
+            and near[at] >= max(near) - MARGIN
+            and not (part.drugs and spoken_of and not spoken_of & part.drugs)
+            and not _problem(statement, part)
+            for at, part in enumerate(around)
+        ):
+            return False
+    return True
+
+
+def _closeness(said: _Part, parts: Sequence[_Part], meaning: _Meaning, *, numbers: bool = True) -> list[float]:
+    """Words and meaning in one number from 0 to 1, for each part."""
+    shares = [_share(said, [part], NUMBER_WEIGHT if numbers else 0.0) for part in parts]
+    meanings = meaning.between(said.text, parts)
+    if meanings is None:
+        return shares
+    return [(one + other) / 2 for one, other in zip(shares, meanings, strict=True)]
+
+
+def _share(said: _Part, held: Sequence[_Part], number: float) -> float:
+    """How much of what a sentence says stands in parts of a passage: its words, and its numbers."""
+    words = frozenset().union(*(part.words for part in held))
+    given = [quantity for part in held for quantity in part.quantities]
+    total = sum(weight_of(word) for word in said.words) + number * len(said.quantities)
+    found = sum(weight_of(word) for word in said.words & words)
+    found += number * sum(bool(stands(wanted, given)) for wanted in said.quantities)
+    return found / total if total else 0.0
+
+
+def _problem(said: _Part, part: _Part) -> str:
+    """What of a sentence cannot stand on a part, "" where everything can."""
+    own = said.drugs & part.drugs if part.drugs else said.drugs
+    if (said.drugs and not own) or not said.drugs <= part.drugs | part.about:
+        return "drug"
+    if any(
+        not stands(wanted, part.quantities) or _belongs_elsewhere(wanted, said, part)
+        for wanted in said.quantities
+        if not wanted.implied
+    ):
+        return "number"
+    return "denial" if contradict(said.denials, part.denials) else ""
+
+
+def _belongs_elsewhere(wanted: Quantity, said: _Part, part: _Part) -> bool:
+    """Whether a number stands in the passage sentence, but with words beside it that belong to another number there:
+    "28 days for the syrup" where that has 14 days for the syrup and 28 for the capsules."""
+    others = [one for one in part.quantities if one.dimension == wanted.dimension]
+    if len({one.value for one in others}) < 2:
+        return False
+    beside = _beside(said, wanted)
+    right = wrong = 0.0
+    for one in others:
+        shared = sum(weight_of(word) for word in beside & _beside(part, one))
+        if one.value == wanted.value:
+            right = max(right, shared)
+        else:
+            wrong = max(wrong, shared)
+    return wrong >= right + _ELSEWHERE
+
+
+def _beside(part: _Part, quantity: Quantity) -> frozenset[str]:
+    """The words next to a number within its statement."""
+    text = plain(part.text)
+    start = max((one.end() for one in _STATEMENT.finditer(text, 0, quantity.at)), default=0)
+    end = next((one.start() for one in _STATEMENT.finditer(text, quantity.at)), len(text))
+    before, after = text[start : quantity.at].split(), text[quantity.at : end].split()
+    return concepts(" ".join(before[-_BEFORE:] + after[:_AFTER]))
 
 
 def _parts(text: str) -> list[_Part]:
-    pieces = sentences(text)[:_LOOKED_AT]
-    parts = []
-    for index in range(len(pieces)):
-        window = " ".join(pieces[index : index + 3])
-        parts.append(_Part(content_words(window), quantities(window), negated(window)))
+    parts: list[_Part] = []
+    about: frozenset[str] = frozenset()
+    for piece in sentences(text)[:_PARTS]:
+        named = drugs(piece)
+        parts.append(_Part(piece, about))
+        about = named or about
     return parts
 
 
+def sentence_encoder() -> Embed | None:
+    """The encoder that comes with guardrails, loaded once a process; None where it cannot be loaded: then words alone
+    decide, more strictly."""
+    try:
+        from guardrails._encoder import embed
+
+        embed(["ready"])
+    except Exception as error:
+        logger.error("the encoder cannot be loaded: %s", type(error).__name__)
+        return None
+    return embed
+
+
 def checkable(sentence: str) -> bool:
-    """Whether a sentence says enough to be checked: not a heading, a question or a few words of courtesy."""
-    return len(content_words(sentence)) >= LEAST_WORDS and not sentence.rstrip(' *_"»)').endswith(("?", ":"))
+    """Whether a sentence says enough to be checked: not a heading, a question, a few words of courtesy, or a word about
+    what the guidelines do not say."""
+    if sentence.rstrip(' *_"»)').endswith(("?", ":")) or _ABOUT_SOURCES.search(sentence):
+        return False
+    words = content(sentence)
+    return words >= LEAST_WORDS or (words > 0 and bool(quantities(sentence) or drugs(sentence)))

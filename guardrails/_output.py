@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterable, Sequence
 
 from guardrails._citations import bind
-from guardrails._grounding import Evidence
+from guardrails._grounding import Embed, Evidence
 from guardrails._hotlines import directory, output_sentence
 from guardrails._markup import MarkupFilter
 from guardrails._rules import RuleSet, rule_set
-from guardrails._screen import read
+from guardrails._matching import read
 from guardrails._sentences import boundary
 from guardrails._types import GroundedAnswer, Notice, SourcePassage
 
@@ -48,15 +48,21 @@ class OutputScreen:
 
     `feed` returns the text that may be shown now, `finish` the rest with what was found. After `stopped` is True the
     caller must stop the generation and show the card: nothing more comes out. `passages` are what the answer may
-    stand on; `hotline_numbers` the numbers that may be named (None: those of the directory).
+    stand on; `hotline_numbers` the numbers that may be named (None: those of the directory); `embed` tells what sentences mean (`sentence_encoder`; None: words alone
+    decide what supports a sentence).
     """
 
     def __init__(
-        self, passages: Sequence[SourcePassage], *, language: str, hotline_numbers: Iterable[str] | None = None
+        self,
+        passages: Sequence[SourcePassage],
+        *,
+        language: str,
+        hotline_numbers: Iterable[str] | None = None,
+        embed: Embed | None = None,
     ) -> None:
         self._language = language
         self._rules: RuleSet = rule_set()  # raises RuleError before anything is shown, never after
-        self._evidence = Evidence(passages)
+        self._evidence = Evidence(passages, embed)
         numbers, self._hosts = directory()
         if hotline_numbers is not None:
             numbers = frozenset(re.sub(r"\D", "", number) for number in hotline_numbers)
@@ -71,6 +77,7 @@ class OutputScreen:
         self._supported = 0
         self._fenced = False
         self._before = ""
+        self._lines = False  # whether a line of help stands in this sentence: the directory is its source
         self._stopped = False
 
     @property
@@ -82,6 +89,11 @@ class OutputScreen:
     def notices(self) -> tuple[Notice, ...]:
         """What the screen removed or stopped so far."""
         return tuple(self._notices.values())
+
+    def prepare(self) -> None:
+        """Reads the passages with the encoder, which takes a moment: worth doing while the model reads its prompt. May
+        run in a thread beside `feed`."""
+        self._evidence.prepare()
 
     def feed(self, text: str) -> str:
         """Takes the next piece of the answer; returns what may be shown, which may be nothing."""
@@ -125,11 +137,12 @@ class OutputScreen:
             self._stopped = True
             self._notices[harm] = Notice(harm, output_sentence("stopped", self._language))
             return ""
+        self._lines = False
         unit = self._without_strangers(unit)
         if unit.lstrip().startswith("```"):
             self._fenced = not self._fenced
             return unit
-        bound = bind(unit, self._evidence, checked=not self._fenced)
+        bound = bind(unit, self._evidence, checked=not self._fenced and not self._lines)
         if bound.dropped:
             self._notice("output.unknown_citation", "citation")
         self._markers.extend(bound.markers)
@@ -176,8 +189,11 @@ class OutputScreen:
     def _known(self, written: str) -> bool:
         digits = re.sub(r"\D", "", written)
         national = {digits, "0" + digits[2:] if digits.startswith(("33", "44", "49")) else digits}
-        return bool(national & self._numbers)
+        known = bool(national & self._numbers)
+        self._lines = self._lines or known
+        return known
 
     def _removed(self) -> str:
+        self._lines = True
         self._notice("output.unknown_number", "number")
         return self._pointer

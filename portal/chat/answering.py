@@ -1,6 +1,7 @@
 """Steps 5 to 8: the answer to a turn, generated in an inference worker, screened, streamed and kept."""
 
 import logging
+import threading
 import time
 import uuid
 from dataclasses import asdict
@@ -23,6 +24,7 @@ from portal.chat.turn import LeaseLost, claim, fail, finish, renew, wants_to_sto
 
 logger = logging.getLogger(__name__)
 
+_MOSTLY = 0.5  # an answer of which less is supported is not shown: the guidelines do not cover the question
 _PUBLISH_SECONDS = 0.05  # text that comes closer together than this travels in one event
 _STOP_CHECK_SECONDS = 0.15
 _ROW_CHECK_SECONDS = 1.0  # how often the row is asked too: a sign in Valkey may be lost
@@ -62,13 +64,17 @@ def generate_answer(turn_id: uuid.UUID) -> None:
 
 def _say_not_covered(turn: Turn) -> None:
     """Nothing in the guidelines is near the question: saying so is the answer, and no model is asked to invent one."""
+    answer = _not_covered(turn)
+    events.publish(turn.id, _delta(turn, answer))
+    finish(turn, State.COMPLETED, answer=answer)
+
+
+def _not_covered(turn: Turn) -> str:
     with override(turn.language):
-        answer = gettext(
+        return gettext(
             "The guidelines of this facility do not cover this question. The nearest passages are shown; "
             "please ask a colleague or look elsewhere."
         )
-    events.publish(turn.id, _delta(turn, answer))
-    finish(turn, State.COMPLETED, answer=answer)
 
 
 def _answer(turn: Turn) -> None:
@@ -87,7 +93,9 @@ def _answer(turn: Turn) -> None:
     screen = OutputScreen(
         [SourcePassage(one["marker"], one["quote"]) for one in turn.passages],
         language=turn.language,
+        embed=guardrails.sentence_encoder(),
     )
+    threading.Thread(target=screen.prepare, daemon=True).start()  # while the model reads its prompt
     last = _stream(turn, request, screen)
     grounded = screen.finish()
     if grounded.tail:
@@ -151,6 +159,8 @@ def _end(turn: Turn, last: Delta, grounded: GroundedAnswer, *, stopped: bool) ->
         fail(turn, "deadline", **values)
     elif not grounded.text.strip():
         fail(turn, "empty_answer", **values)
+    elif grounded.groundedness is not None and grounded.groundedness < _MOSTLY:
+        finish(turn, State.COMPLETED, **values | {"answer": _not_covered(turn), "citations": []})
     else:
         finish(turn, State.COMPLETED, **values)
 

@@ -69,7 +69,7 @@ def _messages(turn: Turn, passages: Sequence[dict[str, Any]], history: Sequence[
     system += "\n\n".join(_passage(one) for one in passages) or "(none were found)"
     messages = [Message("system", system)]
     for earlier in history:
-        messages += [Message("user", earlier.question), Message("assistant", earlier.answer)]
+        messages += [Message("user", earlier.question), Message("assistant", earlier.answer.replace(" [?]", ""))]
     return (*messages, Message("user", turn.question))
 
 

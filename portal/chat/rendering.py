@@ -9,9 +9,11 @@ from typing import Any
 import nh3
 from django.urls import reverse
 from django.utils.html import escape
+from django.utils.translation import gettext
 from markdown_it import MarkdownIt
 
 _MARKER = re.compile(r"\[(\d{1,2})\]")
+_UNSUPPORTED = "[?]"  # what the output screen writes after a sentence that no passage supports
 _TAGS = {
     "p", "br", "strong", "em", "ul", "ol", "li", "blockquote", "code", "pre", "h3", "h4", "h5", "h6", "hr",
     "table", "thead", "tbody", "tr", "th", "td", "a",
@@ -20,7 +22,7 @@ _TAGS = {
 
 def answer_html(text: str, citations: Sequence[dict[str, Any]]) -> str:
     """Render an answer. No image, no link of the model's own, no raw HTML survives; each marker that `citations` knows
-    becomes a link to its passage."""
+    becomes a link to its passage, and each mark of an unsupported sentence says what it means."""
     links = {citation["marker"]: citation["url"] for citation in citations}
     html = nh3.clean(
         _parser().render(text),
@@ -35,7 +37,9 @@ def answer_html(text: str, citations: Sequence[dict[str, Any]]) -> str:
             return match[0]
         return f'<a class="citation" data-marker="{marker}" href="{escape(links[marker])}">[{marker}]</a>'
 
-    return _MARKER.sub(link, html)
+    title = escape(gettext("Not found in your guidelines: check this sentence"))
+    mark = f'<abbr class="unsupported" title="{title}" aria-label="{title}">{_UNSUPPORTED}</abbr>'
+    return _MARKER.sub(link, html).replace(_UNSUPPORTED, mark)
 
 
 def passage_url(turn: uuid.UUID, marker: int) -> str:

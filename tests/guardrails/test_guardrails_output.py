@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardrails import OutputScreen, SourcePassage, sentences
-from guardrails._grounding import quantities
 
 PASSAGES = (
     SourcePassage(
@@ -51,7 +50,7 @@ def test_citations_are_bound_in_code() -> None:
     assert "without contacting another person [1]\n" in answer.text
     assert "after a dose change [1]. Dr. Smith" in answer.text
     assert "suicide [2].\n" in answer.text
-    assert "7 days after a dose change.**" in answer.text  # a number that the passage does not have: no citation
+    assert "7 days after a dose change [?].**" in answer.text  # a number that the passage does not have: no citation
     assert answer.markers == (1, 2)
     assert "output.unknown_citation" in {notice.rule for notice in answer.notices}
     assert answer.text.startswith("## The plan\n")
@@ -75,7 +74,7 @@ def test_groundedness_counts_only_what_the_passages_hold() -> None:
         ("Lithium levels are checked 50 days after a dose change.", False),
         ("The target for lithium levels is 0,6 mmol/L after a dose change.", True),
         ("The target for lithium levels is 0.6 mg/L after a dose change.", False),
-        ("Le patient est revu dans les 48 h après la crise.", False),
+        ("Le patient est revu dans les 48 h par le chirurgien de garde.", False),
         ("Le patient est revu dans les 48 heures.", True),
         ("Le patient est revu dans les 72 heures.", False),
     ],
@@ -83,12 +82,6 @@ def test_groundedness_counts_only_what_the_passages_hold() -> None:
 def test_numbers_and_units_must_stand_in_the_passage(sentence: str, supported: bool) -> None:
     answer, _ = screened(sentence)
     assert (answer.groundedness == 1.0) is supported
-
-
-def test_quantities_have_one_notation() -> None:
-    assert quantities("0,50 mg") == quantities("0.5 mg") == {("0.5", "mg")}
-    assert quantities("24 heures") == quantities("24 h") == quantities("24 hours")
-    assert quantities("1 000 ml") == {("1000", "ml")}
 
 
 def test_strangers_numbers_and_addresses_are_taken_out_and_the_directory_stays() -> None:
