@@ -12,7 +12,7 @@ from guardrails._grounding import sentence_encoder
 from guardrails._hotlines import crisis_card, hotlines, notice
 from guardrails._language import detect_language
 from guardrails._output import OutputScreen
-from guardrails._screen import screen_input
+from guardrails._screen import prepare, screen_input
 from guardrails._sentences import sentences
 from guardrails._types import (
     Action,
@@ -40,6 +40,7 @@ __all__ = [
     "detect_language",
     "hotlines",
     "notice",
+    "prepare",
     "screen_input",
     "sentence_encoder",
     "sentences",

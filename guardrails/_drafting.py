@@ -9,10 +9,11 @@ from typing import Any
 
 from guardrails._errors import AdditionError
 from guardrails._facility import NOT_A_CRISIS, FacilityAdditions, FacilityPhrase
+from guardrails._matching import read
 from guardrails._phrases import compile_phrase, without_exceptions
 from guardrails._releases import make_release, trying
 from guardrails._rules import DATA, RuleSet, with_release
-from guardrails._screen import read, screen_input
+from guardrails._screen import screen_input
 from guardrails._types import Category
 
 BROAD_SHARE = 0.02

@@ -204,9 +204,11 @@ def crisis_card(
 
 
 def notice(verdict: Verdict, language: str) -> Notice:
-    """The rule and one sentence for a verdict that warns or refuses."""
+    """The rule and one sentence for a verdict that warns or refuses; a hard day of the writer's own gets a pointer."""
     rule = verdict.rules[0] if verdict.rules else verdict.category.value
     sentences = _data("messages.toml")["notice"]
+    if verdict.category == Category.BENIGN and verdict.action == Action.WARN:
+        return Notice(rule, sentences["distress"][_language(language)])
     known = verdict.action in {Action.WARN, Action.REFUSE} and verdict.category in {
         Category.METHOD_SEEKING,
         Category.PROMPT_INJECTION,

@@ -150,6 +150,25 @@ def clean(text: str) -> str:
     return re.sub(r"[^\W_]+", _latin_if_mixed, plain)
 
 
+def visible(text: str) -> str:
+    """The text as a reader sees it, for the classifier: case, accents and punctuation stay; invisible characters go,
+    look-alike letters become Latin, letters set apart come together, one letter repeated many times becomes two."""
+    text = unicodedata.normalize("NFKC", text[:MAX_CHARACTERS])[:MAX_CHARACTERS]
+    kept = "".join(
+        "\n" if character == "\r" else " " if character.isspace() and character != "\n" else character
+        for character in text
+        if not _invisible(character, ord(character)) or character in "\u0301\u0300\u0302\u0308\u0327"
+    )
+    if not kept.isascii():
+        if len(_LATIN.findall(kept.casefold())) >= len(_OTHER_SCRIPT.findall(kept)):
+            kept = kept.translate(_LOOKALIKES)
+        else:
+            kept = re.sub(r"[^\W_]+", _latin_if_mixed, kept)
+    kept = _SPELLED.sub(lambda run: re.sub(r"[^\w]", "", run[0]), kept)
+    kept = _RUN.sub(r"\1\1", kept)
+    return re.sub(r"\n\s*\n", "\n", re.sub(r"[ \t]{2,}", " ", kept)).strip()
+
+
 def _invisible(character: str, code: int) -> bool:
     """Combining marks, format characters, variation selectors and fillers: nothing of them is seen as a letter."""
     return (

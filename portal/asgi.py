@@ -1,6 +1,8 @@
 """The web process: HTTP by Django, websockets by Channels, both behind the same host and session checks."""
 
 import os
+import threading
+from typing import Any
 
 from django.core.asgi import get_asgi_application
 
@@ -14,11 +16,18 @@ from channels.sessions import SessionMiddlewareStack  # noqa: E402
 import guardrails  # noqa: E402
 from portal.chat.routing import websocket_urlpatterns  # noqa: E402
 
-guardrails.screen_input("")  # reads the rules now, so that the first message of the day does not wait for them
-
-application = ProtocolTypeRouter(
+_routes = ProtocolTypeRouter(
     {
         "http": _http,
         "websocket": AllowedHostsOriginValidator(SessionMiddlewareStack(URLRouter(websocket_urlpatterns))),
     }
 )
+_prepared = threading.Event()
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """The web process. Its first connection loads the crisis screen beside it, so that no message waits for that."""
+    if not _prepared.is_set():
+        _prepared.set()
+        threading.Thread(target=guardrails.prepare, name="guardrails", daemon=True).start()
+    await _routes(scope, receive, send)

@@ -1,0 +1,146 @@
+"""The trained reader: how likely a message is each of the categories, given what the person wrote before.
+
+A small change (a low-rank adapter) to the sentence encoder and one linear layer, trained on messages written for the
+purpose (`guardrails/training`). It reads a message with up to six earlier ones; a long message in overlapping windows,
+each with the end of the window before it. It decides nothing: `_screen` weighs it together with the rules.
+"""
+
+import re
+import threading
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from guardrails._encoder import BEGIN, END, PREFIX, Encoder, Floats
+from guardrails._normalise import visible
+
+FOLDER: Final = Path(__file__).parent / "data" / "classifier"
+EARLIER_TEXTS: Final = 6
+EARLIER_TOKENS: Final = 96
+QUIET: Final = frozenset({"clinical_discussion", "distress", "benign"})
+_EARLIER_CHARACTERS: Final = 400
+_WINDOW: Final = 220  # word pieces read at once
+_STEP: Final = 160
+_MOST_WINDOWS: Final = 48  # a message of 32 KiB of prose has about as many; of longer ones the ends are read
+_PIECE_OF_TEXT: Final = re.compile(r"[^.!?;\n]+[.!?;]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """`likely` maps categories ("distress" among them) to probabilities that add up to 1; `words` is the part of the
+    message that spoke most for the likeliest."""
+
+    likely: Mapping[str, float]
+    words: str
+
+
+class Classifier:
+    """Reads messages; safe to use from several threads. `thresholds` says from which probability a category counts."""
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        """Raises OSError, KeyError or ValueError where a file is missing or broken."""
+        card = tomllib.loads((folder / "classifier.toml").read_text(encoding="utf-8"))
+        self.labels: tuple[str, ...] = tuple(card["labels"])
+        self.thresholds: Mapping[str, float] = card["thresholds"]
+        self._temperature = float(card["temperature"])
+        with np.load(folder / "adapter.npz", allow_pickle=False) as weights:
+            arrays: dict[str, Any] = {name: weights[name] for name in weights.files}
+        self._head: Floats = arrays.pop("head.w").astype(np.float32)
+        self._bias: Floats = arrays.pop("head.b").astype(np.float32)
+        if self._head.shape[0] != len(self.labels):
+            raise ValueError(f"{folder}: the layer and the list of categories do not fit each other.")
+        self._encoder = Encoder(adapter=arrays)
+
+    def read(self, text: str, history: Sequence[str] = ()) -> Opinion:
+        """The opinion on a message, `history` being the same person's earlier ones, oldest first."""
+        readable = visible(text)
+        ids, places = self._encoder.pieces(PREFIX + readable)
+        earlier = self._earlier(history)
+        best: tuple[float, Floats, Floats, int] | None = None
+        for start, window, before in _windows(ids):
+            likely, weights = self._read(window, [*earlier, *before][-EARLIER_TOKENS:])
+            alarm = 1.0 - float(likely[self._quiet()].sum())
+            if best is None or alarm > best[0]:
+                best = (alarm, likely, weights, start)
+        assert best is not None
+        _, likely, weights, start = best
+        return Opinion(
+            likely={label: float(share) for label, share in zip(self.labels, likely, strict=True)},
+            words=_weightiest(readable, places[start : start + len(weights)], weights),
+        )
+
+    def _quiet(self) -> list[int]:
+        return [index for index, label in enumerate(self.labels) if label in QUIET]
+
+    def _earlier(self, history: Sequence[str]) -> list[int]:
+        if not history:
+            return []
+        texts = [shortened(visible(text)) for text in history[-EARLIER_TEXTS:]]
+        return self._encoder.pieces(" / ".join(texts))[0][-EARLIER_TOKENS:]
+
+    def _read(self, window: Sequence[int], earlier: Sequence[int]) -> tuple[Floats, Floats]:
+        """Probabilities, and how much each word piece of the window speaks for the likeliest category."""
+        pieces = [BEGIN, *window, END, *([END, *earlier, END] if earlier else [])]
+        hidden = self._encoder.hidden(pieces)
+        own = hidden[1 : 1 + len(window)]
+        features = np.concatenate([hidden[0], own.mean(axis=0), own.max(axis=0)])
+        logits = (self._head @ features + self._bias) / self._temperature
+        likely = np.exp(logits - logits.max())
+        likely /= likely.sum()
+        width = hidden.shape[1]
+        direction = self._head[int(likely.argmax()), width : 2 * width] - self._head[:, width : 2 * width].mean(axis=0)
+        return likely.astype(np.float32), own @ direction
+
+
+_loading = threading.Lock()
+
+
+@cache
+def _loaded() -> Classifier:
+    return Classifier()
+
+
+def classifier() -> Classifier:
+    """The shipped classifier, loaded once a process; a failure is not remembered. Raises what `Classifier` raises."""
+    with _loading:  # whoever comes while it is being loaded waits, and does not load it a second time
+        return _loaded()
+
+
+def _windows(ids: Sequence[int]) -> Iterator[tuple[int, Sequence[int], Sequence[int]]]:
+    """Start, word pieces, and the word pieces before, of each window of a message."""
+    if len(ids) <= _WINDOW:
+        yield 0, ids, ()
+        return
+    starts = list(range(0, max(1, len(ids) - _WINDOW + _STEP), _STEP))
+    if len(starts) > _MOST_WINDOWS:
+        starts = starts[: _MOST_WINDOWS // 2] + starts[-_MOST_WINDOWS // 2 :]
+    for start in starts:
+        yield start, ids[start : start + _WINDOW], ids[max(0, start - EARLIER_TOKENS // 2) : start]
+
+
+def shortened(text: str) -> str:
+    """The beginning and the end of an earlier message that is long."""
+    if len(text) <= _EARLIER_CHARACTERS:
+        return text
+    half = _EARLIER_CHARACTERS // 2
+    return f"{text[:half]} … {text[-half:]}"
+
+
+def _weightiest(text: str, places: Sequence[tuple[int, int]], weights: Floats) -> str:
+    """The sentence of a text whose word pieces weigh most on average."""
+    offset = len(PREFIX)
+    best, words = -np.inf, text
+    for match in _PIECE_OF_TEXT.finditer(text):
+        inside = [
+            weight
+            for (begin, end), weight in zip(places, weights, strict=True)
+            if match.start() < end - offset and begin - offset < match.end()
+        ]
+        if len(inside) > 2 and (mean := float(np.mean(inside))) > best:
+            best, words = mean, match[0].strip()
+    return words[:300]

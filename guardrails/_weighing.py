@@ -1,0 +1,93 @@
+"""What rules and the trained reader say of a message together.
+
+The reader alone decides where it is sure. Where a rule fired, less is enough; where a rule fired and the reader is
+nearly certain that the message is work, the rule has misread it. A facility's own words always hold. The thresholds
+lie with the weights (`classifier.toml`): they were chosen on messages of writers whom the reader had not met.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from guardrails._classifier import Classifier, Opinion
+from guardrails._matching import Hit
+from guardrails._types import Category
+
+POINTER = "classifier.distress"
+"""The name under which a hard day of the writer's own, without danger, stands in a verdict."""
+
+_DANGER = (Category.FIRST_PERSON_CRISIS, Category.THIRD_PERSON_EMERGENCY)
+_LEARNT = (*_DANGER, Category.METHOD_SEEKING, Category.PROMPT_INJECTION, Category.DEVICE_BOUNDARY)
+
+
+class Ruled(NamedTuple):
+    """What the rules alone say of a message: category, how sure (0 to 1), and the hits behind it."""
+
+    category: Category
+    score: float
+    hits: Sequence[Hit]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A category, how sure the screen is of it (0 to 1), and the names and words behind it."""
+
+    category: Category
+    score: float
+    rules: tuple[str, ...]
+    matched: tuple[str, ...]
+
+
+def weigh(ruled: Ruled, text: str, history: Sequence[str], reader: Classifier) -> Judgement:
+    """The judgement on a message of which the rules say `ruled`."""
+    if not any(character.isalnum() for character in text):
+        return _by_rules(ruled)
+    if any(hit.rule.id.startswith("facility.") for hit in ruled.hits):
+        return _by_rules(ruled)
+    opinion = reader.read(text, history)
+    reached = _reached(ruled.category, opinion.likely, reader.thresholds)
+    if reached:
+        dangers = [one for one in reached if one in _DANGER]
+        return _by_reader(max(dangers or reached, key=lambda one: opinion.likely[one]), opinion, ruled)
+    if ruled.category == Category.PATIENT_IDENTIFIER:
+        return _by_rules(ruled)
+    return _quiet(ruled, opinion, reader.thresholds)
+
+
+def _reached(by_rules: Category, likely: Mapping[str, float], thresholds: Mapping[str, float]) -> list[Category]:
+    """The guarded categories that are likely enough; one that a rule found too needs less."""
+    found = [
+        one for one in _LEARNT if likely[one] >= thresholds[f"{one.value}_with_rule" if by_rules == one else one.value]
+    ]
+    if not found and sum(likely[one] for one in _DANGER) >= thresholds["either_danger"]:
+        return list(_DANGER)  # certainly an alarm, only not clear whose life it is about
+    return found
+
+
+def _quiet(ruled: Ruled, opinion: Opinion, thresholds: Mapping[str, float]) -> Judgement:
+    if opinion.likely["distress"] >= thresholds["distress"]:
+        return Judgement(Category.BENIGN, round(opinion.likely["distress"], 3), (POINTER,), (opinion.words,))
+    if ruled.category == Category.CLINICAL_DISCUSSION:
+        return _by_rules(ruled)
+    clinical, benign = opinion.likely["clinical_discussion"], opinion.likely["benign"]
+    category = Category.CLINICAL_DISCUSSION if clinical > benign else Category.BENIGN
+    return Judgement(category, round(max(clinical, benign), 3), (), ())
+
+
+def _by_rules(ruled: Ruled) -> Judgement:
+    return Judgement(
+        ruled.category,
+        round(ruled.score, 3),
+        tuple(dict.fromkeys(hit.rule.id for hit in ruled.hits)),
+        tuple(dict.fromkeys(hit.words for hit in ruled.hits)),
+    )
+
+
+def _by_reader(chosen: Category, opinion: Opinion, ruled: Ruled) -> Judgement:
+    agreeing = _by_rules(ruled) if ruled.category == chosen else Judgement(chosen, 0.0, (), ())
+    return Judgement(
+        chosen,
+        round(opinion.likely[chosen], 3),
+        (*agreeing.rules, f"classifier.{chosen.value}"),
+        agreeing.matched or (opinion.words,),
+    )

@@ -1,0 +1,128 @@
+"""The training corpus: one JSONL file a writer in `guardrails/training/corpus/` (its README is the datasheet)."""
+
+import json
+import random
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "corpus"
+LABELS = (
+    "first_person_crisis",
+    "third_person_emergency",
+    "clinical_discussion",
+    "distress",
+    "benign",
+    "method_seeking",
+    "prompt_injection",
+    "device_boundary",
+)
+WORK = ("clinical_discussion", "benign", "distress")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A labelled message. `history` holds the person's earlier messages; `dialogue` names the dialogue it is from."""
+
+    text: str
+    lang: str
+    label: str
+    subtype: str
+    writer: str
+    history: tuple[str, ...] = ()
+    dialogue: str = ""
+
+
+def load(folder: Path = FOLDER) -> list[Example]:
+    """Every example, a dialogue as one example a turn. Raises ValueError naming a line that is wrong."""
+    examples: list[Example] = []
+    for file in sorted(folder.glob("*.jsonl")):
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+            entry = json.loads(line)
+            turns = entry.get("turns") or [entry]
+            said: list[str] = []
+            for turn in turns:
+                if turn["label"] not in {*LABELS, "patient_identifier"}:
+                    raise ValueError(f"{file.name}, line {number}: unknown label {turn['label']!r}")
+                examples.append(
+                    Example(
+                        turn["text"],
+                        entry["lang"],
+                        turn["label"],
+                        entry["subtype"],
+                        entry["writer"],
+                        tuple(said),
+                        f"{file.stem}:{number}" if len(turns) > 1 else "",
+                    )
+                )
+                said.append(turn["text"])
+    return examples
+
+
+def hurried(text: str, chance: random.Random) -> str:
+    """The text as a hurried person might have typed it: case, accents and punctuation lost, slips of the fingers."""
+    draw = chance.random()
+    if draw < 0.25:
+        text = text.lower()
+    elif draw < 0.28:
+        text = text.upper()
+    if chance.random() < 0.35:
+        parts = unicodedata.normalize("NFD", text)
+        text = "".join(character for character in parts if unicodedata.category(character) != "Mn")
+    if chance.random() < 0.25:
+        text = re.sub(r"[.,;:!?…]+(?=\s|$)", "", text)
+    if chance.random() < 0.1:
+        text = text.replace("'", chance.choice([" ", ""]))
+    if chance.random() < 0.35:
+        text = _slips(text, chance.choice([0.01, 0.02, 0.04]), chance)
+    return text if text.strip() else "ok"
+
+
+def _slips(text: str, rate: float, chance: random.Random) -> str:
+    typed: list[str] = []
+    characters = iter(text)
+    for character in characters:
+        if not character.isalpha() or chance.random() >= rate:
+            typed.append(character)
+            continue
+        slip = chance.randrange(4)
+        if slip == 1:
+            typed += [character, character]
+        elif slip == 2:
+            typed += [next(characters, ""), character]
+        elif slip == 3:
+            typed.append(chance.choice("aeiourstnl"))
+    return "".join(typed)
+
+
+def varied(example: Example, others: Mapping[str, Sequence[Example]], chance: random.Random) -> Example:
+    """The example as one epoch sees it: hurried, sometimes after other messages, sometimes around other work.
+
+    `others` maps labels to examples without history, for what is put before or around.
+    """
+    text, history = example.text, list(example.history)
+    draw = chance.random()
+    if not example.dialogue and draw < 0.08:
+        other = chance.choice(others[chance.choices(WORK[:2], [0.6, 0.4])[0]])
+        fits = other.lang == example.lang and len(other.text) + len(text) < 900
+        if fits and example.label in {"first_person_crisis", "third_person_emergency", "clinical_discussion"}:
+            pieces = [other.text, text] if chance.random() < 0.7 else [text, other.text]
+            text = chance.choice(["\n", ". ", " ", "\n\n"]).join(pieces)
+    elif not example.dialogue and draw < 0.22:
+        labels = chance.choices(WORK, [0.6, 0.25, 0.15], k=chance.randrange(1, 4))
+        before = [chance.choice(others[label]) for label in labels]
+        history = [one.text for one in before if one.lang == example.lang]
+    return replace(example, text=hurried(text, chance), history=tuple(hurried(one, chance) for one in history))
+
+
+def without_writers(examples: Iterable[Example], writers: Iterable[str]) -> tuple[list[Example], list[Example]]:
+    """The examples of all other writers, and those of the writers named: no writer on both sides."""
+    held = frozenset(writers)
+    kept: list[Example] = []
+    out: list[Example] = []
+    for example in examples:
+        if example.label in LABELS:
+            (out if example.writer in held else kept).append(example)
+    return kept, out
