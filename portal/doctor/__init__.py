@@ -7,6 +7,8 @@ finding, and none keeps the others from being made.
 import logging
 from collections.abc import Callable, Iterable
 
+from django.db import DatabaseError
+
 from portal.doctor._content import look_at_guidelines, look_at_hotlines, look_at_model, look_at_people, look_at_rules
 from portal.doctor._findings import ERROR, OK, WARNING, Finding
 from portal.doctor._machine import look_at_clock, look_at_data_folder, look_at_secret, look_at_settings
@@ -41,6 +43,9 @@ def examine(*, thorough: bool = False) -> list[Finding]:
     for part, look in _LOOKS:
         try:
             found += look(thorough)
+        except DatabaseError:
+            message = "This could not be examined, because the database cannot be used."
+            found.append(Finding(part, WARNING, message, "Mend the database, then look again."))
         except Exception as error:
             logger.debug("looking at %s failed", part, exc_info=True)
             said = str(error).splitlines()[0] if str(error) else type(error).__name__

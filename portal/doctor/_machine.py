@@ -19,6 +19,8 @@ _LEAST_FREE = 300 * 1024 * 1024
 _LITTLE_FREE = 2 * 1024 * 1024 * 1024
 _LEAST_KEY = 32
 _TOLERANCE = timedelta(minutes=2)
+# what Django asks of a site that ends TLS itself: the proxy does it, and havre.E001 says it where nobody does
+_THE_PROXYS = {f"security.{number}" for number in ("W004", "W005", "W008", "W012", "W016", "W021")}
 
 
 def look_at_settings(thorough: bool) -> Iterator[Finding]:
@@ -26,7 +28,11 @@ def look_at_settings(thorough: bool) -> Iterator[Finding]:
     found = 0
     for message in checks.run_checks(include_deployment_checks=True):
         own = (message.id or "").startswith("havre.")
-        if message.is_silenced() or not (own or is_facility() or message.level >= checks.ERROR):
+        if (
+            message.is_silenced()
+            or message.id in _THE_PROXYS
+            or not (own or is_facility() or message.level >= checks.ERROR)
+        ):
             continue  # Django's advice for public web sites is none for a workstation
         found += 1
         level = WARNING

@@ -2,7 +2,6 @@
 
 import io
 import json
-import sqlite3
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -82,6 +81,7 @@ def test_nothing_is_up(cast: Cast, dead_valkey: None, monkeypatch: pytest.Monkey
     assert code == 1
     assert "The database cannot be reached: could not connect to server" in text
     assert "Valkey does not answer" in text
+    assert "ok      rules: Rule set" in text
     assert "Traceback" not in text
 
 
@@ -179,7 +179,7 @@ def test_debug_in_a_facility_is_an_error_and_on_a_workstation_a_warning(settings
 
 def test_a_look_that_breaks_is_a_finding_and_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(thorough: bool) -> None:
-        raise sqlite3.OperationalError("disk I/O error")
+        raise OSError("disk I/O error")
 
     monkeypatch.setattr(doctor, "_LOOKS", (("model", broken), *doctor._LOOKS[-1:]))
     found = doctor.examine()
