@@ -10,7 +10,7 @@ from tests.browser.test_chat_page import SLOW, ask
 from tests.installation import Browser, Installation
 
 pytestmark = [pytest.mark.browser, pytest.mark.stack]
-SENTENCE = "Code violet in room 12"
+SENTENCE = "The sunflower plan is on"
 
 
 @pytest.fixture(autouse=True)
@@ -25,14 +25,14 @@ async def test_a_word_is_written_tested_released_by_another_and_then_fires(sign_
     await page.fill("input[name=phrase]", "...")
     await page.get_by_role("button", name="Add the phrase").click()
     await expect(page.locator("#phrases .field__error")).to_contain_text("at least one word")
-    await page.fill("input[name=phrase]", "code violet")
+    await page.fill("input[name=phrase]", "sunflower plan")
     await page.select_option("select[name=category]", "third_person_emergency")
     await page.press("input[name=phrase]", "Enter")
-    await expect(page.locator("#phrases table")).to_contain_text("code violet")
-    await page.locator("#phrases button", has_text="code violet").click()
+    await expect(page.locator("#phrases table")).to_contain_text("sunflower plan")
+    await page.locator("#phrases button", has_text="sunflower plan").click()
     await expect(page.locator("#phrases .empty-state")).to_be_visible()
     await page.get_by_role("button", name="Undo the last removal").click()
-    await expect(page.locator("#phrases table")).to_contain_text("code violet")
+    await expect(page.locator("#phrases table")).to_contain_text("sunflower plan")
     await page.fill("#note", "The ward's own alarm")
     await page.get_by_role("button", name="Test this draft").click()
     await expect(page.get_by_role("heading", name="Newly fires")).to_be_visible(timeout=3 * SLOW)

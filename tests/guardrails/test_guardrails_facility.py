@@ -161,10 +161,18 @@ def release(*phrases: tuple[str, str], number: int = 1, **more: object) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["code violet chambre 12", "CODE VIOLET", "Côde viôlet !", "code-violet", "code, violet", "c\u200bode violet"],
+    [
+        "plan tournesol demandé",
+        "PLAN TOURNESOL",
+        "Plân toürnesol !",
+        "plan-tournesol",
+        "plan, tournesol",
+        "p\u200blan tournesol",
+    ],
 )
 def test_a_word_is_found_however_it_is_typed(text: str) -> None:
-    release(("Code violet", "third_person_emergency"))
+    assert screen_input(text).action is Action.ALLOW
+    release(("Plan tournesol", "third_person_emergency"))
     assert screen_input(text).category is Category.THIRD_PERSON_EMERGENCY
 
 

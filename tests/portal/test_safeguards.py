@@ -17,8 +17,9 @@ from portal.safeguards.models import LabelledCase, RuleRelease, State
 from portal.safeguards.problems import SafeguardError, sentence
 from tests.conftest import PASSWORD, Cast
 
-WORD = "code violet"
-SENTENCE = "Code violet en chambre 12"
+# words that the shipped screen answers
+WORD = "plan tournesol"
+SENTENCE = "Plan tournesol demandé à l’accueil"
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +60,7 @@ def released(author: User, releaser: User, word: str = WORD) -> RuleRelease:
 
 
 def test_a_word_fires_once_a_second_person_has_released_it(cast: Cast, second: User) -> None:
-    assert screen_input(SENTENCE).category is Category.BENIGN
+    assert screen_input(SENTENCE).action is Action.ALLOW
     drafting.start(cast.dora)
     drafting.add_phrase(cast.dora, WORD, "fr", "third_person_emergency")
     drafting.add_case(cast.dora, SENTENCE, "fr", "third_person_emergency")
@@ -67,11 +68,11 @@ def test_a_word_fires_once_a_second_person_has_released_it(cast: Cast, second: U
     assert draft.state == State.TESTED
     assert [row["case"] for row in draft.report["newly"]] == [f"own:{LabelledCase.objects.get().pk}"]
     assert draft.report["blocked"] == []
-    assert screen_input(SENTENCE).category is Category.BENIGN
+    assert screen_input(SENTENCE).action is Action.ALLOW
     releasing.ask_for_release(cast.dora)
     with pytest.raises(SafeguardError, match="second person"):
         releasing.release(cast.dora)
-    assert screen_input(SENTENCE).category is Category.BENIGN
+    assert screen_input(SENTENCE).action is Action.ALLOW
     release = releasing.release(second)
     verdict = screen_input(SENTENCE)
     assert (verdict.category, verdict.action) == (Category.THIRD_PERSON_EMERGENCY, Action.ALARM)
@@ -93,7 +94,7 @@ def test_a_compliance_officer_may_release_and_a_clinician_may_not(cast: Cast) ->
 def test_whoever_changed_a_line_of_it_is_not_a_second_person(cast: Cast, second: User) -> None:
     drafting.start(cast.dora)
     drafting.add_phrase(cast.dora, WORD, "fr", "third_person_emergency")
-    drafting.add_phrase(second, "code mauve", "fr", "third_person_emergency")
+    drafting.add_phrase(second, "plan mimosa", "fr", "third_person_emergency")
     tried_out(cast.dora)
     releasing.ask_for_release(cast.dora)
     with pytest.raises(SafeguardError, match="second person"):
@@ -132,15 +133,15 @@ def test_a_test_that_is_out_of_date_releases_nothing(cast: Cast, second: User) -
 
 def test_roll_back_is_a_new_release_of_the_old_content(cast: Cast, second: User) -> None:
     first = released(cast.dora, second)
-    released(cast.dora, second, "code mauve")
-    assert screen_input("code mauve au bloc").action is Action.ALARM
+    released(cast.dora, second, "plan mimosa")
+    assert screen_input("plan mimosa à l’accueil").action is Action.ALARM
     first.refresh_from_db()
     drafting.start(cast.dora, restore=first)
     tried_out(cast.dora)
     releasing.ask_for_release(cast.dora)
     third = releasing.release(second)
     assert (third.number, third.restores_id) == (3, first.pk)
-    assert screen_input("code mauve au bloc").category is Category.BENIGN
+    assert screen_input("plan mimosa à l’accueil").action is Action.ALLOW
     assert screen_input(SENTENCE).action is Action.ALARM
     assert [one.number for one in selectors.history()] == [3, 2, 1]
 
@@ -148,7 +149,7 @@ def test_roll_back_is_a_new_release_of_the_old_content(cast: Cast, second: User)
 def test_nothing_of_a_release_can_be_changed(cast: Cast, second: User) -> None:
     released(cast.dora, second)
     for change in (
-        lambda: drafting.add_phrase(cast.dora, "code mauve", "fr", "third_person_emergency"),
+        lambda: drafting.add_phrase(cast.dora, "plan mimosa", "fr", "third_person_emergency"),
         lambda: drafting.set_regions(cast.dora, ["FR"]),
         lambda: drafting.undo(cast.dora),
         lambda: drafting.send_back(cast.dora),
@@ -163,21 +164,21 @@ def test_what_is_tested_or_waits_is_taken_back_before_it_is_changed(cast: Cast) 
     drafting.add_phrase(cast.dora, WORD, "fr", "third_person_emergency")
     tried_out(cast.dora)
     with pytest.raises(SafeguardError, match="Take it back"):
-        drafting.add_phrase(cast.dora, "code mauve", "fr", "third_person_emergency")
+        drafting.add_phrase(cast.dora, "plan mimosa", "fr", "third_person_emergency")
     drafting.send_back(cast.emil)
-    drafting.add_phrase(cast.dora, "code mauve", "fr", "third_person_emergency")
+    drafting.add_phrase(cast.dora, "plan mimosa", "fr", "third_person_emergency")
     with pytest.raises(SafeguardError, match="open already"):
         drafting.start(cast.dora)
 
 
 def test_removing_can_be_undone(cast: Cast) -> None:
     drafting.start(cast.dora)
-    drafting.add_phrase(cast.dora, "code violet", "fr", "third_person_emergency")
-    drafting.add_phrase(cast.dora, "code mauve", "fr", "third_person_emergency")
+    drafting.add_phrase(cast.dora, "plan tournesol", "fr", "third_person_emergency")
+    drafting.add_phrase(cast.dora, "plan mimosa", "fr", "third_person_emergency")
     draft = selectors.open_draft()
     before = draft.content
     drafting.remove(cast.dora, "phrase", before["phrase"][0]["key"])
-    assert [one["phrase"] for one in selectors.open_draft().content["phrase"]] == ["code mauve"]
+    assert [one["phrase"] for one in selectors.open_draft().content["phrase"]] == ["plan mimosa"]
     drafting.undo(cast.dora)
     assert selectors.open_draft().content == before
     with pytest.raises(SafeguardError, match="nothing to undo"):
@@ -197,7 +198,7 @@ def test_the_record_names_people_hashes_and_no_words(cast: Cast, second: User) -
     assert last.payload["release_sha256"] == release.sha256
     said = json.dumps([event.payload for event in events], ensure_ascii=False)
     assert "secrète" not in said
-    assert "violet" not in said
+    assert "tournesol" not in said
 
 
 # --- it fails closed -----------------------------------------------------------------------------------------------
@@ -236,7 +237,7 @@ def test_a_release_that_cannot_be_trusted_stops_the_model(
 
 def test_another_release_puts_a_broken_one_right(cast: Cast, second: User, own_folder: Path) -> None:
     first = released(cast.dora, second)
-    released(cast.dora, second, "code mauve")
+    released(cast.dora, second, "plan mimosa")
     for folder in (own_folder / "releases").iterdir():
         (folder / "additions.toml").unlink()
     assert screen_input("Bonjour").category is Category.UNSCREENED
@@ -266,7 +267,7 @@ def test_a_disk_that_takes_nothing_releases_nothing(
         raise releases.ReleaseError("The release cannot be put into force (No space left on device): x.")
 
     drafting.start(cast.dora)
-    drafting.add_phrase(cast.dora, "code mauve", "fr", "third_person_emergency")
+    drafting.add_phrase(cast.dora, "plan mimosa", "fr", "third_person_emergency")
     tried_out(cast.dora)
     releasing.ask_for_release(cast.dora)
     monkeypatch.setattr(releases, "point_at", full)
@@ -275,7 +276,7 @@ def test_a_disk_that_takes_nothing_releases_nothing(
     monkeypatch.undo()
     assert selectors.active().number == 1
     assert selectors.open_draft().state == State.REQUESTED
-    assert screen_input("code mauve au bloc").action is Action.ALLOW
+    assert screen_input("plan mimosa à l’accueil").action is Action.ALLOW
     assert screen_input(SENTENCE).action is Action.ALARM
 
 
@@ -327,7 +328,7 @@ def test_without_a_broker_the_test_waits_for_the_clock(cast: Cast, dead_valkey: 
         ("a\nb cde", "line break"),
         ("mot " * 13, "at most 12 words"),
         ("x" * 200, "at most 120 characters"),
-        ("Code violet", "in the draft already"),
+        ("Plan tournesol", "in the draft already"),
         ("Oui. Non. Peut-être", "never be found"),
     ],
 )
@@ -342,7 +343,7 @@ def test_a_phrase_that_cannot_be_taken_says_why(cast: Cast, phrase: str, says: s
 def test_a_phrase_that_is_everywhere_is_called_too_broad(cast: Cast) -> None:
     drafting.start(cast.dora)
     assert any("Too broad" in one for one in drafting.add_phrase(cast.dora, "patient", "fr", "first_person_crisis"))
-    assert drafting.add_phrase(cast.dora, "code violet", "fr", "first_person_crisis") == []
+    assert drafting.add_phrase(cast.dora, "plan tournesol", "fr", "first_person_crisis") == []
 
 
 @pytest.mark.parametrize(
