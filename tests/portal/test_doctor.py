@@ -172,7 +172,8 @@ def test_a_model_that_changed_is_an_error(active_model: str, settings: Any) -> N
 
 def test_debug_in_a_facility_is_an_error_and_on_a_workstation_a_warning(settings: Any) -> None:
     settings.DEBUG = True
-    assert any(one.level == doctor.WARNING and "HAVRE_DEBUG" in one.message for one in of("settings"))
+    if connection.vendor == "sqlite":  # any other database makes it a facility
+        assert any(one.level == doctor.WARNING and "HAVRE_DEBUG" in one.message for one in of("settings"))
     settings.ALLOWED_HOSTS = ["havre.example.org"]
     assert any(one.level == doctor.ERROR and "HAVRE_DEBUG" in one.message for one in of("settings"))
 
