@@ -12,6 +12,7 @@ from guardrails._grounding import sentence_encoder
 from guardrails._hotlines import crisis_card, hotlines, notice
 from guardrails._language import detect_language
 from guardrails._output import OutputScreen
+from guardrails._passages import Neutralised, neutralise
 from guardrails._screen import prepare, screen_input
 from guardrails._sentences import sentences
 from guardrails._types import (
@@ -31,6 +32,7 @@ __all__ = [
     "CrisisCard",
     "GroundedAnswer",
     "Hotline",
+    "Neutralised",
     "Notice",
     "OutputScreen",
     "RuleError",
@@ -39,6 +41,7 @@ __all__ = [
     "crisis_card",
     "detect_language",
     "hotlines",
+    "neutralise",
     "notice",
     "prepare",
     "screen_input",

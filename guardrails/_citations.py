@@ -1,6 +1,6 @@
 """Citations bound in code: a sentence gets the markers of the passages that support it, or is marked as unsupported.
 
-A marker that names no passage, or a passage that does not say this, is dropped."""
+A marker that names no passage is dropped; one of a passage that does not say this makes way for one that does."""
 
 import re
 from dataclasses import dataclass
@@ -51,12 +51,12 @@ def bind(unit: str, evidence: Evidence, *, checked: bool) -> Bound:
     right = [marker for marker in dict.fromkeys(cited) if marker in supporting]
     if right and len(right) == len(set(cited)):
         return Bound(text, tuple(right), 1, 1, dropped)
-    if cited:  # a citation of a passage that does not say this
-        text, dropped = _MARKER.sub("", text), True
     if supporting:
         right = right or [supporting[0]]
+        text = _MARKER.sub("", text)  # the others do not say this
         return Bound(_with_mark(text, "".join(f"[{marker}]" for marker in right)), tuple(right), 1, 1, dropped)
-    return Bound(_with_mark(text, UNSUPPORTED) if evidence.markers else text, (), 1, 0, dropped)
+    # What the model cited stays, so that a reader can see where it claims to have this from.
+    return Bound(_with_mark(text, UNSUPPORTED) if evidence.markers else text, tuple(cited), 1, 0, dropped)
 
 
 def _with_mark(text: str, mark: str) -> str:

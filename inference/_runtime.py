@@ -93,6 +93,10 @@ def load(settings: EngineSettings, *, approved_sha256: str | None = None) -> Loa
 
 
 def _engine(settings: EngineSettings, context: int, threads: int) -> Engine:
+    if settings.engine == "scripted":
+        from inference._scripted import ScriptedEngine
+
+        return ScriptedEngine(settings.model)
     from inference._xllamacpp import XllamacppEngine
 
     return XllamacppEngine(

@@ -80,7 +80,7 @@ class EngineSettings:
     """How a model is loaded. `context` is tokens a slot; `threads` 0 means one per free core, `gpu_layers` -1 all."""
 
     model: Path
-    engine: Literal["xllamacpp"] = "xllamacpp"
+    engine: Literal["xllamacpp", "scripted"] = "xllamacpp"
     slots: int = 2
     context: int = 8192
     threads: int = 0

@@ -43,6 +43,14 @@ def production_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> lis
                 id="havre.E002",
             )
         )
+    if settings.HAVRE_ENGINE == "scripted":
+        found.append(
+            Error(
+                "The engine is the scripted one, which obeys everything that it reads.",
+                hint="Unset HAVRE_ENGINE.",
+                id="havre.E003",
+            )
+        )
     return found
 
 

@@ -306,6 +306,9 @@ HAVRE_SOCKET_IDLE_SECONDS = _env_int("SOCKET_IDLE_SECONDS", 3600, least=30)
 HAVRE_TURNS_PER_MINUTE = _env_int("TURNS_PER_MINUTE", 20, least=1)
 HAVRE_PASSAGES = _env_int("PASSAGES", 4, least=1)  # passages given to the model
 HAVRE_MODELS_DIR = Path(_env("MODELS_DIR", str(HAVRE_DATA_DIR / "models")))
+# an answer of which less is supported by the passages is replaced: the guidelines do not cover the question
+HAVRE_LEAST_GROUNDED = float(_env("LEAST_GROUNDED", "0.5"))
+HAVRE_ENGINE = _env("ENGINE", "xllamacpp")  # "scripted" obeys whatever it reads: for tests of the guardrails alone
 HAVRE_EMBEDDER = _env("EMBEDDER", "minilm")  # "minilm", or the path of a sentence-transformers folder
 
 LOGGING = {

@@ -58,6 +58,7 @@ def load_model() -> None:
             inference.load(
                 inference.EngineSettings(
                     model=active.path,
+                    engine=settings.HAVRE_ENGINE,
                     slots=settings.HAVRE_SLOTS,
                     context=settings.HAVRE_CONTEXT,
                     threads=settings.HAVRE_THREADS,

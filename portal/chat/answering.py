@@ -18,13 +18,13 @@ from inference import Delta, FinishReason, GenerationRequest
 from portal import workers
 from portal.chat import events, selectors, stored
 from portal.chat.models import State, Turn
-from portal.chat.prompting import build_request
+from portal.chat.prompting import build_request, readable
 from portal.chat.services import queued_event
 from portal.chat.turn import LeaseLost, claim, fail, finish, renew, wants_to_stop
 
 logger = logging.getLogger(__name__)
 
-_MOSTLY = 0.5  # an answer of which less is supported is not shown: the guidelines do not cover the question
+_INJECTION = "passage.instructions"
 _PUBLISH_SECONDS = 0.05  # text that comes closer together than this travels in one event
 _STOP_CHECK_SECONDS = 0.15
 _ROW_CHECK_SECONDS = 1.0  # how often the row is asked too: a sign in Valkey may be lost
@@ -90,8 +90,12 @@ def _answer(turn: Turn) -> None:
         count_tokens=inference.count_tokens,
         quote_only=card is not None and card.demonstration,
     )
+    passages, left_out = readable(turn.passages)
+    if left_out and all(one["rule"] != _INJECTION for one in turn.notices):
+        turn.notices = [*turn.notices, _injection_notice(turn)]
+        events.publish(turn.id, stored.notice(turn, turn.notices[-1]))
     screen = OutputScreen(
-        [SourcePassage(one["marker"], one["quote"]) for one in turn.passages],
+        [SourcePassage(one["marker"], one["quote"]) for one in passages],
         language=turn.language,
         embed=guardrails.sentence_encoder(),
     )
@@ -101,6 +105,17 @@ def _answer(turn: Turn) -> None:
     if grounded.tail:
         events.publish(turn.id, _delta(turn, grounded.tail))
     _end(turn, last, grounded, stopped=screen.stopped)
+
+
+def _injection_notice(turn: Turn) -> dict[str, str]:
+    with override(turn.language):
+        return {
+            "rule": _INJECTION,
+            "message": gettext(
+                "A passage of your guidelines held instructions for a language model; they were left out. Please tell "
+                "whoever looks after the guidelines."
+            ),
+        }
 
 
 def _stream(turn: Turn, request: GenerationRequest, screen: OutputScreen) -> Delta:
@@ -159,7 +174,7 @@ def _end(turn: Turn, last: Delta, grounded: GroundedAnswer, *, stopped: bool) ->
         fail(turn, "deadline", **values)
     elif not grounded.text.strip():
         fail(turn, "empty_answer", **values)
-    elif grounded.groundedness is not None and grounded.groundedness < _MOSTLY:
+    elif grounded.groundedness is not None and grounded.groundedness < settings.HAVRE_LEAST_GROUNDED:
         finish(turn, State.COMPLETED, **values | {"answer": _not_covered(turn), "citations": []})
     else:
         finish(turn, State.COMPLETED, **values)

@@ -40,7 +40,7 @@ def build_request(
     RequestTooLong when even the bare question does not fit.
     """
     room = context - min(settings.HAVRE_MAX_TOKENS, context // 2)
-    passages, earlier = list(turn.passages), list(history)
+    passages, earlier = readable(turn.passages)[0], list(history)
     if quote_only:  # what cannot be quoted need not be read, nor what was said before
         passages, earlier = passages[:_QUOTED_PASSAGES], []
     while True:
@@ -61,6 +61,17 @@ def build_request(
         deadline_seconds=settings.HAVRE_TURN_DEADLINE_SECONDS,
         quotes=_quotes(turn.question, passages) if quote_only else (),
     )
+
+
+def readable(passages: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
+    """The passages as a model may read them, and how many pieces were left out: what a document says to a model instead
+    of to its reader never comes into a prompt."""
+    found, removed = [], 0
+    for one in passages:
+        quote, title = guardrails.neutralise(one["quote"]), guardrails.neutralise(one["document"])
+        found.append(one | {"quote": quote.text, "document": title.text.strip()})
+        removed += len(quote.removed) + len(title.removed)
+    return found, removed
 
 
 def _messages(turn: Turn, passages: Sequence[dict[str, Any]], history: Sequence[Turn]) -> tuple[Message, ...]:

@@ -190,6 +190,16 @@ def test_a_question_that_nothing_covers_says_so(cast: Cast) -> None:
     assert stream_of(turn)[1]["covered"] is False
 
 
+def test_an_answer_that_is_mostly_unsupported_becomes_not_covered(cast: Cast, settings: Any) -> None:
+    settings.HAVRE_LEAST_GROUNDED = 1.1
+    turn = run(begin(cast))
+    assert turn.state == State.COMPLETED
+    assert "do not cover" in turn.answer
+    assert turn.citations == []
+    assert stream_of(turn)[-1]["text"] == turn.answer
+    assert turn.passages, "the nearest passages are shown"
+
+
 def test_two_people_are_answered_at_the_same_time(cast: Cast) -> None:
     turns = [
         services.start_turn(person, uuid.uuid4(), TurnStart(uuid.uuid4(), ENDLESS, Effort.LOW), queue=False)
