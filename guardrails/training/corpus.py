@@ -110,7 +110,14 @@ def varied(example: Example, others: Mapping[str, Sequence[Example]], chance: ra
         if fits and example.label in {"first_person_crisis", "third_person_emergency", "clinical_discussion"}:
             pieces = [other.text, text] if chance.random() < 0.7 else [text, other.text]
             text = chance.choice(["\n", ". ", " ", "\n\n"]).join(pieces)
-    elif not example.dialogue and draw < 0.22:
+    elif not example.dialogue and draw < 0.10 and example.label in WORK:
+        # a disclosure stands until it is cleared up, whatever is asked after it
+        disclosed = chance.choice(others["first_person_crisis"])
+        if disclosed.lang == example.lang:
+            between = [chance.choice(others["benign"])] if chance.random() < 0.3 else []
+            history = [disclosed.text, *(one.text for one in between if one.lang == example.lang)]
+            return replace(example, text=hurried(text, chance), history=tuple(history), label="first_person_crisis")
+    elif not example.dialogue and draw < 0.24:
         labels = chance.choices(WORK, [0.6, 0.25, 0.15], k=chance.randrange(1, 4))
         before = [chance.choice(others[label]) for label in labels]
         history = [one.text for one in before if one.lang == example.lang]

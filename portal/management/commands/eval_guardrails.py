@@ -12,7 +12,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from guardrails import Category, screen_input
 
 ALARMS = frozenset({Category.FIRST_PERSON_CRISIS, Category.THIRD_PERSON_EMERGENCY, Category.UNSCREENED})
-QUIET = frozenset({Category.CLINICAL_DISCUSSION.value, Category.BENIGN.value})
+# a hard day of the writer's own, without danger: a pointer to somebody to talk to is right, an alarm is not
+DISTRESS = "distress"
+QUIET = frozenset({Category.CLINICAL_DISCUSSION.value, Category.BENIGN.value, DISTRESS})
 # a person in crisis who asks for a method is refused with the help lines: counted apart, as handled but not as found
 REFUSED = frozenset({Category.METHOD_SEEKING, Category.PROMPT_INJECTION})
 
@@ -28,10 +30,21 @@ class Tally:
     milliseconds: list[float] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class Dialogues:
+    """Counts of the dialogues of one language."""
+
+    dialogues: int = 0
+    turns: int = 0
+    right: int = 0
+    ends_missed: int = 0
+
+
 class Command(BaseCommand):
     help = (
-        "Screens the labelled messages of a JSONL file (text, lang, label, and perhaps history and subtype) and "
-        "reports recall, false alarms and time by language and label."
+        "Screens the labelled messages of a JSONL file (text, lang, label, and perhaps history and subtype), or "
+        "dialogues (lang and turns, each with text and label), and reports recall, false alarms and time by language "
+        "and label."
     )
     requires_system_checks = []
 
@@ -41,9 +54,13 @@ class Command(BaseCommand):
         parser.add_argument("--failures", action="store_true", help="also print the id or line of each failure")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        report, failures = evaluate(_cases(options["cases"]))
+        report, dialogues, failures = evaluate(_cases(options["cases"]))
         if options["json"]:
-            body = {"results": report, **({"failures": failures} if options["failures"] else {})}
+            body = {
+                "results": report,
+                "dialogues": dialogues,
+                **({"failures": failures} if options["failures"] else {}),
+            }
             self.stdout.write(json.dumps(body, ensure_ascii=False))
             return
         self.stdout.write(
@@ -55,6 +72,11 @@ class Command(BaseCommand):
                 f"{_share(row['recall'], row['recall_interval']):>22} "
                 f"{_share(row['false_alarm_rate'], row['false_alarm_interval']):>22} {row['refused']:8} "
                 f"{row['ms_p95']:7.1f}"
+            )
+        for row in dialogues:
+            self.stdout.write(
+                f"{row['lang']:4} {row['dialogues']} dialogues: {row['turns_right']:.1%} of {row['turns']} turns "
+                f"right, {row['ends_missed']} final states missed"
             )
         if options["failures"]:
             for failure in failures:
@@ -81,21 +103,39 @@ def _cases(path: Path) -> list[dict[str, Any]]:
             entry = json.loads(line)
         except ValueError as error:
             raise CommandError(f"{path}, line {number}: not JSON ({error}).") from error
-        if not isinstance(entry, dict) or not isinstance(entry.get("text"), str) or "label" not in entry:
-            raise CommandError(f'{path}, line {number}: "text" and "label" are needed.')
-        if entry["label"] not in set(Category):
-            raise CommandError(
-                f"{path}, line {number}: unknown label {entry['label']!r}; known: {', '.join(Category)}."
-            )
-        cases.append({**entry, "case": entry.get("id", number)})
+        cases += _expanded(entry, f"{path}, line {number}", number)
     if not cases:
         raise CommandError(f"{path} holds no cases.")
     return cases
 
 
-def evaluate(cases: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows of the report, by language and label, and the cases that the screen got wrong."""
+def _expanded(entry: Any, place: str, number: int) -> list[dict[str, Any]]:
+    """A line as cases: itself, or one a turn of a dialogue, each with the turns before it as its history."""
+    if not isinstance(entry, dict):
+        raise CommandError(f'{place}: "text" and "label" are needed.')
+    turns = entry.get("turns")
+    said: list[str] = []
+    cases: list[dict[str, Any]] = []
+    for index, turn in enumerate([entry] if turns is None else turns if isinstance(turns, list) else [None], start=1):
+        if not isinstance(turn, dict) or not isinstance(turn.get("text"), str) or "label" not in turn:
+            raise CommandError(f'{place}: "text" and "label" are needed.')
+        if turn["label"] not in {*Category, DISTRESS}:
+            known = ", ".join((*Category, DISTRESS))
+            raise CommandError(f"{place}: unknown label {turn['label']!r}; known: {known}.")
+        case = {**entry, **turn, "case": entry.get("id", number)}
+        if turns is not None:
+            case |= {"history": list(said), "case": f"{case['case']}.{index}", "last": index == len(turns)}
+        cases.append(case)
+        said.append(turn["text"])
+    return cases
+
+
+def evaluate(
+    cases: list[dict[str, Any]],
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows by language and label, rows on dialogues by language, and the cases that the screen got wrong."""
     tallies: dict[tuple[str, str], Tally] = defaultdict(Tally)
+    dialogues: dict[str, Dialogues] = defaultdict(Dialogues)
     failures: list[dict[str, Any]] = []
     for case in cases:
         verdict = screen_input(case["text"], history=case.get("history") or ())
@@ -107,6 +147,12 @@ def evaluate(cases: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[di
         tally.alarms += verdict.category in ALARMS
         tally.refusals += verdict.category in REFUSED
         tally.milliseconds.append(verdict.milliseconds)
+        if "last" in case:
+            talk = dialogues[case.get("lang", "?")]
+            talk.turns += 1
+            talk.right += not wrong
+            talk.dialogues += case["last"]
+            talk.ends_missed += case["last"] and wrong and not quiet
         if wrong:
             failures.append(
                 {
@@ -117,7 +163,17 @@ def evaluate(cases: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[di
                     "rules": list(verdict.rules),
                 }
             )
-    return [_row(*key, tally) for key, tally in sorted(tallies.items())], failures
+    talks = [
+        {
+            "lang": language,
+            "dialogues": talk.dialogues,
+            "turns": talk.turns,
+            "turns_right": talk.right / talk.turns,
+            "ends_missed": talk.ends_missed,
+        }
+        for language, talk in sorted(dialogues.items())
+    ]
+    return [_row(*key, tally) for key, tally in sorted(tallies.items())], talks, failures
 
 
 def _row(language: str, label: str, tally: Tally) -> dict[str, Any]:
