@@ -53,6 +53,14 @@ test("emphasis, code and markers", () => {
   ]);
 });
 
+test("an unsupported sentence keeps its mark", () => {
+  assert.deepEqual(parseInline("a [?]."), [
+    { kind: "text", text: "a " },
+    { kind: "unsupported", text: "[?]" },
+    { kind: "text", text: "." },
+  ]);
+});
+
 test("no character is lost and none invented, wherever the text is cut", () => {
   const letters = (text) => text.replace(/[^\p{L}]/gu, "");
   for (let cut = 0; cut <= ANSWER.length; cut++) {

@@ -1,6 +1,7 @@
 // An answer on the page: growing while it streams, then the server's rendering of it.
 
 import { parseBlocks, parseInline } from "./markdown.js";
+import { say } from "./strings.js";
 
 const TAGS = { strong: "strong", em: "em", code: "code" };
 
@@ -52,6 +53,8 @@ export class GrowingAnswer {
       const source = piece.kind === "citation" && this.#sourceOf(piece.marker);
       if (source) {
         element.append(citationLink(source));
+      } else if (piece.kind === "unsupported") {
+        element.append(unsupportedMark(piece.text));
       } else if (piece.kind in TAGS) {
         const styled = document.createElement(TAGS[piece.kind]);
         styled.textContent = piece.text;
@@ -62,6 +65,16 @@ export class GrowingAnswer {
     }
     return element;
   }
+}
+
+/** The same mark that the server makes after a sentence that no passage supports. */
+function unsupportedMark(text) {
+  const mark = document.createElement("abbr");
+  mark.className = "unsupported";
+  mark.textContent = text;
+  mark.title = say("grounding.unsupported");
+  mark.setAttribute("aria-label", mark.title);
+  return mark;
 }
 
 /** The same link that the server makes of a marker in a finished answer. */

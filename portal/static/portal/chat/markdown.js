@@ -5,7 +5,7 @@ const HEADING = /^(#{1,6})\s+(.*?)\s*#*$/;
 const BULLET = /^\s{0,3}[-*+]\s+(.*)$/;
 const NUMBER = /^\s{0,3}(\d{1,9})[.)]\s+(.*)$/;
 const FENCE = /^\s{0,3}(```|~~~)/;
-const INLINE = /\*\*(.+?)\*\*|__(.+?)__|\*([^*\s][^*]*?)\*|`([^`]+)`|\[(\d{1,2})\]/g;
+const INLINE = /\*\*(.+?)\*\*|__(.+?)__|\*([^*\s][^*]*?)\*|`([^`]+)`|\[(\d{1,2})\]|(\[\?\])/g;
 
 /**
  * @param {string} text an answer, possibly cut off anywhere
@@ -67,15 +67,17 @@ function readItem(blocks, open, ordered, item, number) {
 
 /**
  * @param {string} text one paragraph or list item
- * @returns {({kind: "text"|"strong"|"em"|"code", text: string} | {kind: "citation", marker: number})[]}
+ * @returns {({kind: "text"|"strong"|"em"|"code", text: string} | {kind: "citation", marker: number}
+ *   | {kind: "unsupported", text: string})[]}
  */
 export function parseInline(text) {
   const pieces = [];
   let end = 0;
   for (const match of text.matchAll(INLINE)) {
     if (match.index > end) pieces.push({ kind: "text", text: text.slice(end, match.index) });
-    const [, stars, underscores, emphasis, code, marker] = match;
-    if (marker) pieces.push({ kind: "citation", marker: Number(marker) });
+    const [, stars, underscores, emphasis, code, marker, unsupported] = match;
+    if (unsupported) pieces.push({ kind: "unsupported", text: unsupported });
+    else if (marker) pieces.push({ kind: "citation", marker: Number(marker) });
     else if (code) pieces.push({ kind: "code", text: code });
     else if (emphasis) pieces.push({ kind: "em", text: emphasis });
     else pieces.push({ kind: "strong", text: stars ?? underscores });
