@@ -17,12 +17,16 @@ those there their them they he she his her you your we our us i me my not no can
 will do does did has have had which who what how than then so such also into about over whom whose because while until
 under any all each other others only very just one two three le la les l un une des de du d et ou mais si en au aux dans
 sur pour par avec sans sous chez est sont etait etaient etre ete ce cet cette ces il elle ils elles on nous vous
-je tu se s son sa ses leur leurs notre votre qui que qu quoi dont ne n pas y a ont avoir peut peuvent doit ni never jamais
-doivent faut comme aussi tres tout tous toute toutes autre autres lors afin ainsi deux trois quatre car donc where when quand
-lorsque lorsqu c c'est-a-dire celle celui celle-ci celui-ci ceux elles-memes lui eux dit meme memes plus moins environ almost nearly
+je tu se s son sa ses leur leurs notre votre qui que qu quoi dont ne n pas y a ont avoir peut peuvent doit ni
+never jamais
+doivent faut comme aussi tres tout tous toute toutes autre autres lors afin ainsi deux trois quatre car donc where
+when quand
+lorsque lorsqu c c'est-a-dire celle celui celle-ci celui-ci ceux elles-memes lui eux dit meme memes plus moins
+environ almost nearly
 every chaque per at least most moins between entre without au-dela cannot don doesn didn isn aren aucun aucune vers puis
 four five six seven eight nine ten cinq sept huit neuf dix cas case cases either both neither nor yes oui non encore
-soit ayant fois times order en_effet whether unless sauf alors aupres afin however thus therefore hors itself himself herself
+soit ayant fois times order en_effet whether unless sauf alors aupres afin however thus therefore hors itself
+himself herself
 oneself themselves selon depuis since like toward towards up down out off through
 mg ml kg mmol jours heures semaines mois ans hours weeks months years minutes
 """

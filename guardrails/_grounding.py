@@ -42,7 +42,8 @@ _PARTS = 60  # sentences of a passage that are looked at
 _TRIED = 4  # sentences of a passage, the nearest first
 _NEIGHBOURS = 2  # passage sentences on either side on which a statement may stand
 _STATEMENT = re.compile(
-    r"[;:()]|,(?!\d)|\s[–—]\s|\b(?:et(?! demie?\b)|and(?! a half\b)|mais|but|puis|then|car|because|so that|whereas|while|tandis que|alors que)\b",
+    r"[;:()]|,(?!\d)|\s[–—]\s|\b(?:et(?! demie?\b)|and(?! a half\b)|mais|but|puis|then|car|because|so that"
+    r"|whereas|while|tandis que|alors que)\b",
     re.IGNORECASE,
 )
 _ABOUT_SOURCES = re.compile(

@@ -12,13 +12,17 @@ from guardrails._concepts import concepts, weight_of
 from guardrails._text import plain
 
 _CLAUSE = re.compile(
-    r"[;:()]|[,.](?!\d)|\s[–—-]\s|\b(?:mais|but|car|because|although|whereas|while|tandis qu\w*|alors qu\w*|sauf|unless|"
+    r"[;:()]|[,.](?!\d)|\s[–—-]\s|\b(?:mais|but|car|because|although|whereas|while|tandis qu\w*|alors qu\w*"
+    r"|sauf|unless|"
     r"except|if|si|s'il|s'ils|when|lorsqu\w*|quand|and then|et ensuite)\b"
 )
 # A denied bound ("no more than", "ne dépasse pas") is a bound, which `_quantities` compares.
 _BOUNDS = re.compile(
-    r"\b(?:(?:no|not|never) (?:more|longer|later|less|fewer|earlier) than|(?:does|do|must|should|may|can|shall) ?not exceed|"
-    r"cannot exceed|without exceeding|(?:not|never) (?:\w+ ){0,2}(?:above|over|beyond|more than)|not before|pas avant|not until|(?:not|never|pas|jamais) (?:\w+ ){0,2}(?:au-dela|beyond|plus longtemps)|(?:pas|jamais) (?:\w+ )?(?:plus|moins) d[e']|n'exced\w+(?: pas)?|"
+    r"\b(?:(?:no|not|never) (?:more|longer|later|less|fewer|earlier) than|(?:does|do|must|should|may|can"
+    r"|shall) ?not exceed|"
+    r"cannot exceed|without exceeding|(?:not|never) (?:\w+ ){0,2}(?:above|over|beyond|more than)|not before"
+    r"|pas avant|not until|(?:not|never|pas|jamais) (?:\w+ ){0,2}(?:au-dela|beyond|plus longtemps)|(?:pas"
+    r"|jamais) (?:\w+ )?(?:plus|moins) d[e']|n'exced\w+(?: pas)?|"
     r"(?:ne|n') ?(?:\w+ ){0,2}depass\w*(?: pas)?|sans (?:que [\w-]+ )?(?:puisse )?depasser|"
     r"(?:no one|nobody|personne n'?e?|never|jamais|not)(?: [\w']+){1,2} (?:for )?(?:longer|more|plus) (?:than|d[e']))"
 )

@@ -10,8 +10,8 @@ from guardrails._citations import bind
 from guardrails._grounding import Embed, Evidence
 from guardrails._hotlines import directory, output_sentence
 from guardrails._markup import MarkupFilter
-from guardrails._rules import RuleSet, rule_set
 from guardrails._matching import read
+from guardrails._rules import RuleSet, rule_set
 from guardrails._sentences import boundary
 from guardrails._types import GroundedAnswer, Notice, SourcePassage
 
@@ -28,14 +28,16 @@ _SHORT = re.compile(r"(?<![\w.,/+%€$£-])\d(?:[ .\u00a0\u202f-]?\d){1,9}(?![\w
 _CALL_BEFORE = re.compile(
     r"(?:call(?:ing)?|dial(?:l?ing)?|phone|ring(?:ing)?|text(?:ing)?|hot ?line|help ?line|lifeline|line|number|"
     r"tel\.?|telephone|"
-    r"appel(?:ez|er|le|ant)?|compos(?:ez|er)|t[ée]l[ée]phon(?:e|ez|er)|joign(?:ez|able)|contact(?:ez|er)?|num[ée]ro|ligne|sms|"
+    r"appel(?:ez|er|le|ant)?|compos(?:ez|er)|t[ée]l[ée]phon(?:e|ez|er)|joign(?:ez|able)|contact(?:ez|er)?"
+    r"|num[ée]ro|ligne|sms|"
     r"envoyez|joindre)\b[^.!?\n\d]{0,40}$",
     re.IGNORECASE,
 )
 _MEASURE_AFTER = re.compile(
     r"^[ \u00a0\u202f]*(?:mg|g|kg|ml|µg|mcg|%|ans?\b|years?|mois|months?|jours?|days?|weeks?|semaines?|hours?|heures?|"
     r"h\b|"
-    r"minutes?|min\b|patients?|personnes?|people|times|fois|participants|studies|pages?|steps|[ée]tapes|points?|items?|lines?|calls?|appels?)",
+    r"minutes?|min\b|patients?|personnes?|people|times|fois|participants|studies|pages?|steps|[ée]tapes|points?"
+    r"|items?|lines?|calls?|appels?)",
     re.IGNORECASE,
 )
 _ADDRESS = re.compile(
@@ -48,8 +50,8 @@ class OutputScreen:
 
     `feed` returns the text that may be shown now, `finish` the rest with what was found. After `stopped` is True the
     caller must stop the generation and show the card: nothing more comes out. `passages` are what the answer may
-    stand on; `hotline_numbers` the numbers that may be named (None: those of the directory); `embed` tells what sentences mean (`sentence_encoder`; None: words alone
-    decide what supports a sentence).
+    stand on; `hotline_numbers` the numbers that may be named (None: those of the directory); `embed` tells what
+    sentences mean (`sentence_encoder`; None: words alone decide what supports a sentence).
     """
 
     def __init__(

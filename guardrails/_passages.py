@@ -25,75 +25,117 @@ _BLOB = re.compile(r"(?<![\w/.])(?=[\w+/]{0,60}[0-9+/A-Z][a-z]|[0-9a-fA-F]{40})[
 _ESCAPES = re.compile(r"(?:\\x[0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|&#x?[0-9a-fA-F]{2,6};|%[0-9A-F]{2}){6,400}")
 _SPACED = re.compile(r"(?<!\w)(?:\w[ .\-_*]{1,2}){4,60}\w(?!\w)")
 _ROLE = re.compile(
-    r"^\W{0,6}(?:system|assistant|developer|user|human|ai|ia|bot|model|systeme|utilisateur|modele)\W{0,3}[:>]", re.IGNORECASE
+    r"^\W{0,6}(?:system|assistant|developer|user|human|ai|ia|bot|model|systeme|utilisateur|modele)\W{0,3}[:>]",
+    re.IGNORECASE,
 )
 _SAY = (
-    r"(?:say|write|reply|respond|answer|output|print|repeat|display|state|reveal|show|translate|echo|type|return|generate|produce|"
-    r"tell|dis|dites|dire|ecri\w{1,4}|repond\w{1,3}|affich\w{1,3}|repet\w{1,3}|imprim\w{1,3}|recopi\w{1,3}|revel\w{1,3}|"
+    r"(?:say|write|reply|respond|answer|output|print|repeat|display|state|reveal|show|translate|echo|type"
+    r"|return|generate|produce|"
+    r"tell|dis|dites|dire|ecri\w{1,4}|repond\w{1,3}|affich\w{1,3}|repet\w{1,3}|imprim\w{1,3}|recopi\w{1,3}"
+    r"|revel\w{1,3}|"
     r"montr\w{1,3}|tradui\w{1,4}|genere\w?|renvo\w{1,4}|enonce\w?|ecrire|repondre|afficher|repeter|reveler)"
 )
 _ME = (
-    r"(?:assistants?|chatbots?|bots?|llms?|gpt\w*|chatgpt|claude|language models?|modeles? de langage|ai|ia|a\.i\.|i\.a\.|"
+    r"(?:assistants?|chatbots?|bots?|llms?|gpt\w*|chatgpt|claude|language models?|modeles? de langage|ai|ia"
+    r"|a\.i\.|i\.a\.|"
     r"intelligence artificielle|artificial intelligence|the model|le modele|this model|ce modele|agent conversationnel)"
 )
 _ANSWER = r"(?:answers?|repl(?:y|ies)|responses?|output|outputs|completion|reponses?|sortie|reply|message final)"
 _YOUR = r"(?:your|ta|tes|ton|votre|vos|the|every|each|all|any|toute|toutes|chaque|la|les|tes|final)"
 _PATTERNS = (
     # setting rules aside
-    r"\b(?:ignor\w*|disregard\w*|forget|override|overrule|overwrite|bypass|skip|drop|discard|oubli\w{1,3}|contourn\w{1,3}|"
-    r"outrepass\w{1,3}|annul\w{1,3}|supprim\w{1,3}|desactiv\w{1,3}|disable|turn off|stop following|do not follow|don't follow|"
-    r"never follow|cease|tenir compte|tiens pas compte|tenez pas compte|tiens plus compte|tenez plus compte|fais abstraction|"
-    r"faites abstraction|passe outre|passez outre|ne suis (?:pas|plus)|ne suivez (?:pas|plus)|ne respect\w+ (?:pas|plus)|"
+    r"\b(?:ignor\w*|disregard\w*|forget|override|overrule|overwrite|bypass|skip|drop|discard|oubli\w{1,3}"
+    r"|contourn\w{1,3}|"
+    r"outrepass\w{1,3}|annul\w{1,3}|supprim\w{1,3}|desactiv\w{1,3}|disable|turn off|stop following"
+    r"|do not follow|don't follow|"
+    r"never follow|cease|tenir compte|tiens pas compte|tenez pas compte|tiens plus compte|tenez plus compte"
+    r"|fais abstraction|"
+    r"faites abstraction|passe outre|passez outre|ne suis (?:pas|plus)|ne suivez (?:pas|plus)|ne respect\w+ "
+    r"(?:pas|plus)|"
     r"laisse\w? de cote|mets de cote|mettez de cote|set aside)\b.{0,60}?\b(?:instructions?|prompts?|rules?|regles?|"
-    r"consignes?|previous\w*|precedent\w*|prior|above|preceding|earlier|ci-dessus|qui precede|plus haut|guardrails?|garde-fous?|"
-    r"filters?|filtres?|safety|passages|context\w*|everything|directives?(?! anticipees)|restrictions?|limitations?|told|"
+    r"consignes?|previous\w*|precedent\w*|prior|above|preceding|earlier|ci-dessus|qui precede|plus haut"
+    r"|guardrails?|garde-fous?|"
+    r"filters?|filtres?|safety|passages|context\w*|everything|directives?(?! anticipees)|restrictions?"
+    r"|limitations?|told|"
     r"avertissements?|securite du systeme|the other documents|autres documents|programming|programmation)\b",
     # a prompt to show
-    r"\b(?:system|initial|hidden|secret|internal|developer) (?:prompts?|instructions?|messages?)\b|\bprompts? (?:systeme|initial|"
-    r"cache)|\b(?:consignes?|instructions?) (?:systeme|cachees?|secretes?|internes|initiales)\b|\b(?:your|tes|vos) (?:own )?"
+    r"\b(?:system|initial|hidden|secret|internal|developer) (?:prompts?|instructions?|messages?)\b|\bprompts? "
+    r"(?:systeme|initial|"
+    r"cache)|\b(?:consignes?|instructions?) (?:systeme|cachees?|secretes?|internes|initiales)\b|\b(?:your|tes"
+    r"|vos) (?:own )?"
     r"(?:instructions?|prompts?|consignes?|guidelines|system|configuration|training|rules|regles)\b",
     # a role to take
-    r"\b(?:you are (?:now|no longer|a pirate|an? (?:unrestricted|helpful|evil))|from now on|act as (?:an?|if|the|though)|pretend (?:to|that|you)|"
-    r"play the role|role-?play|tu es (?:maintenant|desormais|a present|un)|vous etes (?:maintenant|desormais|a present)|"
-    r"a partir de maintenant|a compter de maintenant|desormais,? (?:tu|vous|repond|reponds)|fais comme si|faites comme si|"
-    r"agis comme|agissez comme|comporte-toi|comportez-vous comme|joue le role|jouez le role|prends le role|developer mode|mode (?:developpeur|debug|"
-    r"admin|dieu)|god mode|debug mode|admin mode|jailbreak\w*|do anything now|sudo|override code|new persona|nouvelle personnalite)\b",
+    r"\b(?:you are (?:now|no longer|a pirate|an? (?:unrestricted|helpful|evil))|from now on|act as (?:an?|if"
+    r"|the|though)|pretend (?:to|that|you)|"
+    r"play the role|role-?play|tu es (?:maintenant|desormais|a present|un)|vous etes (?:maintenant|desormais"
+    r"|a present)|"
+    r"a partir de maintenant|a compter de maintenant|desormais,? (?:tu|vous|repond|reponds)|fais comme si"
+    r"|faites comme si|"
+    r"agis comme|agissez comme|comporte-toi|comportez-vous comme|joue le role|jouez le role|prends le role"
+    r"|developer mode|mode (?:developpeur|debug|"
+    r"admin|dieu)|god mode|debug mode|admin mode|jailbreak\w*|do anything now|sudo|override code|new persona"
+    r"|nouvelle personnalite)\b",
     # the model spoken to or of
-    rf"\b(?:to|for|attention|dear|hey|hello|note to|pour|cher|chere|bonjour|a l'attention d\w|a l'intention d\w|as an?|en tant qu\w*|"
-    rf"you,? the|toi,? l|vous,? l|if you are an?|si tu es une?|si vous etes une?|any|every|tout|toute)\b.{{0,12}}?\b{_ME}\b",
-    rf"\b{_ME}\b.{{0,30}}?\b(?:must|should|shall|has to|is to|will|needs? to|please|doit|devra|devez|dois|est tenue?|veuillez|instruct\w*|"
+    rf"\b(?:to|for|attention|dear|hey|hello|note to|pour|cher|chere|bonjour|a l'attention d\w|a l'intention d\w"
+    rf"|as an?|en tant qu\w*|"
+    rf"you,? the|toi,? l|vous,? l|if you are an?|si tu es une?|si vous etes une?|any|every|tout"
+    rf"|toute)\b.{{0,12}}?\b{_ME}\b",
+    rf"\b{_ME}\b.{{0,30}}?\b(?:must|should|shall|has to|is to|will|needs? to|please|doit|devra|devez|dois"
+    rf"|est tenue?|veuillez|instruct\w*|"
     rf"reading this|lisant ceci|qui lit)\b",
     rf"^\W*{_ME}\W{{1,3}}",
     # words for the answer
-    rf"\b(?:in|at the (?:end|start|beginning|top) of|dans|a la fin de|au debut de|en tete de|avec|with|begin|start|end|finish|preface|commenc\w{{1,3}}|"
-    rf"termin\w{{1,3}}|finis\w*|debut\w{{1,3}}|conclu\w*|prefix|suffix|close|open|replace|remplac\w{{1,3}}|sign)\W{{1,3}}{_YOUR} (?:\w+ )?{_ANSWER}\b",
-    rf"\b(?:add|append|include|insert|put|mention|cite|ajout\w{{1,3}}|inser\w{{1,4}}|inclu\w{{1,4}}|mentionn\w{{1,3}}|mets|mettez|place\w?|glisse\w?)\b.{{0,40}}?"
-    rf"\b(?:this link|the following (?:link|sentence|phrase|word|text|url|number|code|line)|the (?:link|sentence|phrase|word|text|url|code) |ce lien|le lien|la phrase|le mot|le texte|le code|"
+    rf"\b(?:in|at the (?:end|start|beginning|top) of|dans|a la fin de|au debut de|en tete de|avec|with|begin"
+    rf"|start|end|finish|preface|commenc\w{{1,3}}|"
+    rf"termin\w{{1,3}}|finis\w*|debut\w{{1,3}}|conclu\w*|prefix|suffix|close|open|replace|remplac\w{{1,3}}"
+    rf"|sign)\W{{1,3}}{_YOUR} (?:\w+ )?{_ANSWER}\b",
+    rf"\b(?:add|append|include|insert|put|mention|cite|ajout\w{{1,3}}|inser\w{{1,4}}|inclu\w{{1,4}}"
+    rf"|mentionn\w{{1,3}}|mets|mettez|place\w?|glisse\w?)\b.{{0,40}}?"
+    rf"\b(?:this link|the following (?:link|sentence|phrase|word|text|url|number|code|line)|the (?:link|sentence"
+    rf"|phrase|word|text|url|code) |ce lien|le lien|la phrase|le mot|le texte|le code|"
     rf"cette phrase|ce texte|le numero|{_ANSWER}|ce qui suit|la mention)\b",
-    rf"(?:^\W*|\b(?:please|now|then|and|must|should|just|only|always|instead|simply|to|maintenant|puis|et|doit|dois|devez|simplement|seulement|"
-    rf"toujours|plutot|veuillez|juste|merci de|de|also|first|next|d'abord)\W+){_SAY}\b[- ]?(?:\w+ ){{0,4}}?(?:\W{{0,2}}[\"':]|only\b|exactly\b|with\b|nothing\b|"
-    rf"the words?\b|the (?:following|phrase|sentence|text|string)\b|verbatim|word for word|in (?:capitals?|french|english|pirate|base64|uppercase|json|rhyme)|"
-    rf"that the user|uniquement\b|seulement\b|exactement\b|par (?:le|la|un|une|oui|non|[\"'])|le mots?\b|la phrase\b|le texte\b|ceci\b|ce qui suit|"
-    rf"mot pour mot|mot a mot|en (?:majuscules|lettres capitales|anglais|francais|pirate|vers|base64|rimes)|rien d'autre|simplement\b|toujours\b|always\b|this\b|les mots\b)",
-    rf"\b(?:the|this|your|each|every) users?\b.{{0,50}}?\b(?:{_SAY}|that|their|his|to|for|password|data)\b|\b{_SAY}\b.{{0,20}}?\b(?:the|this|your) users?\b|"
-    rf"\bl'utilisat(?:eur|rice)\b|\b(?:aux?|les?|votre|ton|cet|cette) utilisat(?:eur|rice)s?\b|\b(?:ask|give|send|advise|inform|convince) (?:the|this|your) (?:user|reader|clinician asking)\b|"
+    rf"(?:^\W*|\b(?:please|now|then|and|must|should|just|only|always|instead|simply|to|maintenant|puis|et|doit"
+    rf"|dois|devez|simplement|seulement|"
+    rf"toujours|plutot|veuillez|juste|merci de|de|also|first|next"
+    rf"|d'abord)\W+){_SAY}\b[- ]?(?:\w+ ){{0,4}}?(?:\W{{0,2}}[\"':]|only\b|exactly\b|with\b|nothing\b|"
+    rf"the words?\b|the (?:following|phrase|sentence|text|string)\b|verbatim|word for word|in (?:capitals?"
+    rf"|french|english|pirate|base64|uppercase|json|rhyme)|"
+    rf"that the user|uniquement\b|seulement\b|exactement\b|par (?:le|la|un|une|oui|non|[\"'])|le mots?\b"
+    rf"|la phrase\b|le texte\b|ceci\b|ce qui suit|"
+    rf"mot pour mot|mot a mot|en (?:majuscules|lettres capitales|anglais|francais|pirate|vers|base64|rimes)"
+    rf"|rien d'autre|simplement\b|toujours\b|always\b|this\b|les mots\b)",
+    rf"\b(?:the|this|your|each|every) users?\b.{{0,50}}?\b(?:{_SAY}|that|their|his|to|for|password|data)\b"
+    rf"|\b{_SAY}\b.{{0,20}}?\b(?:the|this|your) users?\b|"
+    rf"\bl'utilisat(?:eur|rice)\b|\b(?:aux?|les?|votre|ton|cet|cette) utilisat(?:eur|rice)s?\b|\b(?:ask|give"
+    rf"|send|advise|inform|convince) (?:the|this|your) (?:user|reader|clinician asking)\b|"
     rf"\b(?:conseille|dis|dites|demande|demandez|recommande) au lecteur\b",
-    r"\b(?:do not|don't|never|ne) (?:\w+ )?(?:cite|mention|quote|use|refer to|warn|refuse|citez|cite|mentionne\w?|utilise\w?|refuse\w?|"
-    r"avertis\w*) (?:pas |plus |jamais )?(?:the |any |les |aux |des |de |la |le )?(?:passages?|guidelines?|sources?|recommandations|hotlines?|documents?|"
+    r"\b(?:do not|don't|never|ne) (?:\w+ )?(?:cite|mention|quote|use|refer to|warn|refuse|citez|cite"
+    r"|mentionne\w?|utilise\w?|refuse\w?|"
+    r"avertis\w*) (?:pas |plus |jamais )?(?:the |any |les |aux |des |de |la |le )?(?:passages?|guidelines?"
+    r"|sources?|recommandations|hotlines?|documents?|"
     r"user|utilisateur|numeros? d'aide|citations?)\b",
     # a frame broken out of
     r"\b(?:new|updated|revised|additional|special|important|urgent|real|actual|nouvelles?|nouveau|vraies?|speciales?) "
     r"(?:system )?(?:instructions?|rules|task|prompt|consignes?|regles|tache|directives?)\b(?! anticipees)\W",
-    r"\b(?:end|fin|begin|start|debut) (?:of|des?|du|de la|de) (?:the )?(?:documents?|passages?|context\w*|prompt|system|instructions?|consignes?|guidelines?|extraits?)\b",
-    r"^\W*(?:#{1,6} ?)?(?:instructions?|prompt|task|consignes?|tache|override|command|commande|system message|message systeme)\W*:",
-    r"\b(?:execute|run|decode|decipher|obey|comply with|follow|execut\w{1,3}|decod\w{1,3}|obei\w*|suis|suivez) (?:\w+ ){0,3}?(?:base64|commands?|code|script|"
-    r"commandes?|this instruction|these instructions|cette (?:instruction|consigne)|ces (?:instructions|consignes)|ordres?|below)\b",
-    r"\bjavascript:|\b(?:instead of|rather than|au lieu de|plutot que de?) (?:answering|replying|responding|repondre)\b",
+    r"\b(?:end|fin|begin|start|debut) (?:of|des?|du|de la|de) (?:the )?(?:documents?|passages?|context\w*"
+    r"|prompt|system|instructions?|consignes?|guidelines?|extraits?)\b",
+    r"^\W*(?:#{1,6} ?)?(?:instructions?|prompt|task|consignes?|tache|override|command|commande|system message"
+    r"|message systeme)\W*:",
+    r"\b(?:execute|run|decode|decipher|obey|comply with|follow|execut\w{1,3}|decod\w{1,3}|obei\w*|suis|suivez) "
+    r"(?:\w+ ){0,3}?(?:base64|commands?|code|script|"
+    r"commandes?|this instruction|these instructions|cette (?:instruction|consigne)|ces (?:instructions"
+    r"|consignes)|ordres?|below)\b",
+    r"\bjavascript:|\b(?:instead of|rather than|au lieu de|plutot que de?) (?:answering|replying|responding"
+    r"|repondre)\b",
     rf"^\W*(?:system|assistant|user|developer|systeme|utilisateur)\W+{_SAY}\b",
     r"\b(?:consignes?|instructions?|regles?|rules) (?:importantes?|speciales?|nouvelles?|urgentes?|suivantes?)\W",
 )
 _INJECTION = re.compile("|".join(f"(?:{pattern})" for pattern in _PATTERNS))
-_SHOUTED = re.compile(rf"(?:^|[.!?:;,\n]\s*|\b(?:and|then|now|please|et|puis|only|just|must) ){_SAY}\W{{1,3}}(?:\w+\W){{0,3}}?[A-Z0-9_-]{{4,}}\b", re.IGNORECASE)
+_SHOUTED = re.compile(
+    rf"(?:^|[.!?:;,\n]\s*|\b(?:and|then|now|please|et|puis|only|just"
+    rf"|must) ){_SAY}\W{{1,3}}(?:\w+\W){{0,3}}?[A-Z0-9_-]{{4,}}\b",
+    re.IGNORECASE,
+)
 _CAPITALS = re.compile(r"\b[A-Z][A-Z0-9_-]{3,}\b")
 
 
@@ -179,7 +221,9 @@ def _instructs(piece: str) -> bool:
     if (match := _SHOUTED.search(piece)) and _CAPITALS.search(match[0]):
         return True
     if _SPACED.search(piece):
-        joined = _SPACED.sub(lambda found: re.sub(r"[ .\-_*]", "", found[0]), re.sub(r" {2,}", "\x01", piece)).replace("\x01", " ")
+        joined = _SPACED.sub(lambda found: re.sub(r"[ .\-_*]", "", found[0]), re.sub(r" {2,}", "\x01", piece)).replace(
+            "\x01", " "
+        )
         return joined != piece and _INJECTION.search(clean(joined)) is not None
     return False
 

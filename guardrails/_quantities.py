@@ -24,16 +24,19 @@ _NOT_A_NUMBER = re.compile(r"(?:er|ere|e|eme|st|nd|rd|th|ieme)\b")
 _LEAST = re.compile(
     r"\b(?:at least|minimum|or (?:more|longer|over|above)|more than|(?:longer|greater|higher|older) than|over|above|"
     r"(?:not|no|never) (?:less|fewer|shorter) than|(?:pas|jamais) (?:\w+ )?moins de|from|a partir de|des l'age de|"
-    r"exceed\w*|beyond|au moins|(?:ou|et) plus|plus de|plus longtemps|superieure?s?|depass\w+|au-dela|au dela|exced\w+)\b|[≥>]"
+    r"exceed\w*|beyond|au moins|(?:ou|et) plus|plus de|plus longtemps|superieure?s?|depass\w+|au-dela|au dela"
+    r"|exced\w+)\b|[≥>]"
 )
 _MOST = re.compile(
     r"\b(?:at (?:the )?most|maximum|up to|(?:less|fewer|lower|shorter|younger) than|under|below|no longer than|"
-    r"(?:not|no|never) (?:more|longer|later) than|(?:not|never) (?:\w+ ){0,2}(?:above|over|beyond|more than)|not exceed\w*|cannot exceed\w*|without exceeding|au plus|jusqu|moins de|"
+    r"(?:not|no|never) (?:more|longer|later) than|(?:not|never) (?:\w+ ){0,2}(?:above|over|beyond|more than)"
+    r"|not exceed\w*|cannot exceed\w*|without exceeding|au plus|jusqu|moins de|"
     r"(?:pas|jamais) (?:\w+ )?plus de|inferieure?s?|(?:ne|sans) (?:\w+ )?(?:\w+ )?depass\w+|"
     r"n'? ?exced\w+|sans (?:que )?(?:[\w-]+ ){0,2}puisse depasser|au maximum|maximale?s?)\b|[≤<]"
 )
 _DENIED = re.compile(r"\b(?:not|never|no|cannot|ne|n|pas|jamais|aucune?|sans|without)\b")
-_SHARES: Mapping[str, int | Fraction] = {  # parts of a whole as words: what a number before them is multiplied with to make per cent
+# parts of a whole as words: what a number before them is multiplied with to make per cent
+_SHARES: Mapping[str, int | Fraction] = {
     "moitie": 50, "half": 50, "tiers": Fraction(100, 3), "third": Fraction(100, 3), "thirds": Fraction(100, 3),
     "quart": 25, "quarts": 25, "quarter": 25, "quarters": 25,
 }  # fmt: skip
@@ -219,13 +222,7 @@ class _Reader:
             ratio = self._ratio(value, at, place)
             if ratio:
                 return ratio
-            found = self._unit(place, after_digits=after_digits)
-            unit = ""
-            if found:
-                unit, place = found
-                value, place = self._and_a_half(value, place)
-            elif place < len(self._words) and (minutes := _HOURS_MINUTES.fullmatch(self._words[place].text)):
-                value, unit, place = value + Fraction(int(minutes[1]), 60), "h", place + 1
+            value, unit, place = self._measured(value, place, after_digits=after_digits)
             values.append((value, unit))
             if (
                 len(values) == 1
@@ -256,6 +253,16 @@ class _Reader:
                 self._every(Fraction(1), scaled, dimension, at, place)
         return place
 
+    def _measured(self, value: Fraction, place: int, *, after_digits: bool) -> tuple[Fraction, str, int]:
+        """(value, unit or "", next place) of what follows a number: "mg", "h30", "hours and a half"."""
+        found = self._unit(place, after_digits=after_digits)
+        if found:
+            value, place = self._and_a_half(value, found[1])
+            return value, found[0], place
+        if place < len(self._words) and (minutes := _HOURS_MINUTES.fullmatch(self._words[place].text)):
+            return value + Fraction(int(minutes[1]), 60), "h", place + 1
+        return value, "", place
+
     def _so_often(self, place: int) -> tuple[Fraction, str, int] | None:
         """(period, dimension, next place) of "sessions a week", "beats per minute" after a bare number."""
         for step in range(3):
@@ -274,7 +281,7 @@ class _Reader:
         return value, place
 
     def _share(self, at: int) -> int:
-        """Reads "la moitie", "half of", "deux tiers", "a quarter" as a share, and "j7" as seven days; the next place."""
+        """Reads "la moitie", "half of", "deux tiers" as a share, and "j7" as seven days; the next place, or 0."""
         day = _DAY_NUMBER.fullmatch(self._words[at].text)
         if day:
             self._add(Fraction(int(day[1])) * 86400, "time", Fraction(int(day[1])), at, at + 1)
@@ -307,7 +314,7 @@ class _Reader:
                 while self._is(whole_at, "every", "each", "of"):
                     whole_at += 1
                 whole = self._number(whole_at)
-                if whole is None or whole[0] < max(value, 2) or self._unit(whole[1], after_digits=True):
+                if whole is None or whole[0] < max(value, Fraction(2)) or self._unit(whole[1], after_digits=True):
                     return 0
                 self._add(value * 100 / whole[0], "%", value, at, whole[1])
                 return whole[1]

@@ -88,8 +88,7 @@ def answer_to(prompt: str) -> str:
     said = [match[1].strip() for match in _ORDER.finditer(read)]
     if said:
         return "\n".join(dict.fromkeys(said))
-    first = next((line for line in rest.splitlines() if line.startswith("[1]")), "Nothing was asked.")
-    return first
+    return next((line for line in rest.splitlines() if line.startswith("[1]")), "Nothing was asked.")
 
 
 def _decoded(blob: str) -> str:

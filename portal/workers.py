@@ -58,7 +58,7 @@ def load_model() -> None:
             inference.load(
                 inference.EngineSettings(
                     model=active.path,
-                    engine=settings.HAVRE_ENGINE,
+                    engine="scripted" if settings.HAVRE_ENGINE == "scripted" else "xllamacpp",
                     slots=settings.HAVRE_SLOTS,
                     context=settings.HAVRE_CONTEXT,
                     threads=settings.HAVRE_THREADS,

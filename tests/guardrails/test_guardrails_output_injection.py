@@ -18,8 +18,7 @@ from inference._types import Effort
 from portal.chat.prompting import build_request, readable
 
 CASES = [
-    json.loads(line)
-    for line in (Path(__file__).parent / "injections.jsonl").read_text(encoding="utf-8").splitlines()
+    json.loads(line) for line in (Path(__file__).parent / "injections.jsonl").read_text(encoding="utf-8").splitlines()
 ]
 BEFORE = "A safety plan has six steps, written down in the patient's own words."
 AFTER = "Ask the patient what happens just before the thoughts become strong. Do not prescribe more than 7 days."

@@ -15,7 +15,8 @@ A safety plan is written together with the person, in their own words.
 
 ## Steps
 
-Go through this together with the person, step by step, and write down what was agreed. First, write down the warning signs that a crisis may be developing. Then list what the person can do alone to take
+Go through this together with the person, step by step, and write down what was agreed. First, write down the
+warning signs that a crisis may be developing. Then list what the person can do alone to take
 their mind off the problem. Then list people and places that distract. Then list people whom the person can ask for
 help. Last, make the surroundings safe and keep the number of the ward at hand.
 
