@@ -42,6 +42,7 @@ class Installation:
             "HAVRE_CONTEXT": "65536",  # room for an answer without an end to be watched and stopped
             "HAVRE_MAX_TOKENS": "60000",
             "HAVRE_TURNS_PER_MINUTE": "1000",
+            "HAVRE_LEAST_GROUNDED": "0",  # the tiny model says what it was taught, not what passages say
             "DJANGO_SETTINGS_MODULE": "portal.settings",
             "PYTHONUNBUFFERED": "1",
         }
