@@ -17,7 +17,13 @@ POINTER = "classifier.distress"
 """The name under which a hard day of the writer's own, without danger, stands in a verdict."""
 
 _DANGER = (Category.FIRST_PERSON_CRISIS, Category.THIRD_PERSON_EMERGENCY)
-_LEARNT = (*_DANGER, Category.METHOD_SEEKING, Category.PROMPT_INJECTION, Category.DEVICE_BOUNDARY)
+_LEARNT = (
+    *_DANGER,
+    Category.METHOD_SEEKING,
+    Category.PROMPT_INJECTION,
+    Category.PATIENT_IDENTIFIER,
+    Category.DEVICE_BOUNDARY,
+)
 
 
 class Ruled(NamedTuple):
@@ -48,16 +54,14 @@ def weigh(ruled: Ruled, text: str, history: Sequence[str], reader: Classifier) -
     reached = _reached(ruled.category, opinion.likely, reader.thresholds)
     if reached:
         dangers = [one for one in reached if one in _DANGER]
-        return _by_reader(max(dangers or reached, key=lambda one: opinion.likely[one]), opinion, ruled)
-    if ruled.category == Category.PATIENT_IDENTIFIER:
-        return _by_rules(ruled)
+        return _by_reader(max(dangers or reached, key=lambda one: opinion.likely.get(one, 0.0)), opinion, ruled)
     return _quiet(ruled, opinion, reader.thresholds)
 
 
 def _reached(by_rules: Category, likely: Mapping[str, float], thresholds: Mapping[str, float]) -> list[Category]:
     """The guarded categories that are likely enough; one that a rule found too needs less."""
     found = [
-        one for one in _LEARNT if likely[one] >= thresholds[f"{one.value}_with_rule" if by_rules == one else one.value]
+        one for one in _LEARNT if likely.get(one, 0.0) >= thresholds[f"{one.value}_with_rule" if by_rules == one else one.value]
     ]
     if not found and sum(likely[one] for one in _DANGER) >= thresholds["either_danger"]:
         return list(_DANGER)  # certainly an alarm, only not clear whose life it is about
@@ -87,7 +91,7 @@ def _by_reader(chosen: Category, opinion: Opinion, ruled: Ruled) -> Judgement:
     agreeing = _by_rules(ruled) if ruled.category == chosen else Judgement(chosen, 0.0, (), ())
     return Judgement(
         chosen,
-        round(opinion.likely[chosen], 3),
+        round(max(opinion.likely.get(chosen, 0.0), agreeing.score), 3),
         (*agreeing.rules, f"classifier.{chosen.value}"),
         agreeing.matched or (opinion.words,),
     )

@@ -18,6 +18,7 @@ LABELS = (
     "method_seeking",
     "prompt_injection",
     "device_boundary",
+    "patient_identifier",
 )
 WORK = ("clinical_discussion", "benign", "distress")
 
@@ -44,7 +45,7 @@ def load(folder: Path = FOLDER) -> list[Example]:
             turns = entry.get("turns") or [entry]
             said: list[str] = []
             for turn in turns:
-                if turn["label"] not in {*LABELS, "patient_identifier"}:
+                if turn["label"] not in LABELS:
                     raise ValueError(f"{file.name}, line {number}: unknown label {turn['label']!r}")
                 examples.append(
                     Example(
@@ -130,6 +131,5 @@ def without_writers(examples: Iterable[Example], writers: Iterable[str]) -> tupl
     kept: list[Example] = []
     out: list[Example] = []
     for example in examples:
-        if example.label in LABELS:
-            (out if example.writer in held else kept).append(example)
+        (out if example.writer in held else kept).append(example)
     return kept, out

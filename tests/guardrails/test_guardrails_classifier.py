@@ -115,7 +115,7 @@ def test_the_classifier_is_what_training_makes(tmp_path: Path) -> None:
 
     from guardrails.training import train
 
-    examples = [one for one in corpus.load() if one.label in corpus.LABELS][::400]
+    examples = corpus.load()[::400]
     reader = train.train(examples, epochs=1, rate=5e-4, seed=3)
     train.save(reader, tmp_path)
     card = (classifier_module.FOLDER / "classifier.toml").read_text(encoding="utf-8")
