@@ -4,6 +4,7 @@ Everything is decided from the text alone, never from how it arrived, so any chu
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 from guardrails._citations import bind
@@ -24,7 +25,32 @@ _PHONE = re.compile(
     r"|(?<![\w.,/-])(?:1[ .-])?\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}(?![\w/])"
     r"|(?<![\w.,/-])1[ .-]?8\d\d[ .-][\dA-Z]{3}[ .-]?[\dA-Z]{2,5}(?![\w/])"
 )
-_SHORT = re.compile(r"(?<![\w.,/+%€$£-])\d(?:[ .\u00a0\u202f-]?\d){1,9}(?![\w/%€$£])(?![.,]\d)")
+_SHORT = re.compile(r"(?<![\w.,/+%€$£-])\d(?:[ .\u00a0\u202f/_–-]?\d){1,14}(?![\w/%€$£])(?![.,]\d)")
+_DIGITS = {
+    word: str(number)
+    for number, words in enumerate(
+        [
+            "zero oh zéro",
+            "one un",
+            "two deux",
+            "three trois",
+            "four quatre",
+            "five cinq",
+            "six",
+            "seven sept",
+            "eight huit",
+            "nine neuf",
+        ]
+    )
+    for word in words.split()
+}
+_TWO_DIGITS = (
+    "dix|onze|douze|treize|quatorze|quinze|seize|vingt|trente|quarante|cinquante|soixante|septante"
+    "|quatre-vingts?|nonante|ten|"
+    "eleven|twelve|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|double|triple"
+)
+_ONE_WORD = f"(?:{'|'.join(_DIGITS)}|{_TWO_DIGITS})"
+_SPELLED = re.compile(rf"\b{_ONE_WORD}(?:[ ,.\u00a0-]{{1,2}}(?:et[ -])?{_ONE_WORD}){{3,24}}\b", re.IGNORECASE)
 _CALL_BEFORE = re.compile(
     r"(?:call(?:ing)?|dial(?:l?ing)?|phone|ring(?:ing)?|text(?:ing)?|hot ?line|help ?line|lifeline|line|number|"
     r"tel\.?|telephone|"
@@ -41,8 +67,20 @@ _MEASURE_AFTER = re.compile(
     re.IGNORECASE,
 )
 _ADDRESS = re.compile(
-    r"(?:https?://|www\.)[^\s<>()\[\]\"']{2,200}|[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,4}", re.IGNORECASE
+    r"(?:h[tx]{2}ps?://|www\.)[^\s<>()\[\]\"']{2,200}"
+    r"|[\w.+-]{1,64} ?[(\[] ?(?:at|arobase) ?[)\]] ?[\w.-]{1,64}(?: ?[(\[] ?(?:dot|point) ?[)\]] ?\w{2,20})?|"
+    r"\b[\w.+-]{1,64} (?:at|arobase) [\w-]{1,64} (?:dot|point) [a-z]{2,10}\b|"
+    r"(?<![\w@./-])(?:[a-z0-9-]{1,63}\.){1,4}(?:org|com|net|fr|uk|eu|info|io|ch|be|ca|us|help|health|app"
+    r"|example|gov|edu|int|de|es|it)\b(?:/[^\s<>()\[\]]{0,200})?|"
+    r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,4}",
+    re.IGNORECASE,
 )
+
+
+def _digit(character: str) -> str:
+    """A digit on a disc or of another script as a plain one."""
+    digit = unicodedata.digit(character, None) if character.isdigit() else None
+    return character if digit is None or character in "⁰¹²³⁴⁵⁶⁷⁸⁹" else str(digit)
 
 
 class OutputScreen:
@@ -179,11 +217,18 @@ class OutputScreen:
 
         def address(match: re.Match[str]) -> str:
             found = match[0].rstrip(".,;:!?")
-            host = re.sub(r"^(?:https?://)?(?:www\.)?", "", found.lower()).split("/")[0]
+            host = re.sub(r"^(?:h[tx]{2}ps?://)?(?:www\.)?", "", found.lower()).split("/")[0]
             known = "@" not in found and any(host == known or host.endswith("." + known) for known in self._hosts)
             return match[0] if known else self._removed() + match[0][len(found) :]
 
-        unit = _ADDRESS.sub(address, unit)
+        def spelled(match: re.Match[str]) -> str:
+            words = re.findall(r"\w+", match[0].casefold())
+            if not _CALL_BEFORE.search(unit[max(0, match.start() - 60) : match.start()]):
+                return match[0]
+            return match[0] if self._known("".join(_DIGITS.get(word, "x") for word in words)) else self._removed()
+
+        unit = "".join(map(_digit, unit)) if not unit.isascii() else unit
+        unit = _SPELLED.sub(spelled, _ADDRESS.sub(address, unit))
         unit = _PHONE.sub(number, unit)
         unit_now = unit
         return _SHORT.sub(short, unit)
