@@ -60,9 +60,11 @@ def weigh(ruled: Ruled, text: str, history: Sequence[str], reader: Classifier) -
 
 def _reached(by_rules: Category, likely: Mapping[str, float], thresholds: Mapping[str, float]) -> list[Category]:
     """The guarded categories that are likely enough; one that a rule found too needs less."""
-    found = [
-        one for one in _LEARNT if likely.get(one, 0.0) >= thresholds[f"{one.value}_with_rule" if by_rules == one else one.value]
-    ]
+
+    def threshold(one: Category) -> float:
+        return thresholds[f"{one.value}_with_rule" if by_rules == one else one.value]
+
+    found = [one for one in _LEARNT if likely.get(one, 0.0) >= threshold(one)]
     if not found and sum(likely[one] for one in _DANGER) >= thresholds["either_danger"]:
         return list(_DANGER)  # certainly an alarm, only not clear whose life it is about
     return found

@@ -146,7 +146,8 @@ def test_the_screen_loads_nothing_heavy() -> None:
         "import sys, guardrails\n"
         "guardrails.screen_input('Je veux mourir')\n"
         "guardrails.crisis_card('first_person', region='FR', language='fr')\n"
-        "heavy = {'torch', 'sentence_transformers', 'chromadb', 'django', 'channels', 'py3langid', 'transformers'} & set(sys.modules)\n"
+        "heavy = {'torch', 'sentence_transformers', 'chromadb', 'django', 'channels', 'transformers'}\n"
+        "heavy &= set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
