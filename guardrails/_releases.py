@@ -85,7 +85,8 @@ def current() -> Release | None:
     if known is None or known.folder != _folder or _stamps(known.watched) != known.stamps:
         with _lock:
             before, known = known, _look(_folder)
-            if before is not None and (before.found or before.problem) and not (known.found or known.problem):
+            gone = known.stamps[:1] == (None,) and not (known.found or known.problem)
+            if gone and before is not None and before.folder == _folder and (before.found or before.problem):
                 known = replace(known, problem=f"The released rules in {_folder} have vanished. {_REMEDY}")
             _known = known
         if known.problem and (before is None or before.problem != known.problem):
@@ -137,18 +138,16 @@ def write_release(number: int, content: FacilityAdditions) -> Release:
 
 def point_at(release: Release | None) -> None:
     """Make a written release the one that holds, in every process, at its next message; None: the shipped rules alone,
-    as long as nothing was ever released. Raises ReleaseError."""
+    after a first release that failed. Raises ReleaseError."""
     try:
         folder = _needed_folder()
-        if release is None:
-            (folder / _POINTER).unlink(missing_ok=True)
-            use_releases(folder)
-            return
+        release_id, sha256 = ("", "") if release is None else (release.id, release.sha256)
         descriptor, name = tempfile.mkstemp(prefix=".current-", dir=folder)
         os.close(descriptor)
-        _write(Path(name), f'release = "{release.id}"\nsha256 = "{release.sha256}"\n')
+        _write(Path(name), f'release = "{release_id}"\nsha256 = "{sha256}"\n')
         Path(name).replace(folder / _POINTER)
-        (folder / "releases" / release.id / _HELD).touch()
+        if release is not None:
+            (folder / "releases" / release_id / _HELD).touch()
     except OSError as error:
         raise ReleaseError(f"The release cannot be put into force ({error.strerror}): {error.filename}.") from error
 
@@ -202,10 +201,12 @@ def _look(folder: Path | None) -> _Known:
             return _Known(folder, watched, stamps, None, "")
         named = tomllib.loads(pointer.read_text(encoding="utf-8"))
         name, expected = str(named["release"]), str(named["sha256"])
+        if not name:  # said outright, by `point_at(None)`
+            return _Known(folder, watched, stamps, None, "")
         if Path(name).name != name or not name.startswith("r"):
             raise ReleaseError(f"{pointer} names no release. {_REMEDY}")
-        watched = (*watched, *(folder / "releases" / name / file for file in _FILES))
-        stamps = _stamps(watched)
+        files = tuple(folder / "releases" / name / file for file in _FILES)
+        watched, stamps = (*watched, *files), (*stamps, *_stamps(files))  # the pointer's stamp stays the one before
         return _Known(folder, watched, stamps, _read(folder / "releases" / name, expected), "")
     except ReleaseError as error:
         problem = str(error)

@@ -36,7 +36,7 @@ def release(actor: User) -> RuleRelease:
 
     Raises SafeguardError: for the same person, where recall falls, where the test is out of date, and where the files
     cannot be written (nothing is changed then)."""
-    before = _readable_release()
+    before = _held_now()
     try:
         with transaction.atomic():
             draft = _locked()
@@ -131,22 +131,31 @@ def _put_into_force(actor: User, draft: RuleRelease) -> None:
     releases.point_at(written)
 
 
-def _readable_release() -> Release | None:
+def _held_now() -> Release | None:
+    """The release that holds: what the files say, or, where they are broken, what the record says."""
     try:
         return releases.current()
     except RuleError:
-        return None
+        recorded = selectors.active()
+        if recorded is None or recorded.number is None:
+            return None
+        return releases.make_release(recorded.number, selectors.additions_of(recorded))
 
 
 def _point_back(before: Release | None) -> None:
-    """Let what held go on holding, after a release that failed."""
+    """Let what held go on holding, after a release that failed; where its files were broken, they are so still."""
     try:
-        if before is not None and releases.current() != before:
+        if not _holds(before):
             releases.point_at(before)
-        elif before is None and selectors.active() is None:
-            releases.point_at(None)
     except RuleError as error:
         logger.error("the release before could not be put into force again: %s", error)
+
+
+def _holds(release: Release | None) -> bool:
+    try:
+        return releases.current() == release
+    except RuleError:
+        return False
 
 
 def _locked() -> RuleRelease:

@@ -248,6 +248,40 @@ def test_another_process_works_with_a_release_at_its_next_message(own_folder: Pa
         other.wait(10)
 
 
+def test_a_release_that_comes_while_another_is_read_is_not_overlooked(
+    own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release(("code violet", "third_person_emergency"))
+    read = Path.read_text
+    swapped: list[str] = []
+
+    def slowly(path: Path, *arguments: object, **named: object) -> str:
+        text = read(path, *arguments, **named)  # type: ignore[arg-type]
+        if path.name == "current.toml" and not swapped:
+            swapped.append(text)
+            release(("code mauve", "third_person_emergency"), number=2)
+        return text
+
+    releases.use_releases(own_folder)
+    monkeypatch.setattr(Path, "read_text", slowly)
+    screen_input("bonjour")
+    assert swapped
+    assert screen_input("code mauve").action is Action.ALARM
+    assert screen_input("code violet").action is Action.ALLOW
+
+
+def test_a_first_release_that_is_taken_back_leaves_the_shipped_rules(own_folder: Path) -> None:
+    assert screen_input("bonjour").action is Action.ALLOW
+    release(("code violet", "third_person_emergency"))
+    assert screen_input("code violet").action is Action.ALARM
+    releases.point_at(None)
+    for _ in range(2):
+        assert screen_input("code violet").action is Action.ALLOW
+        releases.use_releases(own_folder)  # as in a process that starts now
+    (own_folder / "current.toml").unlink()
+    assert screen_input("bonjour").category is Category.UNSCREENED
+
+
 def test_asking_what_holds_reads_no_file_while_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     release(("code violet", "third_person_emergency"))
     held = releases.current()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import DatabaseError
 
 from guardrails import Action, Category, hotlines, releases, screen_input
 from guardrails.releases import AdditionError
@@ -291,6 +292,34 @@ def test_a_first_release_that_fails_leaves_the_shipped_rules(
         released(cast.dora, second)
     monkeypatch.undo()
     assert screen_input("Bonjour").action is Action.ALLOW
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_release_whose_record_is_not_kept_does_not_hold(
+    cast: Cast, second: User, own_folder: Path, earlier: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if earlier:
+        released(cast.dora, second, "plan mimosa")
+        spoil(own_folder, "gone")
+    point_at = releases.point_at
+
+    def then_the_database_goes(release: releases.Release | None) -> None:
+        point_at(release)
+        monkeypatch.setattr(releases, "point_at", point_at)
+        raise DatabaseError("gone")
+
+    drafting.start(cast.dora)
+    drafting.add_phrase(cast.dora, WORD, "fr", "third_person_emergency")
+    tried_out(cast.dora)
+    releasing.ask_for_release(cast.dora)
+    monkeypatch.setattr(releases, "point_at", then_the_database_goes)
+    with pytest.raises(DatabaseError):
+        releasing.release(second)
+    expected = Category.UNSCREENED if earlier else Category.BENIGN
+    assert screen_input("Bonjour").category is expected
+    releases.use_releases(own_folder)  # as in a process that starts now
+    assert screen_input("Bonjour").category is expected
+    assert screen_input(SENTENCE).action is not Action.ALARM
 
 
 def test_a_test_run_that_breaks_says_so_and_leaves_the_draft(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
