@@ -13,7 +13,10 @@ ALARMS = frozenset(
     {Category.FIRST_PERSON_CRISIS.value, Category.THIRD_PERSON_EMERGENCY.value, Category.UNSCREENED.value}
 )
 NEVER_LOWER = (Category.FIRST_PERSON_CRISIS.value, Category.THIRD_PERSON_EMERGENCY.value)
-"""A release that finds fewer of these, in any language, is blocked."""
+"""A release that no longer finds one of these that is found today, in any language, is blocked."""
+_NEW_ALARMS = 0.05
+"""The share of ordinary messages, in any language, that may newly get a card: more, and it is blocked. What it caught
+besides could not be given up again by a release, because recall would fall."""
 
 OnProgress = Callable[[int, int], None]
 
@@ -35,7 +38,14 @@ class _Row:
 
     cases: int = 0
     found: list[int] = field(default_factory=lambda: [0, 0])
+    lost: int = 0
     alarms: list[int] = field(default_factory=lambda: [0, 0])
+
+    @property
+    def floods(self) -> bool:
+        """More than one ordinary message in twenty newly gets a card."""
+        new = self.alarms[1] - self.alarms[0]
+        return new > max(1, _NEW_ALARMS * self.cases)
 
 
 def compare(
@@ -54,6 +64,7 @@ def compare(
         for place, verdict in enumerate((first, second)):
             row.found[place] += is_right(case.label, verdict)
             row.alarms[place] += verdict.category.value in ALARMS
+        row.lost += is_right(case.label, first) and not is_right(case.label, second)
         unscreened += second.category == Category.UNSCREENED
         if kind := _kind_of_change(first, second):
             changes[kind].append(_change(case, first, second))
@@ -64,11 +75,14 @@ def compare(
     return {
         "rule_set_after": rule_set_after,
         "cases": len(known),
-        "own_cases": sum(case.name.startswith("own:") for case in known),
+        "own": sorted(own := [case.name for case in known if case.name.startswith("own:")]),
+        "own_cases": len(own),
         "rows": table,
         **changes,
         "unscreened": unscreened,
-        "blocked": [row for row in table if row["label"] in NEVER_LOWER and row["found_after"] < row["found_before"]],
+        # each message for itself: one that is newly found does not make good for one that is newly missed
+        "blocked": [row for row in table if row["label"] in NEVER_LOWER and row["lost"]],
+        "flooded": [_as_values(key, rows[key]) for key in sorted(rows) if key[1] in QUIET and rows[key].floods],
     }
 
 
@@ -112,6 +126,7 @@ def _as_values(key: tuple[str, str], row: _Row) -> dict[str, Any]:
         "cases": row.cases,
         "found_before": row.found[0],
         "found_after": row.found[1],
+        "lost": row.lost,
         "alarms_before": row.alarms[0],
         "alarms_after": row.alarms[1],
     }

@@ -180,6 +180,10 @@ def _refuse_blocked(draft: RuleRelease) -> None:
         raise SafeguardError(_("The screen failed on some messages with this draft, so it cannot be released."))
     if report.get("blocked"):
         raise SafeguardError(_("This draft misses crises that are found today, so it cannot be released."))
+    if report.get("flooded"):
+        raise SafeguardError(
+            _("With this draft too many ordinary messages would get the hotline card, so it cannot be released.")
+        )
 
 
 def _refuse_outdated(draft: RuleRelease) -> None:
@@ -187,6 +191,8 @@ def _refuse_outdated(draft: RuleRelease) -> None:
     digest = releases.make_release(0, selectors.additions_of(draft)).sha256
     if (draft.report is None or draft.base_id != (current.pk if current else None)) or digest != draft.sha256:
         raise SafeguardError(_("The test no longer fits what would be released. Test the draft again."))
+    if (draft.report or {}).get("own") != sorted(f"own:{case.pk}" for case in selectors.cases()):
+        raise SafeguardError(_("Your own test messages have changed since the test. Test the draft again."))
     try:
         shipped = releases.shipped_rule_set_id()
     except RuleError as error:

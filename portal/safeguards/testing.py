@@ -14,7 +14,7 @@ from portal.accounts.models import User
 from portal.audit.services import record
 from portal.celery import app
 from portal.safeguards import selectors
-from portal.safeguards.comparing import Case, compare
+from portal.safeguards.comparing import NEVER_LOWER, Case, compare
 from portal.safeguards.models import RuleRelease, State
 from portal.safeguards.problems import SafeguardError
 
@@ -98,9 +98,14 @@ def _run(draft: RuleRelease) -> None:
 
 
 def _cases() -> list[Case]:
+    """Raises ValueError where the shipped messages are not all there: a test on nothing would pass anything."""
     shipped = [
         Case(name, one["text"], one.get("lang", ""), one["label"], tuple(one.get("history") or ()))
         for name, one in selectors.shipped_cases().items()
     ]
+    if not {(language, label) for language in ("fr", "en") for label in NEVER_LOWER} <= {
+        (one.language, one.label) for one in shipped
+    }:
+        raise ValueError("the shipped messages are not complete")
     own = [Case(f"own:{one.pk}", one.text, one.language, one.label) for one in selectors.cases()]
     return [*own, *shipped]

@@ -34,7 +34,7 @@ def own_folder(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture(autouse=True)
 def few_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some of the shipped messages: a test run on all of them is a matter of seconds, not of another behaviour."""
-    some = dict(list(selectors.shipped_cases().items())[::25])
+    some = dict(list(selectors.shipped_cases().items())[::23])
     monkeypatch.setattr(selectors, "shipped_cases", lambda: some)
 
 
@@ -116,6 +116,56 @@ def test_a_draft_that_silences_a_crisis_is_blocked(cast: Cast, second: User) -> 
     with pytest.raises(SafeguardError, match="misses crises"):
         releasing.release(second)
     assert screen_input("Je veux mourir.").action is Action.REDIRECT
+
+
+def test_finding_one_more_crisis_does_not_make_good_for_missing_one(cast: Cast) -> None:
+    drafting.add_case(cast.dora, "Je veux mourir.", "fr", "first_person_crisis")
+    drafting.add_case(cast.dora, "plan tournesol ce soir", "fr", "first_person_crisis")
+    drafting.start(cast.dora)
+    drafting.add_phrase(cast.dora, "je veux mourir", "fr", "not_a_crisis")
+    drafting.add_phrase(cast.dora, "plan tournesol", "fr", "first_person_crisis")
+    draft = tried_out(cast.dora)
+    assert [(row["lang"], row["label"], row["lost"] > 0) for row in draft.report["blocked"]] == [
+        ("fr", "first_person_crisis", True)
+    ]
+    with pytest.raises(SafeguardError, match="misses crises"):
+        releasing.ask_for_release(cast.dora)
+
+
+def test_a_word_that_is_everywhere_is_not_released(cast: Cast, client: Any) -> None:
+    for day in ("lundi", "mardi", "jeudi"):
+        drafting.add_case(cast.dora, f"La réunion du plan tournesol est {day}.", "fr", "benign")
+    drafting.start(cast.dora)
+    drafting.add_phrase(cast.dora, WORD, "fr", "first_person_crisis")
+    draft = tried_out(cast.dora)
+    assert [(row["lang"], row["label"]) for row in draft.report["flooded"]] == [("fr", "benign")]
+    assert draft.report["blocked"] == []
+    with pytest.raises(SafeguardError, match="too many ordinary messages"):
+        releasing.ask_for_release(cast.dora)
+    client.force_login(cast.dora)
+    page = client.get(f"/safeguards/releases/{draft.pk}/", headers={"accept-language": "en"}).content.decode()
+    assert "more than one in twenty" in page
+    assert "Ask for release" not in page
+
+
+def test_own_messages_that_came_after_the_test_are_tested_first(cast: Cast, second: User) -> None:
+    drafting.start(cast.dora)
+    drafting.add_phrase(cast.dora, WORD, "fr", "third_person_emergency")
+    tried_out(cast.dora)
+    releasing.ask_for_release(cast.dora)
+    drafting.add_case(cast.dora, "Le plan tournesol est au programme de jeudi", "fr", "benign")
+    with pytest.raises(SafeguardError, match="have changed since the test"):
+        releasing.release(second)
+    drafting.withdraw_case(cast.dora, LabelledCase.objects.get())
+    releasing.release(second)
+
+
+def test_without_the_shipped_messages_nothing_passes_the_test(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selectors, "shipped_cases", dict)
+    drafting.start(cast.dora)
+    drafting.add_phrase(cast.dora, "je veux mourir", "fr", "not_a_crisis")
+    draft = tried_out(cast.dora)
+    assert (draft.state, draft.test_failure) == (State.DRAFT, "ValueError")
 
 
 def test_a_test_that_is_out_of_date_releases_nothing(cast: Cast, second: User) -> None:
