@@ -9,7 +9,7 @@ from typing import Any
 import nh3
 from django.urls import reverse
 from django.utils.html import escape
-from django.utils.translation import gettext
+from django.utils.translation import gettext, override
 from markdown_it import MarkdownIt
 
 _MARKER = re.compile(r"\[(\d{1,2})\]")
@@ -20,9 +20,10 @@ _TAGS = {
 }  # fmt: skip
 
 
-def answer_html(text: str, citations: Sequence[dict[str, Any]]) -> str:
+def answer_html(text: str, citations: Sequence[dict[str, Any]], *, language: str) -> str:
     """Render an answer. No image, no link of the model's own, no raw HTML survives; each marker that `citations` knows
-    becomes a link to its passage, and each mark of an unsupported sentence says what it means."""
+    becomes a link to its passage, and each mark of an unsupported sentence says what it means, in the answer's
+    `language`: whoever renders it may be a worker, whose own language says nothing."""
     links = {citation["marker"]: citation["url"] for citation in citations}
     html = nh3.clean(
         _parser().render(text),
@@ -37,8 +38,13 @@ def answer_html(text: str, citations: Sequence[dict[str, Any]]) -> str:
             return match[0]
         return f'<a class="citation" data-marker="{marker}" href="{escape(links[marker])}">[{marker}]</a>'
 
-    title = escape(gettext("Not found in your guidelines: check this sentence"))
-    mark = f'<abbr class="unsupported" title="{title}" aria-label="{title}">{_UNSUPPORTED}</abbr>'
+    with override(language):
+        title = escape(gettext("Not found in your guidelines: check this sentence"))
+    # words for whoever listens, because a title is not read out
+    mark = (
+        f'<span class="unsupported" title="{title}"><span aria-hidden="true">{_UNSUPPORTED}</span>'
+        f'<span class="visually-hidden"> ({title})</span></span>'
+    )
     return _MARKER.sub(link, html).replace(_UNSUPPORTED, mark)
 
 

@@ -63,7 +63,7 @@ def final(turn: Turn) -> dict[str, Any]:
     event: dict[str, Any] = {"type": f"turn.{turn.state}", "turn": str(turn.id)}
     if turn.state in (State.COMPLETED, State.CANCELLED):
         event |= {
-            "html": answer_html(turn.answer, turn.citations),
+            "html": answer_html(turn.answer, turn.citations, language=turn.language),
             "text": turn.answer,
             "citations": turn.citations,
         }

@@ -69,11 +69,16 @@ export class GrowingAnswer {
 
 /** The same mark that the server makes after a sentence that no passage supports. */
 function unsupportedMark(text) {
-  const mark = document.createElement("abbr");
+  const mark = document.createElement("span");
   mark.className = "unsupported";
-  mark.textContent = text;
   mark.title = say("grounding.unsupported");
-  mark.setAttribute("aria-label", mark.title);
+  const shown = document.createElement("span");
+  shown.textContent = text;
+  shown.setAttribute("aria-hidden", "true");
+  const read = document.createElement("span");
+  read.className = "visually-hidden";
+  read.textContent = ` (${mark.title})`;
+  mark.append(shown, read);
   return mark;
 }
 

@@ -97,13 +97,16 @@ export class TurnView extends EventTarget {
     fill(this.element, "made", madeBy(turn));
   }
 
-  #drawGrounding({ groundedness }) {
+  #drawGrounding({ groundedness, text }) {
     const badge = part(this.element, "grounding");
     badge.hidden = groundedness === null;
     if (groundedness === null) return;
     const grade = groundedness >= WELL_GROUNDED ? "good" : groundedness >= PARTLY_GROUNDED ? "partial" : "poor";
     badge.dataset.grade = grade;
-    part(badge, "grounding-text").textContent = say(`grounding.${grade}`, { share: percent(groundedness) });
+    const said = say(`grounding.${grade}`, { share: percent(groundedness) });
+    // a title is nothing on a touch screen: the mark is explained where the answer ends
+    const isMarked = (text ?? "").includes("[?]");
+    part(badge, "grounding-text").textContent = isMarked ? `${said} · ${say("grounding.legend")}` : said;
   }
 
   // Fill a part when its value is a new one: drawing a <details> again would close it under the reader's hand.
