@@ -106,7 +106,7 @@ export class TurnView extends EventTarget {
     const said = say(`grounding.${grade}`, { share: percent(groundedness) });
     // a title is nothing on a touch screen: the mark is explained where the answer ends
     const isMarked = (text ?? "").includes("[?]");
-    part(badge, "grounding-text").textContent = isMarked ? `${said} · ${say("grounding.legend")}` : said;
+    part(badge, "grounding-text").textContent = isMarked ? `${said} · ${say("grounding.legend", { mark: "[?]" })}` : said;
   }
 
   // Fill a part when its value is a new one: drawing a <details> again would close it under the reader's hand.
