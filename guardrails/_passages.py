@@ -7,6 +7,7 @@ role to take, words to put into the answer, a prompt to show.
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from guardrails._normalise import clean
@@ -129,6 +130,17 @@ _PATTERNS = (
     r"|repondre)\b",
     rf"^\W*(?:system|assistant|user|developer|systeme|utilisateur)\W+{_SAY}\b",
     r"\b(?:consignes?|instructions?|regles?|rules) (?:importantes?|speciales?|nouvelles?|urgentes?|suivantes?)\W",
+    # the same in German, Spanish, Italian, Portuguese, Dutch: rules set aside, words for the answer
+    r"\b(?:ignorier\w*|vergiss|vergessen sie|missacht\w*|ignor[aeoi]\w{0,3}|olvid[aeo]\w{0,3}|dimentic\w+|esque[cç]\w+|"
+    r"desconsider\w+|negeer|vergeet)\b.{0,60}?\b(?:(?:vorherig\w+|bisherig\w+|obig\w+|vorangegangen\w+|alle) "
+    r"(?:\w+ )?(?:anweisung\w*|regeln)|(?:instrucciones|reglas|istruzioni|regole|instrucoes|regras|instructies|regels) "
+    r"(?:\w+ )?(?:anterior\w*|previ[ao]\w*|precedent\w*|acima)|(?:tus|sus|todas las|le tue|tutte le|todas as|suas|"
+    r"eerdere|vorige|alle|bovenstaande) (?:\w+ )?(?:instrucciones|reglas|istruzioni|regole|instrucoes|regras"
+    r"|instructies|regels))\b",
+    r"\b(?:antworten? (?:sie )?(?:nur|immer|ausschliesslich|stets)|schreiben? (?:sie )?(?:nur|immer)|"
+    r"(?:responde|responda|escribe|escriba|contesta) (?:solo|solamente|unicamente|siempre)|"
+    r"(?:rispondi|scrivi) (?:solo|soltanto|sempre)|(?:responda|escreva|responde|escreve) (?:apenas|somente|so|sempre)|"
+    r"antwoord (?:alleen|altijd|uitsluitend))\b",
 )
 _INJECTION = re.compile("|".join(f"(?:{pattern})" for pattern in _PATTERNS))
 _SHOUTED = re.compile(
@@ -136,6 +148,8 @@ _SHOUTED = re.compile(
     rf"|must) ){_SAY}\W{{1,3}}(?:\w+\W){{0,3}}?[A-Z0-9_-]{{4,}}\b",
     re.IGNORECASE,
 )
+_CUT_INTO = 4  # pieces that one instruction may have been cut into
+_SHORT_PIECE = 120  # characters
 _CAPITALS = re.compile(r"\b[A-Z][A-Z0-9_-]{3,}\b")
 
 
@@ -161,20 +175,17 @@ def neutralise(text: str) -> Neutralised:
         plain = pattern.sub(out, plain)  # a line break: what follows begins anew and is read for itself
     plain = _LINK.sub(r"\1", _IMAGE.sub(r"\1", plain))
     plain = _BLOB.sub(out, plain)
-    if plain == text and not removed and not _suspicious(text):
-        return Neutralised(text, ())
     kept, pieces = [], _pieces(plain)
+    orders = _orders(pieces)
     for at, piece in enumerate(pieces):
-        after = pieces[at + 1] if at + 1 < len(pieces) else ""
-        before = pieces[at - 1] if at else ""
-        if _instructs(piece) or _only_together(piece, after) or _only_together(before, piece) or _continues(before):
+        if at in orders:
             removed.append(piece.strip())
             if not piece.endswith("\n"):
                 continue
             kept.append("\n")
         else:
             kept.append(piece)
-    return Neutralised("".join(kept), tuple(removed))
+    return Neutralised("".join(kept) if removed else plain, tuple(removed))
 
 
 def _visible(text: str) -> str:
@@ -183,10 +194,20 @@ def _visible(text: str) -> str:
     return "".join(one for one in text if one in "\n\t" or unicodedata.category(one) not in _INVISIBLE)
 
 
-def _suspicious(text: str) -> bool:
-    return any(_instructs(piece) for piece in _pieces(text)) or any(
-        _only_together(one, two) for one, two in zip(_pieces(text), _pieces(text)[1:], strict=False)
-    )
+def _orders(pieces: Sequence[str]) -> set[int]:
+    """The places of the sentences that give instructions to a model, alone or together with their neighbours."""
+    alone = [_instructs(piece) for piece in pieces]
+    found = {at for at, order in enumerate(alone) if order}
+    # one that ends in a colon: what follows is its text
+    found |= {at for at in range(1, len(pieces)) if alone[at - 1] and pieces[at - 1].rstrip().endswith(":")}
+    for at in range(len(pieces)):
+        for size in range(2, _CUT_INTO + 1):
+            if at + size > len(pieces) or any(alone[at : at + size]):
+                break
+            if _only_together(pieces[at : at + size]):
+                found |= set(range(at, at + size))
+                break
+    return found
 
 
 def _pieces(text: str) -> list[str]:
@@ -228,15 +249,13 @@ def _instructs(piece: str) -> bool:
     return False
 
 
-def _only_together(one: str, two: str) -> bool:
-    """Whether two short pieces are an instruction that a line break or a full stop has cut."""
-    if not one.strip() or not two.strip() or len(one) > 120 or _instructs(one) or _instructs(two):
+def _only_together(pieces: Sequence[str]) -> bool:
+    """Whether pieces of which none is an instruction are one that line breaks, full stops or length have cut: it begins
+    in the first and ends in the last. Of the outer pieces only what is next to the cut is read."""
+    texts = [re.sub(r"\s+", " ", clean(piece)).strip().rstrip(".") for piece in pieces]
+    if not all(texts) or any(len(text) > _SHORT_PIECE for text in texts[1:-1]):
         return False
-    joined = re.sub(r"\s+", " ", clean(f"{one.strip().rstrip('.')} {two.strip()}"))
-    match = _INJECTION.search(joined)
-    return match is not None and match.start() < len(one.strip()) < match.end()
-
-
-def _continues(before: str) -> bool:
-    """Whether the piece before was an instruction that ends in a colon: what follows is its text."""
-    return before.rstrip().endswith(":") and _instructs(before)
+    first, last = texts[0][-_SHORT_PIECE:], texts[-1][:_SHORT_PIECE]
+    joined = " ".join([first, *texts[1:-1], last])
+    begins, ends = len(first), len(joined) - len(last)
+    return any(match.start() < begins and match.end() > ends for match in _INJECTION.finditer(joined))
