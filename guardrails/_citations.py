@@ -5,7 +5,7 @@ A marker that names no passage is dropped; one of a passage that does not say th
 import re
 from dataclasses import dataclass
 
-from guardrails._grounding import Evidence, checkable
+from guardrails._grounding import Evidence, checkable, names_dose, names_figure
 
 # "[1]", "[1, 2]", and what gpt-oss writes: "【1†source】"
 _MARKER = re.compile(r"[ \u00a0\u202f]?(?:\[(\d{1,3}(?:\s?,\s?\d{1,3}){0,8})\](?!\()|【(\d{1,3})[^】\n]{0,30}】)")
@@ -13,6 +13,7 @@ UNSUPPORTED = "[?]"  # stands where a citation would, after a sentence that no p
 _OWN_MARK = re.compile(r"[ \u00a0\u202f]?\[\?\]")  # a model must not write that mark itself
 _LINE_START = re.compile(r"\s*(?:#{1,6}\s+|>\s?|[-*+•]\s+(?:\[[ xX]\]\s+)?|\d{1,3}[.)]\s+)*")
 _HEADING = re.compile(r"\s*(?:#{1,6}\s|\|)")
+_ROW_END = re.compile(r"\s*\|\s*$")
 _END = re.compile(r"([.!?…;:,]*[\"'»”’)*_`]*[.!?…]*)\s*$")
 
 
@@ -27,8 +28,12 @@ class Bound:
     dropped: bool
 
 
-def bind(unit: str, evidence: Evidence, *, checked: bool) -> Bound:
-    """Binds the citations of one sentence (with the white space after it)."""
+def bind(unit: str, evidence: Evidence, *, verbatim: bool = False, of_help: bool = False) -> Bound:
+    """Binds the citations of one sentence (with the white space after it).
+
+    What only names things (a heading, a row of a table, a line of code, `verbatim`) is checked where it has figures, a
+    sentence that names a line of help (`of_help`) where it has a dose: nothing hides a figure from the check.
+    """
     cited: list[int] = []
     dropped = False
 
@@ -44,8 +49,9 @@ def bind(unit: str, evidence: Evidence, *, checked: bool) -> Bound:
     text = _MARKER.sub(one_form, _OWN_MARK.sub("", unit))
     start = _LINE_START.match(text)
     body = text[start.end() if start else 0 :]
-    bare = _MARKER.sub("", body)
-    if not checked or _HEADING.match(text) or not checkable(bare):
+    bare = _MARKER.sub("", body).replace("|", " ")
+    exempt = (verbatim or bool(_HEADING.match(text))) and not names_figure(bare)
+    if exempt or (of_help and not names_dose(bare)) or not checkable(bare):
         return Bound(text, tuple(cited), 0, 0, dropped)
     supporting = evidence.support(bare).markers
     right = [marker for marker in dict.fromkeys(cited) if marker in supporting]
@@ -61,7 +67,7 @@ def bind(unit: str, evidence: Evidence, *, checked: bool) -> Bound:
 
 def _with_mark(text: str, mark: str) -> str:
     """The sentence with a mark before the final punctuation, inside bold or quotation marks that end with it."""
-    end = _END.search(text)
+    end = _ROW_END.search(text) or _END.search(text)
     place = end.start() if end else len(text.rstrip())
     head = text[:place].rstrip(" \u00a0\u202f")
     return f"{head} {mark}{text[place:]}"

@@ -46,6 +46,8 @@ _STATEMENT = re.compile(
     r"|whereas|while|tandis que|alors que)\b",
     re.IGNORECASE,
 )
+_CLOSING = ' *_"»)\u00a0\u202f'
+_DOSES = frozenset({"mass", "volume", "mol", "meq", "iu"})
 _ABOUT_SOURCES = re.compile(
     r"\b(?:passages?|guidelines?|recommandations?|protocoles?|documents?|sources?)\b[^.!?]{0,80}"
     r"\b(?:do(?:es)? not|don't|doesn't|n[e'’][^.!?]{0,40}(?:pas|aucune?|rien)|no information|nothing)\b",
@@ -305,9 +307,23 @@ def sentence_encoder() -> Embed | None:
 
 
 def checkable(sentence: str) -> bool:
-    """Whether a sentence says enough to be checked: not a heading, a question, a few words of courtesy, or a word about
-    what the guidelines do not say."""
-    if sentence.rstrip(' *_"»)').endswith(("?", ":")) or _ABOUT_SOURCES.search(sentence):
+    """Whether a sentence says enough to be checked: not a question, a few words of courtesy, what introduces a list, or
+    a word about what the guidelines do not say; but a figure in a question is checked like any other."""
+    if _ABOUT_SOURCES.search(sentence) and not names_dose(sentence):
+        return False
+    if sentence.strip().rstrip(_CLOSING).endswith(("?", ":")) and not names_figure(sentence):
         return False
     words = content(sentence)
     return words >= LEAST_WORDS or (words > 0 and bool(quantities(sentence) or drugs(sentence)))
+
+
+def names_figure(sentence: str) -> bool:
+    """Whether a text says how much, how long or how often, in a unit."""
+    return any(one.dimension and not one.implied for one in quantities(sentence))
+
+
+def names_dose(sentence: str) -> bool:
+    """Whether a text says how much of a substance, or names a medicine and a figure."""
+    return any(one.dimension in _DOSES for one in quantities(sentence)) or (
+        names_figure(sentence) and bool(drugs(sentence))
+    )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from guardrails import SourcePassage, sentence_encoder
+from guardrails import OutputScreen, SourcePassage, sentence_encoder
 from guardrails._drugs import drugs
 from guardrails._grounding import Embed, Evidence, checkable
 from guardrails._quantities import quantities, stands
@@ -152,3 +152,51 @@ def test_medicines_are_known_by_name_brand_and_ending() -> None:
     assert drugs("acide valproïque") == drugs("valproate")
     assert len(drugs("brandnewazepam and otheroxetine")) == 2
     assert not drugs("En avril, la semaine prochaine, cholesterol and a cyclone; la patiente est calme")
+
+
+LITHIUM = [SourcePassage(1, "Lithium is started at 400 mg in the evening. Blood levels are measured after five days.")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "true"),
+    [
+        ("```\nLithium is started at 4000 mg in the evening.\n```\n", True),
+        ("| Medicine | Dose |\n|---|---|\n| Lithium | 4000 mg in the evening |\n", True),
+        ("# Lithium: 4000 mg in the evening\n", True),
+        ("Lithium is started at 4000 mg in the evening:\n", True),
+        # what stands beside the figure here is in no passage either
+        ("Why not start lithium at 4000 mg in the evening?", False),
+        ("The guidelines do not say more: start lithium at 4000 mg in the evening.", False),
+        ("Call 3114 and start lithium at 4000 mg in the evening.", False),
+    ],
+)
+def test_no_form_of_a_sentence_hides_a_figure_from_the_check(answer: str, true: bool) -> None:
+    shown, groundedness = checked(answer)
+    assert "[?]" in shown
+    assert groundedness == 0.0
+    if true:
+        shown, groundedness = checked(answer.replace("4000", "400"))
+        assert "[1]" in shown
+        assert groundedness == 1.0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "These are the steps of a safety plan:\n",
+        "## What the team does after the discharge\n",
+        "| Step | Who does it | Where it is written |\n",
+        "The guidelines do not mention olanzapine.",
+        "Call 3114, it is free and open 24 hours a day, 7 days a week.",
+    ],
+)
+def test_what_claims_nothing_is_not_marked(answer: str) -> None:
+    assert checked(answer) == (answer, None)
+
+
+def checked(answer: str) -> tuple[str, float | None]:
+    """What is shown of an answer, and its groundedness."""
+    screen = OutputScreen(LITHIUM, language="en")
+    screen.feed(answer)
+    end = screen.finish()
+    return end.text, end.groundedness
