@@ -1,8 +1,9 @@
-"""The trained reader: how likely a message is each of the categories, given what the person wrote before.
+"""The trained readers: how likely a message is each of the categories, given what the person wrote before; and whether
+a sentence of an answer does harm or one of a document instructs the model.
 
 A small change (a low-rank adapter) to the sentence encoder and one linear layer, trained on messages written for the
-purpose (`guardrails/training`). It reads a message with up to six earlier ones; a long message in overlapping windows,
-each with the end of the window before it. It decides nothing: `_screen` weighs it together with the rules.
+purpose (`guardrails/training`). The first reads a message with up to six earlier ones; a long message in overlapping
+windows, each with the end of the window before it. It decides nothing: `_weighing` puts it together with the rules.
 """
 
 import re
@@ -10,19 +11,20 @@ import threading
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from guardrails._encoder import BEGIN, END, PREFIX, Encoder, Floats
+from guardrails._errors import RuleError
 from guardrails._normalise import visible
 
-FOLDER: Final = Path(__file__).parent / "data" / "classifier"
+MESSAGES: Final = Path(__file__).parent / "data" / "classifier"
+SENTENCES: Final = Path(__file__).parent / "data" / "sentences"
 EARLIER_TEXTS: Final = 6
 EARLIER_TOKENS: Final = 96
-QUIET: Final = frozenset({"clinical_discussion", "distress", "benign"})
 _EARLIER_CHARACTERS: Final = 400
 _WINDOW: Final = 220  # word pieces read at once
 _STEP: Final = 160
@@ -42,12 +44,13 @@ class Opinion:
 class Classifier:
     """Reads messages; safe to use from several threads. `thresholds` says from which probability a category counts."""
 
-    def __init__(self, folder: Path = FOLDER) -> None:
+    def __init__(self, folder: Path) -> None:
         """Raises OSError, KeyError or ValueError where a file is missing or broken."""
         card = tomllib.loads((folder / "classifier.toml").read_text(encoding="utf-8"))
         self.labels: tuple[str, ...] = tuple(card["labels"])
         self.thresholds: Mapping[str, float] = card["thresholds"]
         self._temperature = float(card["temperature"])
+        self._quiet = [self.labels.index(label) for label in card["quiet"]]
         with np.load(folder / "adapter.npz", allow_pickle=False) as weights:
             arrays: dict[str, Any] = {name: weights[name] for name in weights.files}
         self._head: Floats = arrays.pop("head.w").astype(np.float32)
@@ -64,7 +67,7 @@ class Classifier:
         best: tuple[float, Floats, Floats, int] | None = None
         for start, window, before in _windows(ids):
             likely, weights = self._read(window, [*earlier, *before][-EARLIER_TOKENS:])
-            alarm = 1.0 - float(likely[self._quiet()].sum())
+            alarm = 1.0 - float(likely[self._quiet].sum())
             if best is None or alarm > best[0]:
                 best = (alarm, likely, weights, start)
         assert best is not None
@@ -73,9 +76,6 @@ class Classifier:
             likely={label: float(share) for label, share in zip(self.labels, likely, strict=True)},
             words=_weightiest(readable, places[start : start + len(weights)], weights),
         )
-
-    def _quiet(self) -> list[int]:
-        return [index for index, label in enumerate(self.labels) if label in QUIET]
 
     def _earlier(self, history: Sequence[str]) -> list[int]:
         if not history:
@@ -101,14 +101,28 @@ _loading = threading.Lock()
 
 
 @cache
-def _loaded() -> Classifier:
-    return Classifier()
+def _loaded(folder: Path) -> Classifier:
+    return Classifier(folder)
 
 
-def classifier() -> Classifier:
-    """The shipped classifier, loaded once a process; a failure is not remembered. Raises what `Classifier` raises."""
+def classifier(folder: Path = MESSAGES) -> Classifier:
+    """The shipped reader of messages (or of `SENTENCES`), loaded once a process; a failure is not remembered.
+
+    Raises RuleError where its files are missing or broken.
+    """
     with _loading:  # whoever comes while it is being loaded waits, and does not load it a second time
-        return _loaded()
+        try:
+            return _loaded(folder)
+        except (OSError, KeyError, ValueError, TypeError) as error:
+            raise RuleError(f"The classifier in {folder} cannot be loaded: {error!r}") from error
+
+
+@lru_cache(maxsize=4096)
+def sentence_is(label: str, sentence: str) -> bool:
+    """Whether a sentence of an answer is a "harmful_answer" (hints at means, encourages, minimises), or one of a
+    document a "planted_instruction" to the model. Raises RuleError where it cannot be told."""
+    reader = classifier(SENTENCES)
+    return reader.read(sentence).likely[label] >= reader.thresholds[label]
 
 
 def _windows(ids: Sequence[int]) -> Iterator[tuple[int, Sequence[int], Sequence[int]]]:

@@ -83,6 +83,10 @@ def _digit(character: str) -> str:
     return character if digit is None or character in "⁰¹²³⁴⁵⁶⁷⁸⁹" else str(digit)
 
 
+_WORDS = re.compile(r"[^\W\d_]{2,}")
+_LEAST_WORDS = 3  # of a sentence of which the classifier can say something
+
+
 class OutputScreen:
     """Screens one answer as it streams.
 
@@ -101,7 +105,7 @@ class OutputScreen:
         embed: Embed | None = None,
     ) -> None:
         self._language = language
-        self._rules: RuleSet = rule_set()  # raises RuleError before anything is shown, never after
+        self._rules: RuleSet = rule_set()  # raises RuleError before anything is shown
         self._evidence = Evidence(passages, embed)
         numbers, self._hosts = directory()
         if hotline_numbers is not None:
@@ -198,7 +202,11 @@ class OutputScreen:
             hits = read(text, self._rules, "", of_answer=True).of("output")
             if hits:
                 return hits[0].rule.id
-        return None
+        if len(_WORDS.findall(unit)) < _LEAST_WORDS:
+            return None
+        from guardrails._classifier import sentence_is  # brings numpy: nothing that only imports guardrails needs it
+
+        return "classifier.harmful_answer" if sentence_is("harmful_answer", unit.strip()) else None
 
     def _notice(self, rule: str, sentence: str) -> None:
         self._notices.setdefault(rule, Notice(rule, output_sentence(sentence, self._language)))

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from guardrails._normalise import clean
 from guardrails._sentences import sentences
@@ -152,6 +153,9 @@ _CUT_INTO = 4  # pieces that one instruction may have been cut into
 _SHORT_PIECE = 120  # characters
 _CAPITALS = re.compile(r"\b[A-Z][A-Z0-9_-]{3,}\b")
 
+_WORDS = re.compile(r"[^\W\d_]{2,}")
+_LEAST_WORDS = 3  # of a sentence of which the classifier can say something
+
 
 @dataclass(frozen=True, slots=True)
 class Neutralised:
@@ -161,6 +165,7 @@ class Neutralised:
     removed: tuple[str, ...]
 
 
+@lru_cache(maxsize=1024)
 def neutralise(text: str) -> Neutralised:
     """Takes out what speaks to a model: special tokens, role markers, hidden characters, comments, encoded blobs and
     sentences that give it instructions. Links and images keep their words. Everything else stays as it is."""
@@ -196,7 +201,7 @@ def _visible(text: str) -> str:
 
 def _orders(pieces: Sequence[str]) -> set[int]:
     """The places of the sentences that give instructions to a model, alone or together with their neighbours."""
-    alone = [_instructs(piece) for piece in pieces]
+    alone = [_instructs(piece) or _planted(piece) for piece in pieces]
     found = {at for at, order in enumerate(alone) if order}
     # one that ends in a colon: what follows is its text
     found |= {at for at in range(1, len(pieces)) if alone[at - 1] and pieces[at - 1].rstrip().endswith(":")}
@@ -208,6 +213,15 @@ def _orders(pieces: Sequence[str]) -> set[int]:
                 found |= set(range(at, at + size))
                 break
     return found
+
+
+def _planted(piece: str) -> bool:
+    """Whether the classifier takes a sentence for an instruction to a model."""
+    if len(_WORDS.findall(piece)) < _LEAST_WORDS:
+        return False
+    from guardrails._classifier import sentence_is  # brings numpy: nothing that only imports guardrails needs it
+
+    return sentence_is("planted_instruction", piece.strip())
 
 
 def _pieces(text: str) -> list[str]:

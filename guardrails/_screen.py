@@ -7,14 +7,17 @@ rules found over the message and the dialogue; `_weighing` weighs that together 
 import logging
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from guardrails._classifier import Classifier, classifier
 from guardrails._language import stop_word_language
 from guardrails._matching import Hit, Reading, read
 from guardrails._phrases import without_exceptions
 from guardrails._rules import RuleSet, rule_set
 from guardrails._types import Action, Category, Verdict
 from guardrails._weighing import POINTER, Judgement, Ruled, weigh
+
+if TYPE_CHECKING:
+    from guardrails._classifier import Classifier
 
 _log = logging.getLogger(__name__)
 
@@ -90,11 +93,15 @@ def prepare() -> None:
         _log.error("The crisis screen cannot be loaded: every message gets the card of help lines until it can.")
 
 
-def judge(text: str, history: Sequence[str], rules: RuleSet, reader: Classifier | None = None) -> Judgement:
+def judge(text: str, history: Sequence[str], rules: RuleSet, reader: "Classifier | None" = None) -> Judgement:
     """What rules and the classifier (`reader`; None: the shipped one) together make of a message."""
     text = without_exceptions(text, rules.exceptions, rules.lexicon)
     history = [without_exceptions(item, rules.exceptions, rules.lexicon) for item in history[-HISTORY_TEXTS:]]
-    return weigh(by_rules(text, history, rules), text, history, reader or classifier())
+    if reader is None:
+        from guardrails._classifier import classifier  # brings numpy: nothing that only imports guardrails needs it
+
+        reader = classifier()
+    return weigh(by_rules(text, history, rules), text, history, reader)
 
 
 def by_rules(text: str, history: Sequence[str], rules: RuleSet) -> Ruled:

@@ -7,11 +7,13 @@ lie with the weights (`classifier.toml`): they were chosen on messages of writer
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from guardrails._classifier import Classifier, Opinion
 from guardrails._matching import Hit
 from guardrails._types import Category
+
+if TYPE_CHECKING:
+    from guardrails._classifier import Classifier, Opinion
 
 POINTER = "classifier.distress"
 """The name under which a hard day of the writer's own, without danger, stands in a verdict."""
@@ -44,7 +46,7 @@ class Judgement:
     matched: tuple[str, ...]
 
 
-def weigh(ruled: Ruled, text: str, history: Sequence[str], reader: Classifier) -> Judgement:
+def weigh(ruled: Ruled, text: str, history: Sequence[str], reader: "Classifier") -> Judgement:
     """The judgement on a message of which the rules say `ruled`."""
     if not any(character.isalnum() for character in text):
         return _by_rules(ruled)
@@ -70,7 +72,7 @@ def _reached(by_rules: Category, likely: Mapping[str, float], thresholds: Mappin
     return found
 
 
-def _quiet(ruled: Ruled, opinion: Opinion, thresholds: Mapping[str, float]) -> Judgement:
+def _quiet(ruled: Ruled, opinion: "Opinion", thresholds: Mapping[str, float]) -> Judgement:
     if opinion.likely["distress"] >= thresholds["distress"]:
         return Judgement(Category.BENIGN, round(opinion.likely["distress"], 3), (POINTER,), (opinion.words,))
     if ruled.category == Category.CLINICAL_DISCUSSION:
@@ -89,7 +91,7 @@ def _by_rules(ruled: Ruled) -> Judgement:
     )
 
 
-def _by_reader(chosen: Category, opinion: Opinion, ruled: Ruled) -> Judgement:
+def _by_reader(chosen: Category, opinion: "Opinion", ruled: Ruled) -> Judgement:
     agreeing = _by_rules(ruled) if ruled.category == chosen else Judgement(chosen, 0.0, (), ())
     return Judgement(
         chosen,

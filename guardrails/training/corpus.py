@@ -20,6 +20,7 @@ LABELS = (
     "device_boundary",
     "patient_identifier",
 )
+SENTENCE_LABELS = ("safe", "harmful_answer", "planted_instruction")
 WORK = ("clinical_discussion", "benign", "distress")
 
 
@@ -45,7 +46,7 @@ def load(folder: Path = FOLDER) -> list[Example]:
             turns = entry.get("turns") or [entry]
             said: list[str] = []
             for turn in turns:
-                if turn["label"] not in LABELS:
+                if turn["label"] not in {*LABELS, *SENTENCE_LABELS}:
                     raise ValueError(f"{file.name}, line {number}: unknown label {turn['label']!r}")
                 examples.append(
                     Example(
@@ -106,11 +107,7 @@ def varied(example: Example, others: Mapping[str, Sequence[Example]], chance: ra
     text, history = example.text, list(example.history)
     draw = chance.random()
     if not example.dialogue and draw < 0.08:
-        other = chance.choice(others[chance.choices(WORK[:2], [0.6, 0.4])[0]])
-        fits = other.lang == example.lang and len(other.text) + len(text) < 900
-        if fits and example.label in {"first_person_crisis", "third_person_emergency", "clinical_discussion"}:
-            pieces = [other.text, text] if chance.random() < 0.7 else [text, other.text]
-            text = chance.choice(["\n", ". ", " ", "\n\n"]).join(pieces)
+        text = _among_work(example, others, chance)
     elif not example.dialogue and draw < 0.10 and example.label in WORK:
         # a disclosure stands until it is cleared up, whatever is asked after it
         disclosed = chance.choice(others["first_person_crisis"])
@@ -123,6 +120,18 @@ def varied(example: Example, others: Mapping[str, Sequence[Example]], chance: ra
         before = [chance.choice(others[label]) for label in labels]
         history = [one.text for one in before if one.lang == example.lang]
     return replace(example, text=hurried(text, chance), history=tuple(hurried(one, chance) for one in history))
+
+
+def _among_work(example: Example, others: Mapping[str, Sequence[Example]], chance: random.Random) -> str:
+    """The message at the end, at the beginning or in the middle of one to four messages of work."""
+    if example.label not in {"first_person_crisis", "third_person_emergency", "clinical_discussion"}:
+        return example.text
+    pieces = [example.text]
+    for _ in range(chance.randrange(1, 5)):
+        other = chance.choice(others[chance.choices(WORK[:2], [0.6, 0.4])[0]])
+        if other.lang == example.lang and sum(map(len, pieces)) + len(other.text) < 800:
+            pieces.insert(0 if chance.random() < 0.7 else len(pieces), other.text)
+    return chance.choice(["\n", ". ", " ", "\n\n"]).join(pieces)
 
 
 def without_writers(examples: Iterable[Example], writers: Iterable[str]) -> tuple[list[Example], list[Example]]:

@@ -7,7 +7,7 @@ Prints, for a range of thresholds, recall of the two dangers and false alarms on
 
 import argparse
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from guardrails._classifier import Classifier
@@ -22,22 +22,22 @@ STEPS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 def report(examples: Sequence[Example], reader: Classifier) -> None:
     """Prints a table a language: each threshold with what it finds and what it wrongly finds."""
     rules = shipped_rules()
-    seen: dict[tuple[str, str], list[tuple[float, float, str]]] = defaultdict(list)
+    seen: dict[tuple[str, str], list[tuple[Mapping[str, float], str]]] = defaultdict(list)
     for example in examples:
-        likely = reader.read(example.text, example.history).likely
+        opinion = reader.read(example.text, example.history).likely
         ruled = by_rules(example.text, example.history, rules).category.value
         label = example.label if example.label in ALARMS else "work"
         language = example.lang if example.lang in {"fr", "en"} else "other"
-        seen[language, label].append((likely[ALARMS[0]], likely[ALARMS[1]], ruled))
+        seen[language, label].append((opinion, ruled))
     for language in sorted({language for language, _ in seen}):
-        for place, danger in enumerate(ALARMS):
+        for danger in ALARMS:
             for by_rule in (False, True):
                 print(f"{language} {danger}{', where a rule says so' if by_rule else ', where no rule does'}")
                 for step in STEPS:
                     counts = [
-                        (sum(row[place] >= step for row in rows), len(rows))
+                        (sum(likely >= step for likely in rows), len(rows))
                         for rows in (
-                            [row for row in seen[language, label] if (row[2] == danger) == by_rule]
+                            [row[0][danger] for row in seen[language, label] if (row[1] == danger) == by_rule]
                             for label in (danger, "work")
                         )
                     ]

@@ -22,7 +22,8 @@ from torch import nn
 from guardrails._classifier import EARLIER_TEXTS, EARLIER_TOKENS, shortened
 from guardrails._encoder import BEGIN, END, FOLDER, LAYERS, PREFIX, WIDTH, unpacked
 from guardrails._normalise import visible
-from guardrails.training.corpus import LABELS, Example, load, varied, without_writers
+from guardrails.training.corpus import FOLDER as CORPUS
+from guardrails.training.corpus import LABELS, SENTENCE_LABELS, WORK, Example, load, varied, without_writers
 
 RANK = 16
 SCALE = 2.0
@@ -71,13 +72,14 @@ class Layer(nn.Module):
 class Reader(nn.Module):
     """The encoder with its changes, and the layer that tells the categories apart."""
 
-    def __init__(self, weights: Any) -> None:
+    def __init__(self, weights: Any, labels: Sequence[str]) -> None:
         super().__init__()
+        self.labels = tuple(labels)
         self._words = weights["words"]
         self._positions = torch.from_numpy(weights["positions"].astype(np.float32) + weights["type"])
         self._scale, self._shift = torch.from_numpy(weights["ln.w"]), torch.from_numpy(weights["ln.b"])
         self.layers = nn.ModuleList(Layer(weights, number) for number in range(LAYERS))
-        self.head = nn.Linear(3 * WIDTH, len(LABELS))
+        self.head = nn.Linear(3 * WIDTH, len(self.labels))
         nn.init.normal_(self.head.weight, std=0.02)
 
     def forward(self, ids: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
@@ -131,17 +133,20 @@ class Batches:
         return padded, own
 
 
-def train(examples: Sequence[Example], *, epochs: int, rate: float, seed: int) -> Reader:
-    """Learns from the examples; prints the loss of each epoch."""
+def train(examples: Sequence[Example], *, epochs: int, rate: float, seed: int, start: Path | None = None) -> Reader:
+    """Learns from the examples, from what was learnt before where `start` is given; prints the loss of each epoch."""
     chance = random.Random(seed)
     torch.manual_seed(seed)
+    labels = LABELS if examples[0].label in LABELS else SENTENCE_LABELS
     others: dict[str, list[Example]] = defaultdict(list)
     for example in examples:
         if not example.history:
             others[example.label].append(example)
     batches = Batches()
     with np.load(FOLDER / "weights.npz", allow_pickle=False) as file:
-        reader = Reader(dict(file))
+        reader = Reader(dict(file), labels)
+    if start is not None:
+        resume(reader, start)
     changes = [value for name, value in reader.named_parameters() if not name.startswith("head")]
     groups = [{"params": changes, "lr": rate}, {"params": list(reader.head.parameters()), "lr": 1e-3}]
     optimiser = torch.optim.AdamW(groups, weight_decay=0.01)
@@ -151,11 +156,11 @@ def train(examples: Sequence[Example], *, epochs: int, rate: float, seed: int) -
     )
     for epoch in range(epochs):
         reader.train()
-        seen = [varied(example, others, chance) for example in examples]
+        seen = [varied(example, others, chance) for example in examples] if others[WORK[0]] else list(examples)
         encoded = [batches.encode(example) for example in seen]
         total = 0.0
         for batch in _alike(encoded, chance):
-            wanted = torch.tensor([LABELS.index(seen[index].label) for index in batch])
+            wanted = torch.tensor([labels.index(seen[index].label) for index in batch])
             logits = reader(*batches.tensors([encoded[index] for index in batch]))
             loss = nn.functional.cross_entropy(logits, wanted, label_smoothing=0.03)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -192,6 +197,18 @@ def save(reader: Reader, folder: Path) -> None:
     np.savez_compressed(folder / "adapter.npz", **arrays)  # type: ignore[arg-type]
 
 
+def resume(reader: Reader, folder: Path) -> None:
+    """Gives a reader what `save` wrote."""
+    with np.load(folder / "adapter.npz", allow_pickle=False) as arrays, torch.no_grad():
+        reader.head.weight.copy_(torch.from_numpy(arrays["head.w"]))
+        reader.head.bias.copy_(torch.from_numpy(arrays["head.b"]))
+        for number, layer in enumerate(reader.layers):
+            for name, value in layer.named_parameters():
+                matrix, factor = name.split("_")
+                scale = SCALE if factor == "b" else 1.0
+                value.copy_(torch.from_numpy(arrays[f"{number}.{matrix}.{factor}"].astype(np.float32)) / scale)
+
+
 def predictions(reader: Reader, examples: Sequence[Example]) -> list[dict[str, Any]]:
     """What the reader says of each example, as rows for `guardrails.training.judge`."""
     batches = Batches()
@@ -217,13 +234,24 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for adapter.npz")
     parser.add_argument("--hold", default="", help="writers left out, with commas between")
     parser.add_argument("--predictions", type=Path, help="JSONL file for what it says of the writers left out")
+    parser.add_argument("--sentences", action="store_true", help="the reader of sentences, not that of messages")
+    parser.add_argument("--start", type=Path, help="folder of an adapter.npz to go on from")
+    parser.add_argument("--often", default="", help="writers seen twice an epoch, with commas between")
+    parser.add_argument("--share", type=float, default=1.0, help="share of the other writers' examples that is seen")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rate", type=float, default=5e-4)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    kept, held = without_writers(load(), options.hold.split(",") if options.hold else ())
+    kept, held = without_writers(
+        load(CORPUS / "sentences" if options.sentences else CORPUS), options.hold.split(",") if options.hold else ()
+    )
     print(f"{len(kept)} examples to learn from, {len(held)} held out", flush=True)
-    reader = train(kept, epochs=options.epochs, rate=options.rate, seed=options.seed)
+    if options.often:
+        often = [one for one in kept if one.writer in options.often.split(",")]
+        others = [one for one in kept if one.writer not in options.often.split(",")]
+        kept = often * 2 + random.Random(options.seed).sample(others, round(len(others) * options.share))
+        print(f"{len(often)} of them twice, {len(kept)} in all", flush=True)
+    reader = train(kept, epochs=options.epochs, rate=options.rate, seed=options.seed, start=options.start)
     save(reader, options.out)
     if options.predictions and held:
         rows = predictions(reader, held)

@@ -101,10 +101,10 @@ def test_windows_cover_a_message_and_are_bounded(ids: list[int]) -> None:
 
 @pytest.mark.parametrize("name", ["adapter.npz", "classifier.toml"])
 def test_missing_weights_are_a_crisis_never_a_pass(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for file in classifier_module.FOLDER.iterdir():
+    for file in classifier_module.MESSAGES.iterdir():
         if file.name != name:
             (tmp_path / file.name).symlink_to(file)
-    monkeypatch.setattr("guardrails._screen.classifier", lambda: Classifier(tmp_path))
+    monkeypatch.setattr(classifier_module, "classifier", lambda: Classifier(tmp_path))
     verdict = screen_input("What is a safety plan?")
     assert (verdict.category, verdict.action) == (Category.UNSCREENED, Action.REDIRECT)
 
@@ -118,7 +118,7 @@ def test_the_classifier_is_what_training_makes(tmp_path: Path) -> None:
     examples = corpus.load()[::400]
     reader = train.train(examples, epochs=1, rate=5e-4, seed=3)
     train.save(reader, tmp_path)
-    card = (classifier_module.FOLDER / "classifier.toml").read_text(encoding="utf-8")
+    card = (classifier_module.MESSAGES / "classifier.toml").read_text(encoding="utf-8")
     (tmp_path / "classifier.toml").write_text(re.sub(r"temperature = .*", "temperature = 1.0", card), encoding="utf-8")
     shipped = Classifier(tmp_path)
     for row, example in zip(train.predictions(reader, examples[:12]), examples[:12], strict=True):
@@ -139,7 +139,7 @@ def test_the_corpus_is_what_its_datasheet_says() -> None:
 
 
 def test_cases_and_corpus_share_no_message() -> None:
-    file = classifier_module.FOLDER.parent / "cases" / "cases.jsonl"
+    file = classifier_module.MESSAGES.parent / "cases" / "cases.jsonl"
     cases = {visible(json.loads(line)["text"]).casefold() for line in file.read_text(encoding="utf-8").splitlines()}
     long = {text for text in cases if len(text.split()) > 4}  # "je veux mourir" is everybody's sentence
     assert long & {visible(one.text).casefold() for one in corpus.load()} == set()

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardrails import Action, Category, RuleError, screen_input
+from guardrails import _matching as matching_module
 from guardrails import _rules as rules_module
 from guardrails import _screen as screen_module
 from guardrails._rules import DATA, load_rules
@@ -95,9 +96,10 @@ def test_a_joke_after_a_disclosure_stays_flagged_and_a_quotation_is_released() -
     assert screen_input("just kidding lol", history=after).action is Action.ALLOW
 
 
-def test_after_a_disclosure_an_ordinary_question_is_answered() -> None:
-    verdict = screen_input("What is the usual dose range of sertraline?", history=["I want to die."])
-    assert verdict.action is Action.ALLOW
+def test_a_disclosure_stands_through_an_ordinary_question() -> None:
+    verdict = screen_input("What is the usual dose range of sertraline?", history=["I want to die tonight."])
+    assert verdict.action is Action.REDIRECT
+    assert screen_input("What is the usual dose range of sertraline?").action is Action.ALLOW
 
 
 def test_a_crisis_outweighs_an_emergency_in_the_same_message() -> None:
@@ -305,8 +307,8 @@ def test_work_grows_no_faster_than_the_message(piece: str, monkeypatch: pytest.M
     def work(length: int) -> int:
         rules = load_rules(DATA)
         text = (piece * (length // len(piece) + 1))[:length]
-        reading = screen_module.read(text, rules, "")
-        return sum(len(part.text) * len(screen_module._awake(part, rules)) for part in reading.segments)
+        reading = matching_module.read(text, rules, "")
+        return sum(len(part.text) * len(matching_module._awake(part, rules)) for part in reading.segments)
 
     small, large = work(4_096), work(32_768)
     assert large <= 10 * max(small, 4_096)

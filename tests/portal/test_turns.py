@@ -164,9 +164,10 @@ def test_a_redirected_message_is_kept_from_the_model_for_good(cast: Cast, living
     conversation = uuid.uuid4()
     services.start_turn(cast.anna, conversation, ask(CRISIS))
     assert Conversation.objects.get().title == "", "nor does it stand in the list of conversations"
-    later = services.start_turn(cast.anna, conversation, ask())
+    cleared_up = f"Sorry, I was quoting my patient for the chart. {QUESTION}"
+    later = services.start_turn(cast.anna, conversation, ask(cleared_up))
     assert later.is_active
-    assert Conversation.objects.get().title == QUESTION
+    assert Conversation.objects.get().title == cleared_up[:80]
     assert selectors.history_before(later) == []
     trail = " ".join(str(event.payload) for event in Event.objects.all())
     assert "kill myself" not in trail
