@@ -92,6 +92,8 @@ class Classifier:
         logits = (self._head @ features + self._bias) / self._temperature
         likely = np.exp(logits - logits.max())
         likely /= likely.sum()
+        if not np.isfinite(likely).all():
+            raise ValueError("The classifier gave no number: its weights are broken.")  # no comparison with it is true
         width = hidden.shape[1]
         direction = self._head[int(likely.argmax()), width : 2 * width] - self._head[:, width : 2 * width].mean(axis=0)
         return likely.astype(np.float32), own @ direction

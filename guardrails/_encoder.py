@@ -7,6 +7,7 @@ matrices; a message of 20 word pieces then takes 3 ms. This is the only module t
 """
 
 import gzip
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -100,6 +101,9 @@ def _initializers(
     return found
 
 
+_loading = threading.Lock()
+
+
 @cache
 def _plain() -> Encoder:
     return Encoder()
@@ -111,7 +115,8 @@ def embed(texts: Sequence[str]) -> Floats:
 
     Raises OSError or ValueError where the encoder's files are missing or broken.
     """
-    encoder = _plain()
+    with _loading:
+        encoder = _plain()
     vectors = np.empty((len(texts), WIDTH), np.float32)
     for row, text in enumerate(texts):
         ids, _ = encoder.pieces(PREFIX + text)

@@ -1,8 +1,8 @@
 """What rules and the trained reader say of a message together.
 
 The reader alone decides where it is sure. Where a rule fired, less is enough; where a rule fired and the reader is
-nearly certain that the message is work, the rule has misread it. A facility's own words always hold. The thresholds
-lie with the weights (`classifier.toml`): they were chosen on messages of writers whom the reader had not met.
+nearly certain that the message is work, the rule has misread it. A facility's own words always hold, unless the
+reader sees a danger to life. The thresholds lie with the weights (`classifier.toml`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,14 +48,17 @@ class Judgement:
 
 def weigh(ruled: Ruled, text: str, history: Sequence[str], reader: "Classifier") -> Judgement:
     """The judgement on a message of which the rules say `ruled`."""
-    if not any(character.isalnum() for character in text):
+    if not text.strip():
         return _by_rules(ruled)
-    if any(hit.rule.id.startswith("facility.") for hit in ruled.hits):
+    own = any(hit.rule.id.startswith("facility.") for hit in ruled.hits)
+    if own and ruled.category == Category.FIRST_PERSON_CRISIS:
         return _by_rules(ruled)
     opinion = reader.read(text, history)
     reached = _reached(ruled.category, opinion.likely, reader.thresholds)
+    dangers = [one for one in reached if one in _DANGER]
+    if own and not dangers:
+        return _by_rules(ruled)
     if reached:
-        dangers = [one for one in reached if one in _DANGER]
         return _by_reader(max(dangers or reached, key=lambda one: opinion.likely.get(one, 0.0)), opinion, ruled)
     return _quiet(ruled, opinion, reader.thresholds)
 

@@ -14,7 +14,9 @@ from guardrails import Action, Category, screen_input
 from guardrails import _classifier as classifier_module
 from guardrails import _encoder as encoder_module
 from guardrails._classifier import Classifier, classifier
+from guardrails._facility import FacilityAdditions, FacilityPhrase
 from guardrails._normalise import visible
+from guardrails._releases import trying
 from guardrails.training import corpus
 from guardrails.training.judge import wilson
 
@@ -107,6 +109,23 @@ def test_missing_weights_are_a_crisis_never_a_pass(name: str, tmp_path: Path, mo
     monkeypatch.setattr(classifier_module, "classifier", lambda: Classifier(tmp_path))
     verdict = screen_input("What is a safety plan?")
     assert (verdict.category, verdict.action) == (Category.UNSCREENED, Action.REDIRECT)
+
+
+def test_broken_weights_are_a_crisis_never_a_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "classifier.toml").symlink_to(classifier_module.MESSAGES / "classifier.toml")
+    with np.load(classifier_module.MESSAGES / "adapter.npz") as arrays:
+        broken = {name: arrays[name] * (np.nan if name == "head.b" else 1) for name in arrays.files}
+    np.savez(tmp_path / "adapter.npz", **broken)
+    monkeypatch.setattr(classifier_module, "classifier", lambda: Classifier(tmp_path))
+    assert screen_input("Je veux mourir ce soir").category is Category.UNSCREENED
+
+
+def test_a_facilitys_phrase_hides_no_danger() -> None:
+    phrase = FacilityPhrase(phrase="code bleu", language="fr", category="third_person_emergency")
+    with trying(FacilityAdditions(phrases=(phrase,))):
+        assert screen_input("code bleu salle 3").category is Category.THIRD_PERSON_EMERGENCY
+        own = screen_input("Depuis le code bleu je n'y arrive plus, ce soir je rentre et j'en finis pour moi.")
+    assert own.category is Category.FIRST_PERSON_CRISIS
 
 
 def test_the_classifier_is_what_training_makes(tmp_path: Path) -> None:
