@@ -3,7 +3,7 @@ a sentence of an answer does harm or one of a document instructs the model.
 
 A small change (a low-rank adapter) to the sentence encoder and one linear layer, trained on messages written for the
 purpose (`guardrails/training`). The first reads a message with up to six earlier ones; a long message in overlapping
-windows, each with the end of the window before it. It decides nothing: `_weighing` puts it together with the rules.
+windows. It decides nothing: `_weighing` puts it together with the rules.
 """
 
 import re
@@ -26,19 +26,21 @@ SENTENCES: Final = Path(__file__).parent / "data" / "sentences"
 EARLIER_TEXTS: Final = 6
 EARLIER_TOKENS: Final = 96
 _EARLIER_CHARACTERS: Final = 400
-_WINDOW: Final = 220  # word pieces read at once
-_STEP: Final = 160
-_MOST_WINDOWS: Final = 48  # a message of 32 KiB of prose has about as many; of longer ones the ends are read
+_WHOLE: Final = 160  # a message of up to so many word pieces is read at once
+_WINDOW: Final = 96  # a longer one in pieces of the length that people write
+_STEP: Final = 64
+_MOST_WINDOWS: Final = 128  # a message of 32 KiB of prose has about as many; of longer ones the ends are read
 _PIECE_OF_TEXT: Final = re.compile(r"[^.!?;\n]+[.!?;]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
     """`likely` maps categories ("distress" among them) to probabilities that add up to 1; `words` is the part of the
-    message that spoke most for the likeliest."""
+    message that spoke most for the likeliest; `long` whether it was read in windows: the most alarming counts."""
 
     likely: Mapping[str, float]
     words: str
+    long: bool = False
 
 
 class Classifier:
@@ -65,8 +67,8 @@ class Classifier:
         ids, places = self._encoder.pieces(PREFIX + readable)
         earlier = self._earlier(history)
         best: tuple[float, Floats, Floats, int] | None = None
-        for start, window, before in _windows(ids):
-            likely, weights = self._read(window, [*earlier, *before][-EARLIER_TOKENS:])
+        for start, window in _windows(ids):
+            likely, weights = self._read(window, earlier)
             alarm = 1.0 - float(likely[self._quiet].sum())
             if best is None or alarm > best[0]:
                 best = (alarm, likely, weights, start)
@@ -75,6 +77,7 @@ class Classifier:
         return Opinion(
             likely={label: float(share) for label, share in zip(self.labels, likely, strict=True)},
             words=_weightiest(readable, places[start : start + len(weights)], weights),
+            long=len(ids) > _WHOLE,
         )
 
     def _earlier(self, history: Sequence[str]) -> list[int]:
@@ -127,16 +130,16 @@ def sentence_is(label: str, sentence: str) -> bool:
     return reader.read(sentence).likely[label] >= reader.thresholds[label]
 
 
-def _windows(ids: Sequence[int]) -> Iterator[tuple[int, Sequence[int], Sequence[int]]]:
-    """Start, word pieces, and the word pieces before, of each window of a message."""
-    if len(ids) <= _WINDOW:
-        yield 0, ids, ()
+def _windows(ids: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:
+    """Start and word pieces of each window of a message."""
+    if len(ids) <= _WHOLE:
+        yield 0, ids
         return
-    starts = list(range(0, max(1, len(ids) - _WINDOW + _STEP), _STEP))
+    starts = list(range(0, len(ids) - _WINDOW + _STEP, _STEP))
     if len(starts) > _MOST_WINDOWS:
         starts = starts[: _MOST_WINDOWS // 2] + starts[-_MOST_WINDOWS // 2 :]
     for start in starts:
-        yield start, ids[start : start + _WINDOW], ids[max(0, start - EARLIER_TOKENS // 2) : start]
+        yield start, ids[start : start + _WINDOW]
 
 
 def shortened(text: str) -> str:

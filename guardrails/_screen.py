@@ -110,6 +110,7 @@ def by_rules(text: str, history: Sequence[str], rules: RuleSet) -> Ruled:
     dialogue = " ".join(reading.whole for reading in earlier)
     reading = read(text, rules, dialogue)
     disclosed = _disclosed(earlier)
+    standing = _standing([*earlier, reading])
     crisis = reading.of(Category.FIRST_PERSON_CRISIS)
     if not crisis:
         crisis = _soft_signs(reading, earlier, disclosed)
@@ -117,12 +118,18 @@ def by_rules(text: str, history: Sequence[str], rules: RuleSet) -> Ruled:
         crisis = reading.of("retraction")
     if crisis:
         urgent = reading.of(Category.THIRD_PERSON_EMERGENCY)
-        return Ruled(Category.FIRST_PERSON_CRISIS, _combined(crisis), [*crisis, *urgent])
+        return Ruled(Category.FIRST_PERSON_CRISIS, _combined(crisis), [*crisis, *urgent], standing)
     for category in HEAVIEST_FIRST[1:]:
         hits = reading.of(category)
         if hits:
-            return Ruled(category, _combined(hits), hits)
-    return Ruled(Category.BENIGN, 0.0, [])
+            return Ruled(category, _combined(hits), hits, standing)
+    return Ruled(Category.BENIGN, 0.0, [], standing)
+
+
+def _standing(dialogue: Sequence[Reading]) -> int:
+    """How many messages before the last one still count: those since a misunderstanding was last cleared up."""
+    cleared_up = max((place for place, reading in enumerate(dialogue) if reading.of("release")), default=-1)
+    return max(0, len(dialogue) - 2 - cleared_up)
 
 
 def _shortened(text: str) -> str:

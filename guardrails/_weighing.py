@@ -29,11 +29,13 @@ _LEARNT = (
 
 
 class Ruled(NamedTuple):
-    """What the rules alone say of a message: category, how sure (0 to 1), and the hits behind it."""
+    """What the rules alone say of a message: category, how sure (0 to 1), the hits behind it, and how many of the
+    latest earlier messages still count: none before a misunderstanding was cleared up."""
 
     category: Category
     score: float
     hits: Sequence[Hit]
+    standing: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,8 @@ def weigh(ruled: Ruled, text: str, history: Sequence[str], reader: "Classifier")
     own = any(hit.rule.id.startswith("facility.") for hit in ruled.hits)
     if own and ruled.category == Category.FIRST_PERSON_CRISIS:
         return _by_rules(ruled)
-    opinion = reader.read(text, history)
-    reached = _reached(ruled.category, opinion.likely, reader.thresholds)
+    opinion = reader.read(text, history[len(history) - ruled.standing :])
+    reached = _reached(ruled.category, opinion, reader.thresholds)
     dangers = [one for one in reached if one in _DANGER]
     if own and not dangers:
         return _by_rules(ruled)
@@ -63,14 +65,22 @@ def weigh(ruled: Ruled, text: str, history: Sequence[str], reader: "Classifier")
     return _quiet(ruled, opinion, reader.thresholds)
 
 
-def _reached(by_rules: Category, likely: Mapping[str, float], thresholds: Mapping[str, float]) -> list[Category]:
+def _reached(by_rules: Category, opinion: "Opinion", thresholds: Mapping[str, float]) -> list[Category]:
     """The guarded categories that are likely enough; one that a rule found too needs less."""
+    likely = opinion.likely
+    least = thresholds["long_message"] if opinion.long else 0.0  # of many windows, one is soon a little alarming
 
     def threshold(one: Category) -> float:
-        return thresholds[f"{one.value}_with_rule" if by_rules == one else one.value]
+        if by_rules == one:
+            return thresholds[f"{one.value}_with_rule"]
+        if opinion.long and one not in _DANGER:
+            return 2.0  # a pasted document is full of orders and examples: only rules refuse it
+        return max(thresholds[one.value], least)
 
     found = [one for one in _LEARNT if likely.get(one, 0.0) >= threshold(one)]
-    if not found and sum(likely[one] for one in _DANGER) >= thresholds["either_danger"]:
+    if by_rules == Category.FIRST_PERSON_CRISIS and likely["distress"] >= thresholds["distress_with_rule"]:
+        found.append(by_rules)  # the reader agrees that the writer speaks of themself; the rule knows how far it goes
+    if not found and sum(likely[one] for one in _DANGER) >= max(thresholds["either_danger"], least):
         return list(_DANGER)  # certainly an alarm, only not clear whose life it is about
     return found
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import knowledge.samples
 from guardrails import Action, Category, screen_input
 from guardrails import _classifier as classifier_module
 from guardrails import _encoder as encoder_module
@@ -63,9 +64,11 @@ def test_a_disclosure_stands_until_it_is_cleared_up() -> None:
 
 
 def test_the_end_of_a_long_message_is_read() -> None:
-    work = "Protocole de surveillance du lithium : doser, attendre, noter la kaliémie et la fonction rénale. " * 60
+    folder = Path(knowledge.samples.__file__).parent
+    work = (folder / "protocols" / "safety-plan-fr.md").read_text(encoding="utf-8")
+    work += (folder / "service-public-droits-du-patient-hospitalise.md").read_text(encoding="utf-8")[:2_000]
     assert screen_input(work).action is Action.ALLOW
-    assert screen_input(work + "Et puis tant pis, ce soir je me tue.").category is Category.FIRST_PERSON_CRISIS
+    assert screen_input(work + " Et puis tant pis, ce soir je me tue.").category is Category.FIRST_PERSON_CRISIS
     assert screen_input("Ce soir je me tue. " + work).category is Category.FIRST_PERSON_CRISIS
 
 
@@ -93,8 +96,9 @@ def test_any_text_gets_an_opinion(text: str, history: list[str]) -> None:
 def test_windows_cover_a_message_and_are_bounded(ids: list[int]) -> None:
     windows = list(classifier_module._windows(ids))
     assert 1 <= len(windows) <= classifier_module._MOST_WINDOWS
-    assert all(len(window) + len(before) + 4 <= encoder_module.MOST_TOKENS for _, window, before in windows)
-    covered = {place for start, window, _ in windows for place in range(start, start + len(window))}
+    room = encoder_module.MOST_TOKENS - classifier_module.EARLIER_TOKENS - 4
+    assert all(len(window) <= room for _, window in windows)
+    covered = {place for start, window in windows for place in range(start, start + len(window))}
     if len(ids) <= classifier_module._MOST_WINDOWS * classifier_module._STEP:
         assert covered == set(range(len(ids)))
     elif ids:
@@ -152,7 +156,7 @@ def test_the_corpus_is_what_its_datasheet_says() -> None:
     assert languages["fr"] >= 4_000 and languages["en"] >= 4_000
     singles = [(one.lang, visible(one.text).casefold()) for one in examples if not one.dialogue]
     assert len(singles) == len(set(singles))
-    amounts = re.compile(r"\d+\s*(?:mg|g|ml|comprim\w+|cachets|gélules|pills|tablets)\b", re.IGNORECASE)
+    amounts = re.compile(r"\b\d+\s*(?:mg|g|ml|comprim\w+|cachets|gélules|pills|tablets)\b", re.IGNORECASE)
     dangerous = {"first_person_crisis", "third_person_emergency", "method_seeking"}
     assert [one.text for one in examples if one.label in dangerous and amounts.search(one.text)] == []
 
