@@ -29,6 +29,7 @@ _EARLIER_CHARACTERS: Final = 400
 _WHOLE: Final = 160  # a message of up to so many word pieces is read at once
 _WINDOW: Final = 96  # a longer one in pieces of the length that people write
 _STEP: Final = 64
+_ENDING: Final = 32
 _MOST_WINDOWS: Final = 128  # a message of 32 KiB of prose has about as many; of longer ones the ends are read
 _PIECE_OF_TEXT: Final = re.compile(r"[^.!?;\n]+[.!?;]*")
 
@@ -140,6 +141,7 @@ def _windows(ids: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:
         starts = starts[: _MOST_WINDOWS // 2] + starts[-_MOST_WINDOWS // 2 :]
     for start in starts:
         yield start, ids[start : start + _WINDOW]
+    yield len(ids) - _ENDING, ids[-_ENDING:]  # where people say what they had not meant to say
 
 
 def shortened(text: str) -> str:
