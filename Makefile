@@ -49,7 +49,8 @@ messages: $(VENV)/.dev ## collect the texts to translate, and compile the transl
 bench: $(VENV)/.run ## speed of the whole path beside the bare engine
 	@$(PY) manage.py bench $(ARGS)
 
-soak: $(VENV)/.dev ## the tests of the running whole, ROUNDS times over, until one fails
+soak: $(VENV)/.dev ## 100,000 random strings at the guardrails; the tests of the running whole, ROUNDS times over
+	@HAVRE_HOSTILE_STRINGS=100000 $(PY) -m pytest -q tests/guardrails/test_guardrails_hostile.py
 	@round=1; while [ $$round -le $(ROUNDS) ]; do \
 		echo "round $$round of $(ROUNDS)"; $(PY) -m pytest -q -m stack $(ARGS) || exit 1; round=$$((round + 1)); \
 	done

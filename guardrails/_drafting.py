@@ -69,7 +69,8 @@ def _fires(phrase: FacilityPhrase, text: str) -> bool:
 @lru_cache(maxsize=64)
 def _alone(phrase: FacilityPhrase) -> RuleSet:
     """A rule set with this one phrase, so that nothing else costs time."""
-    full = with_release(make_release(0, FacilityAdditions(phrases=(phrase,))))
+    # past its cache: the release in force must not be pushed out by phrases that are tried
+    full = with_release.__wrapped__(make_release(0, FacilityAdditions(phrases=(phrase,))))
     own = tuple(rule for rule in full.rules if rule.id == phrase.rule_id)
     compiled = compile_phrase(phrase.phrase, full.lexicon)
     return replace(

@@ -25,6 +25,7 @@ from portal.chat.turn import LeaseLost, claim, fail, finish, renew, wants_to_sto
 logger = logging.getLogger(__name__)
 
 _INJECTION = "passage.instructions"
+_UNSUPPORTED = "output.mostly_unsupported"
 _PUBLISH_SECONDS = 0.05  # text that comes closer together than this travels in one event
 _STOP_CHECK_SECONDS = 0.15
 _ROW_CHECK_SECONDS = 1.0  # how often the row is asked too: a sign in Valkey may be lost
@@ -107,6 +108,11 @@ def _answer(turn: Turn) -> None:
     _end(turn, last, grounded, stopped=screen.stopped)
 
 
+def _mostly_unsupported(turn: Turn) -> str:
+    with override(turn.language):
+        return gettext("What the model wrote does not stand in your guidelines; it was taken back.")
+
+
 def _injection_notice(turn: Turn) -> dict[str, str]:
     with override(turn.language):
         return {
@@ -175,7 +181,11 @@ def _end(turn: Turn, last: Delta, grounded: GroundedAnswer, *, stopped: bool) ->
     elif not grounded.text.strip():
         fail(turn, "empty_answer", **values)
     elif grounded.groundedness is not None and grounded.groundedness < settings.HAVRE_LEAST_GROUNDED:
-        finish(turn, State.COMPLETED, **values | {"answer": _not_covered(turn), "citations": []})
+        # the share belongs to a text that nobody sees any more: the notice says what became of it
+        values |= {"answer": _not_covered(turn), "citations": [], "groundedness": None}
+        notice = {"rule": _UNSUPPORTED, "message": _mostly_unsupported(turn)}
+        events.publish(turn.id, stored.notice(turn, notice))
+        finish(turn, State.COMPLETED, **values | {"notices": [*values["notices"], notice]})
     else:
         finish(turn, State.COMPLETED, **values)
 

@@ -132,7 +132,8 @@ def discard(request: HttpRequest) -> HttpResponse:
 def test(request: HttpRequest) -> HttpResponse:
     """Have the draft tested."""
     try:
-        told = testing.request_test(actor(request), " ".join(request.POST.get("note", "").split()))
+        note = " ".join(request.POST.get("note", "").replace("\0", " ").split())  # PostgreSQL stores no NUL
+        told = testing.request_test(actor(request), note)
     except SafeguardError as error:
         messages.error(request, str(error))
         return redirect("safeguards:draft")

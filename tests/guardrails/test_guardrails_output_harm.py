@@ -1,10 +1,6 @@
 """Means, encouragement and minimising are stopped; clinical talk about them is not: the labelled output_cases.jsonl."""
 
 import json
-import re
-import time
-from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -48,54 +44,3 @@ def test_no_text_breaks_the_screen(text: str) -> None:
     screen.feed(text)
     screen.finish()
     assert neutralise(neutralise(text).text).text == neutralise(neutralise(neutralise(text).text).text).text
-
-
-HOSTILE = (
-    "a",
-    "1 ",
-    "0 ",
-    "« ",
-    "ne pas ",
-    "[1]",
-    "A1b",
-    "<!-- ",
-    "é ",
-    "\u200b",
-    "not ",
-    "un sur ",
-    "s. ",
-    "- ",
-    "%41",
-)
-
-
-def patterns() -> Iterator[re.Pattern[str]]:
-    for module in (
-        "_citations",
-        "_drugs",
-        "_grounding",
-        "_markup",
-        "_negation",
-        "_output",
-        "_passages",
-        "_quantities",
-        "_sentences",
-    ):
-        for value in vars(import_module(f"guardrails.{module}")).values():
-            if isinstance(value, re.Pattern):
-                yield value
-
-
-def seconds(pattern: re.Pattern[str], text: str) -> float:
-    begun = time.process_time()
-    for _ in pattern.finditer(text):
-        pass
-    return time.process_time() - begun
-
-
-@pytest.mark.parametrize("piece", HOSTILE)
-def test_no_expression_explodes_on_hostile_text(piece: str) -> None:
-    """Twice the text may take about four times as long, never forty times: 32 KiB stays bounded."""
-    for pattern in patterns():
-        once, twice = seconds(pattern, (piece * 2000)[:2000]), seconds(pattern, (piece * 4000)[:4000])
-        assert twice < 0.05 or twice < 12 * max(once, 0.002), (pattern.pattern[:80], once, twice)

@@ -198,6 +198,9 @@ def test_an_answer_that_is_mostly_unsupported_becomes_not_covered(cast: Cast, se
     assert turn.citations == []
     assert stream_of(turn)[-1]["text"] == turn.answer
     assert turn.passages, "the nearest passages are shown"
+    assert turn.groundedness is None, "the share belonged to a text that is not shown"
+    assert turn.notices[-1]["rule"] == "output.mostly_unsupported"
+    assert any(event["type"] == "guardrail.notice" for event in stream_of(turn))
 
 
 def test_two_people_are_answered_at_the_same_time(cast: Cast) -> None:
