@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from guardrails import releases
-from guardrails.releases import AdditionError, facility_hotline, facility_phrase, facility_region
+from guardrails.releases import AdditionError, FacilityHotline, facility_hotline, facility_phrase, facility_region
 from portal.accounts.models import User
 from portal.audit.services import record
 from portal.safeguards import selectors
@@ -69,11 +69,38 @@ def add_hotline(actor: User, values: Mapping[str, Any]) -> None:
     """Add a line of help to the draft. Raises AdditionError, SafeguardError."""
     added = facility_hotline(values, today=timezone.localdate())
     with _open_draft(actor) as draft:
-        stored = {**asdict(added), "languages": list(added.languages)}
-        stored["checked_on"] = added.checked_on.isoformat() if added.checked_on else None
-        draft.content["hotline"].append({"key": _key(), **stored})
+        draft.content["hotline"].append({"key": _key(), **_stored(added)})
         selectors.additions_of(draft)
         _record("draft_changed", actor, draft, change="hotline_added", key=draft.content["hotline"][-1]["key"])
+
+
+def change_hotline(actor: User, key: str, values: Mapping[str, Any]) -> None:
+    """Write a line of the draft anew; it keeps its key and its place.
+
+    Raises AdditionError; SafeguardError, also when the line is gone."""
+    changed = facility_hotline(values, today=timezone.localdate())
+    with _open_draft(actor) as draft:
+        _line(draft, key).update(_stored(changed))
+        _record("draft_changed", actor, draft, change="hotline_changed", key=key)
+
+
+def check_hotline(actor: User, key: str) -> None:
+    """Note that a line of the draft was checked today. Raises SafeguardError, also when the line is gone."""
+    with _open_draft(actor) as draft:
+        _line(draft, key)["checked_on"] = timezone.localdate().isoformat()
+        _record("draft_changed", actor, draft, change="hotline_changed", key=key)
+
+
+def _line(draft: RuleRelease, key: str) -> dict[str, Any]:
+    line = selectors.line_of(draft, key)
+    if line is None:
+        raise SafeguardError(_("This was removed already."))
+    return line
+
+
+def _stored(line: FacilityHotline) -> dict[str, Any]:
+    checked_on = line.checked_on.isoformat() if line.checked_on else None
+    return {**asdict(line), "languages": list(line.languages), "checked_on": checked_on}
 
 
 def set_regions(actor: User, regions: list[str]) -> None:

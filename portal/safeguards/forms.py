@@ -1,6 +1,7 @@
 """What administrators type. `guardrails.releases` judges it; here it only gets its fields."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
@@ -79,6 +80,11 @@ class HotlineForm(_AdditionForm):
         widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"),
         error_messages={"invalid": _("This is not a date: write it as 2026-11-22.")},
     )
+
+    @classmethod
+    def of(cls, line: Mapping[str, Any]) -> Self:
+        """The form with a line of a draft in it, to be changed."""
+        return cls(initial={**line, "languages": ", ".join(line["languages"])})
 
     def values(self) -> dict[str, Any]:
         """What was typed, for `facility_hotline`."""

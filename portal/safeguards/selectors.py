@@ -1,6 +1,7 @@
 """Reads: what holds, what is open, what was released when, which lines want checking."""
 
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -54,6 +55,16 @@ def cases() -> QuerySet[LabelledCase]:
     return LabelledCase.objects.filter(withdrawn_at=None)
 
 
+def cases_withdrawn_since(start: datetime) -> QuerySet[LabelledCase]:
+    """The facility's own labelled messages that were taken out of the tests since then, and not put back."""
+    return LabelledCase.objects.filter(withdrawn_at__gte=start).order_by("pk")
+
+
+def line_of(draft: RuleRelease, key: str) -> dict[str, Any] | None:
+    """A draft's line of help as it is stored; None when it is gone."""
+    return next((line for line in draft.content["hotline"] if line["key"] == key), None)
+
+
 def additions_of(release: RuleRelease | None) -> FacilityAdditions:
     """The additions of a change or release; none of None. Raises AdditionError."""
     return FacilityAdditions() if release is None else facility_additions(plain(release.content))
@@ -61,8 +72,6 @@ def additions_of(release: RuleRelease | None) -> FacilityAdditions:
 
 def plain(content: dict[str, Any]) -> dict[str, Any]:
     """Stored content as `facility_additions` reads it: without keys, with dates."""
-    from datetime import date
-
     lines = [{name: value for name, value in line.items() if name != "key"} for line in content["hotline"]]
     for line in lines:
         line["checked_on"] = date.fromisoformat(line["checked_on"]) if line.get("checked_on") else None

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from portal.safeguards import draft_views, views
+from portal.safeguards import draft_views, line_views, views
 
 app_name = "safeguards"
 urlpatterns = [
@@ -16,6 +16,9 @@ urlpatterns = [
     path("draft/start/", draft_views.start, name="start"),
     path("draft/phrases/", draft_views.add_phrase, name="add_phrase"),
     path("draft/lines/", draft_views.add_hotline, name="add_hotline"),
+    path("draft/lines/<slug:key>/", line_views.edit, name="edit_hotline"),
+    path("draft/lines/<slug:key>/change/", line_views.change, name="change_hotline"),
+    path("draft/lines/<slug:key>/check/", line_views.check, name="check_hotline"),
     path("draft/regions/", draft_views.set_regions, name="set_regions"),
     path("draft/remove/", draft_views.remove, name="remove"),
     path("draft/undo/", draft_views.undo, name="undo"),

@@ -54,6 +54,7 @@ def detail(request: HttpRequest, release_id: uuid.UUID) -> HttpResponse:
         "report": report,
         "rows": rows,
         **shown,
+        "withdrawn": [_named(row) for row in report.get("withdrawn", ())],
         "differences": _content_differences(release),
         "refusal": releasing.refusal(actor(request), release) if release.state == State.REQUESTED else "",
         "may_edit": actor(request).role == "admin",
@@ -191,6 +192,12 @@ def _release(release_id: uuid.UUID) -> RuleRelease:
 def _with_words(row: dict[str, Any], texts: dict[str, str]) -> dict[str, Any]:
     words = {name: label_of(row[name]) for name in ("label", "before", "after")}
     return {**row, **words, "text": texts.get(row["case"], ""), "own": row["case"].startswith("own:")}
+
+
+def _named(row: dict[str, Any]) -> str:
+    """A message by its number, label and language, without its words."""
+    values = {"number": row["case"].partition(":")[2], "label": label_of(row["label"]), "lang": row["lang"].upper()}
+    return _("no. %(number)s (%(label)s, %(lang)s)") % values
 
 
 def _content_differences(release: RuleRelease) -> list[dict[str, Any]]:

@@ -45,6 +45,9 @@ TABLE: dict[str, tuple[str, int, int, int, int, int]] = {
     "safeguards:start": ("post", SIGN_IN, 403, 403, 302, 403),
     "safeguards:add_phrase": ("post", SIGN_IN, 403, 403, 302, 403),
     "safeguards:add_hotline": ("post", SIGN_IN, 403, 403, 302, 403),
+    "safeguards:edit_hotline": ("get", SIGN_IN, 403, 403, 302, 403),
+    "safeguards:change_hotline": ("post", SIGN_IN, 403, 403, 200, 403),
+    "safeguards:check_hotline": ("post", SIGN_IN, 403, 403, 302, 403),
     "safeguards:set_regions": ("post", SIGN_IN, 403, 403, 302, 403),
     "safeguards:remove": ("post", SIGN_IN, 403, 403, 302, 403),
     "safeguards:undo": ("post", SIGN_IN, 403, 403, 302, 403),
@@ -109,6 +112,9 @@ def test_route_and_role(route: str, person: str, turn: Turn) -> None:
         "safeguards:progress": [NOBODY],
         "safeguards:restore": [NOBODY],
         "safeguards:withdraw_case": [99],
+        "safeguards:edit_hotline": ["0a1b2c3d"],
+        "safeguards:change_hotline": ["0a1b2c3d"],
+        "safeguards:check_hotline": ["0a1b2c3d"],
     }
     client = Client()
     if person != "anonymous":
@@ -126,6 +132,7 @@ def test_route_and_role(route: str, person: str, turn: Turn) -> None:
 def test_changes_need_a_post_with_a_token(route: str, cast: Cast) -> None:
     arguments: list[Any] = [NOBODY] if route in {"guidelines:switch", "guidelines:retry", "safeguards:restore"} else []
     arguments = [99] if route == "safeguards:withdraw_case" else arguments
+    arguments = ["0a1b2c3d"] if route in {"safeguards:change_hotline", "safeguards:check_hotline"} else arguments
     client = Client(enforce_csrf_checks=True)
     client.force_login(cast.dora)
     assert client.post(reverse(route, args=arguments)).status_code == 403
