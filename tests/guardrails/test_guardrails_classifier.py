@@ -1,5 +1,6 @@
 """The trained reader: it fails closed, reads the dialogue, is deaf to disguise, and is what training made."""
 
+import gzip
 import json
 import re
 from collections import Counter
@@ -18,7 +19,7 @@ from guardrails._classifier import Classifier, classifier
 from guardrails._facility import FacilityAdditions, FacilityPhrase
 from guardrails._normalise import visible
 from guardrails._releases import trying
-from guardrails.training import corpus
+from guardrails.training import corpus, encoder_files
 from guardrails.training.judge import wilson
 
 
@@ -148,6 +149,20 @@ def test_the_classifier_is_what_training_makes(tmp_path: Path) -> None:
         trained = torch.softmax(torch.tensor(row["logits"]), 0).numpy()
         read = np.array(list(shipped.read(example.text, example.history).likely.values()))
         assert np.abs(trained - read).max() < 0.08  # 8-bit matrices and half precision in between
+
+
+def test_the_vocabulary_is_cut_by_the_rule_of_its_script() -> None:
+    vocabulary = json.loads(gzip.decompress((encoder_module.FOLDER / "vocabulary.json.gz").read_bytes()))
+    pieces = [piece for piece, _ in vocabulary["model"]["vocab"]]
+    # pieces only moved forward, and a lower number is never judged more strictly
+    assert [piece for number, piece in enumerate(pieces) if not encoder_files.kept(piece, number)] == []
+    assert all(pieces[token["id"]] == token["content"] for token in vocabulary["added_tokens"])
+    with np.load(encoder_module.FOLDER / "weights.npz", allow_pickle=False) as weights:
+        assert len(weights["words"]) == len(pieces)
+    late = encoder_files.COMMON
+    assert encoder_files.kept("▁médecin", late) and encoder_files.kept("ห", late)
+    assert encoder_files.kept("▁врач", late - 1) and not encoder_files.kept("▁врач", late)
+    assert not encoder_files.kept("หมอ", 5_000) and "หมอ" not in pieces
 
 
 def test_the_corpus_is_what_its_datasheet_says() -> None:
