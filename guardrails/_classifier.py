@@ -1,9 +1,9 @@
-"""The trained readers: how likely a message is each of the categories, given what the person wrote before; and whether
-a sentence of an answer does harm or one of a document instructs the model.
+"""The trained readers: how likely a message is each of the categories, given what the person wrote before; whether a
+sentence of an answer does harm or one of a document instructs the model; and whether a passage says a sentence.
 
-A small change (a low-rank adapter) to the sentence encoder and one linear layer, trained on messages written for the
-purpose (`guardrails/training`). The first reads a message with up to six earlier ones; a long message in overlapping
-windows. It decides nothing: `_weighing` puts it together with the rules.
+Each is a small change (a low-rank adapter) to the sentence encoder and one linear layer, trained on texts written for
+the purpose (`guardrails/training`). The first reads a message with up to six earlier ones; a long message in windows
+that overlap. They decide nothing: `_weighing` and `_grounding` put them together with the rules.
 """
 
 import re
@@ -23,8 +23,10 @@ from guardrails._normalise import visible
 
 MESSAGES: Final = Path(__file__).parent / "data" / "classifier"
 SENTENCES: Final = Path(__file__).parent / "data" / "sentences"
+PAIRS: Final = Path(__file__).parent / "data" / "pairs"
 EARLIER_TEXTS: Final = 6
 EARLIER_TOKENS: Final = 96
+PASSAGE_TOKENS: Final = 256  # of the passage that a sentence is held against, in place of earlier messages
 _EARLIER_CHARACTERS: Final = 400
 _WHOLE: Final = 160  # a message of up to so many word pieces is read at once
 _WINDOW: Final = 96  # a longer one in pieces of the length that people write
@@ -81,6 +83,13 @@ class Classifier:
             long=len(ids) > _WHOLE,
         )
 
+    def compare(self, sentence: str, passage: str) -> Mapping[str, float]:
+        """The probabilities of what a passage says of a sentence; the beginnings of both where they are long."""
+        said, _ = self._encoder.pieces(PREFIX + visible(sentence))
+        given, _ = self._encoder.pieces(visible(passage))
+        likely, _ = self._read(said[:_WHOLE], given[:PASSAGE_TOKENS])
+        return {label: float(share) for label, share in zip(self.labels, likely, strict=True)}
+
     def _earlier(self, history: Sequence[str]) -> list[int]:
         if not history:
             return []
@@ -112,7 +121,7 @@ def _loaded(folder: Path) -> Classifier:
 
 
 def classifier(folder: Path = MESSAGES) -> Classifier:
-    """The shipped reader of messages (or of `SENTENCES`), loaded once a process; a failure is not remembered.
+    """The shipped reader of messages (or of `SENTENCES`, `PAIRS`), loaded once a process; a failure is not remembered.
 
     Raises RuleError where its files are missing or broken.
     """
@@ -129,6 +138,13 @@ def sentence_is(label: str, sentence: str) -> bool:
     document a "planted_instruction" to the model. Raises RuleError where it cannot be told."""
     reader = classifier(SENTENCES)
     return reader.read(sentence).likely[label] >= reader.thresholds[label]
+
+
+@lru_cache(maxsize=4096)
+def passage_says(sentence: str, passage: str) -> Mapping[str, float]:
+    """How likely it is that a passage says a sentence ("said"), denies it ("denied") or says nothing of the kind
+    ("unsaid"). Raises RuleError where it cannot be told."""
+    return classifier(PAIRS).compare(sentence, passage)
 
 
 def _windows(ids: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:

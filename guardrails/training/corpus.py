@@ -1,4 +1,5 @@
-"""The training corpus: one JSONL file a writer in `guardrails/training/corpus/` (its README is the datasheet)."""
+"""The training corpora: one JSONL file a writer in `guardrails/training/corpus/` (its README is the datasheet) for
+messages, in its folder `sentences` for sentences of answers and documents, in `pairs` for sentences with a passage."""
 
 import json
 import random
@@ -7,6 +8,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from guardrails._sentences import sentences
 
 FOLDER = Path(__file__).parent / "corpus"
 LABELS = (
@@ -21,12 +24,14 @@ LABELS = (
     "patient_identifier",
 )
 SENTENCE_LABELS = ("safe", "harmful_answer", "planted_instruction")
+PAIR_LABELS = ("said", "denied", "unsaid")
 WORK = ("clinical_discussion", "benign", "distress")
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A labelled message. `history` holds the person's earlier messages; `dialogue` names the dialogue it is from."""
+    """A labelled message. `history` holds the person's earlier messages, or the passage beside which a sentence is
+    read; `dialogue` names the dialogue it is from."""
 
     text: str
     lang: str
@@ -44,9 +49,9 @@ def load(folder: Path = FOLDER) -> list[Example]:
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
             entry = json.loads(line)
             turns = entry.get("turns") or [entry]
-            said: list[str] = []
+            said: list[str] = [entry["passage"]] if "passage" in entry else []
             for turn in turns:
-                if turn["label"] not in {*LABELS, *SENTENCE_LABELS}:
+                if turn["label"] not in {*LABELS, *SENTENCE_LABELS, *PAIR_LABELS}:
                     raise ValueError(f"{file.name}, line {number}: unknown label {turn['label']!r}")
                 examples.append(
                     Example(
@@ -120,6 +125,23 @@ def varied(example: Example, others: Mapping[str, Sequence[Example]], chance: ra
         before = [chance.choice(others[label]) for label in labels]
         history = [one.text for one in before if one.lang == example.lang]
     return replace(example, text=hurried(text, chance), history=tuple(hurried(one, chance) for one in history))
+
+
+def set_apart(example: Example, others: Sequence[Example], chance: random.Random) -> Example:
+    """A sentence with its passage as one epoch sees it: sometimes with another passage before or after its own, and
+    sometimes with another one alone, which then does not say it."""
+    (passage,) = example.history
+    other = chance.choice(others).history[0]
+    draw = chance.random()
+    if draw < 0.12 and other != passage:
+        return replace(example, history=(other,), label="unsaid")
+    if draw < 0.35 and len(passage) + len(other) < 1100:
+        passage = f"{other} {passage}" if chance.random() < 0.5 else f"{passage} {other}"
+    elif draw < 0.40 and example.label == "said":  # a passage says its own sentences
+        own = [sentence for sentence in sentences(passage) if len(sentence.split()) > 4]
+        if own:
+            return replace(example, text=chance.choice(own))
+    return replace(example, history=(passage,))
 
 
 def _among_work(example: Example, others: Mapping[str, Sequence[Example]], chance: random.Random) -> str:

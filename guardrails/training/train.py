@@ -19,11 +19,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from guardrails._classifier import EARLIER_TEXTS, EARLIER_TOKENS, shortened
+from guardrails._classifier import EARLIER_TEXTS, EARLIER_TOKENS, PASSAGE_TOKENS, shortened
 from guardrails._encoder import BEGIN, END, FOLDER, LAYERS, PREFIX, WIDTH, unpacked
 from guardrails._normalise import visible
 from guardrails.training.corpus import FOLDER as CORPUS
-from guardrails.training.corpus import LABELS, SENTENCE_LABELS, WORK, Example, load, varied, without_writers
+from guardrails.training.corpus import LABELS, PAIR_LABELS, SENTENCE_LABELS, Example, load, set_apart, varied
+from guardrails.training.corpus import without_writers as split_by_writers
 
 RANK = 16
 SCALE = 2.0
@@ -118,6 +119,8 @@ class Batches:
         if len(own) > LONGEST:
             own = own[: LONGEST // 2] + own[-LONGEST // 2 :]
         ids = [BEGIN, *own, END]
+        if example.label in PAIR_LABELS:
+            return [*ids, END, *pieces(visible(example.history[0]))[:PASSAGE_TOKENS], END], len(own)
         if example.history:
             texts = [shortened(visible(text)) for text in example.history[-EARLIER_TEXTS:]]
             ids += [END, *pieces(" / ".join(texts))[-EARLIER_TOKENS:], END]
@@ -133,13 +136,24 @@ class Batches:
         return padded, own
 
 
-def train(examples: Sequence[Example], *, epochs: int, rate: float, seed: int, start: Path | None = None) -> Reader:
-    """Learns from the examples, from what was learnt before where `start` is given; prints the loss of each epoch."""
+def train(
+    examples: Sequence[Example],
+    replayed: Sequence[Example] = (),
+    *,
+    share: float,
+    out: Path,
+    epochs: int,
+    rate: float,
+    seed: int,
+    start: Path | None = None,
+) -> Reader:
+    """Learns from the examples, from what was learnt before where `start` is given; prints the loss of each epoch and
+    writes to `out` what was learnt so far. Of `replayed` each epoch sees another share, so that it is not forgotten."""
     chance = random.Random(seed)
     torch.manual_seed(seed)
-    labels = LABELS if examples[0].label in LABELS else SENTENCE_LABELS
+    labels = next(those for those in (LABELS, SENTENCE_LABELS, PAIR_LABELS) if examples[0].label in those)
     others: dict[str, list[Example]] = defaultdict(list)
-    for example in examples:
+    for example in (*examples, *replayed):
         if not example.history:
             others[example.label].append(example)
     batches = Batches()
@@ -150,13 +164,18 @@ def train(examples: Sequence[Example], *, epochs: int, rate: float, seed: int, s
     changes = [value for name, value in reader.named_parameters() if not name.startswith("head")]
     groups = [{"params": changes, "lr": rate}, {"params": list(reader.head.parameters()), "lr": 1e-3}]
     optimiser = torch.optim.AdamW(groups, weight_decay=0.01)
-    steps = epochs * math.ceil(len(examples) / BATCH)
+    drawn = round(len(replayed) * share)
+    steps = epochs * math.ceil((len(examples) + drawn) / BATCH)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: min(1.0, (step + 1) / (0.06 * steps)) * max(0.02, 1 - step / steps)
     )
     for epoch in range(epochs):
         reader.train()
-        seen = [varied(example, others, chance) for example in examples] if others[WORK[0]] else list(examples)
+        seen = [*examples, *chance.sample(replayed, drawn)]
+        if labels == LABELS:
+            seen = [varied(example, others, chance) for example in seen]
+        elif labels == PAIR_LABELS:
+            seen = [set_apart(example, examples, chance) for example in seen]
         encoded = [batches.encode(example) for example in seen]
         total = 0.0
         for batch in _alike(encoded, chance):
@@ -169,7 +188,8 @@ def train(examples: Sequence[Example], *, epochs: int, rate: float, seed: int, s
             optimiser.zero_grad(set_to_none=True)
             schedule.step()
             total += loss.item() * len(batch)
-        print(f"epoch {epoch + 1} of {epochs}: loss {total / len(examples):.4f}", flush=True)
+        print(f"epoch {epoch + 1} of {epochs}: loss {total / len(seen):.4f}", flush=True)
+        save(reader, out)
     return reader.eval()
 
 
@@ -234,25 +254,33 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for adapter.npz")
     parser.add_argument("--hold", default="", help="writers left out, with commas between")
     parser.add_argument("--predictions", type=Path, help="JSONL file for what it says of the writers left out")
-    parser.add_argument("--sentences", action="store_true", help="the reader of sentences, not that of messages")
+    parser.add_argument("--corpus", choices=("messages", "sentences", "pairs"), default="messages")
     parser.add_argument("--start", type=Path, help="folder of an adapter.npz to go on from")
-    parser.add_argument("--often", default="", help="writers seen twice an epoch, with commas between")
-    parser.add_argument("--share", type=float, default=1.0, help="share of the other writers' examples that is seen")
+    parser.add_argument("--new", default="", help="with --share: writers whose examples every epoch sees all of")
+    parser.add_argument("--share", type=float, default=1.0, help="share of the others that each epoch sees")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rate", type=float, default=5e-4)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    kept, held = without_writers(
-        load(CORPUS / "sentences" if options.sentences else CORPUS), options.hold.split(",") if options.hold else ()
+    kept, held = split_by_writers(
+        load(CORPUS if options.corpus == "messages" else CORPUS / options.corpus),
+        options.hold.split(",") if options.hold else (),
     )
     print(f"{len(kept)} examples to learn from, {len(held)} held out", flush=True)
-    if options.often:
-        often = [one for one in kept if one.writer in options.often.split(",")]
-        others = [one for one in kept if one.writer not in options.often.split(",")]
-        kept = often * 2 + random.Random(options.seed).sample(others, round(len(others) * options.share))
-        print(f"{len(often)} of them twice, {len(kept)} in all", flush=True)
-    reader = train(kept, epochs=options.epochs, rate=options.rate, seed=options.seed, start=options.start)
-    save(reader, options.out)
+    replayed: list[Example] = []
+    if options.new:
+        replayed, kept = split_by_writers(kept, options.new.split(","))
+        print(f"{len(kept)} new ones, {len(replayed)} of which each epoch sees {options.share:.0%}", flush=True)
+    reader = train(
+        kept,
+        replayed,
+        share=options.share,
+        out=options.out,
+        epochs=options.epochs,
+        rate=options.rate,
+        seed=options.seed,
+        start=options.start,
+    )
     if options.predictions and held:
         rows = predictions(reader, held)
         options.predictions.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

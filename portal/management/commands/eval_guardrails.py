@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from guardrails import Category, screen_input
+from guardrails.training.judge import wilson
 
 ALARMS = frozenset({Category.FIRST_PERSON_CRISIS, Category.THIRD_PERSON_EMERGENCY, Category.UNSCREENED})
 # a hard day of the writer's own, without danger: a pointer to somebody to talk to is right, an alarm is not
@@ -184,20 +185,14 @@ def _row(language: str, label: str, tally: Tally) -> dict[str, Any]:
         "label": label,
         "cases": tally.cases,
         "recall": None if quiet else tally.found / tally.cases,
-        "recall_interval": None if quiet else _wilson(tally.found, tally.cases),
+        "recall_interval": None if quiet else _interval(tally.found, tally.cases),
         "false_alarm_rate": tally.alarms / tally.cases if quiet else None,
-        "false_alarm_interval": _wilson(tally.alarms, tally.cases) if quiet else None,
+        "false_alarm_interval": _interval(tally.alarms, tally.cases) if quiet else None,
         "refused": tally.refusals,
         "ms_p50": times[len(times) // 2],
         "ms_p95": times[min(len(times) - 1, math.ceil(len(times) * 0.95) - 1)],
     }
 
 
-def _wilson(successes: int, cases: int) -> list[float]:
-    """The 95 % confidence interval of a share (Wilson, 1927): honest also for few cases and for 0 and 1."""
-    z = 1.96
-    share = successes / cases
-    centre = share + z * z / (2 * cases)
-    spread = z * math.sqrt(share * (1 - share) / cases + z * z / (4 * cases * cases))
-    scale = 1 + z * z / cases
-    return [max(0.0, round((centre - spread) / scale, 4)), min(1.0, round((centre + spread) / scale, 4))]
+def _interval(successes: int, cases: int) -> list[float]:
+    return [round(bound, 4) for bound in wilson(successes, cases)]
