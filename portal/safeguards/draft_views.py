@@ -13,7 +13,7 @@ from guardrails import releases
 from guardrails.releases import AdditionError
 from portal.access import for_role
 from portal.safeguards import drafting, releasing, selectors, testing
-from portal.safeguards.forms import HotlineForm, PhraseForm, label_of
+from portal.safeguards.forms import HotlineForm, PhraseForm, audience_of, label_of
 from portal.safeguards.models import State
 from portal.safeguards.problems import SafeguardError, sentence
 from portal.safeguards.views import actor, attempt, to_page_of
@@ -37,7 +37,7 @@ def _draft_page(request: HttpRequest, phrase: PhraseForm, line: HotlineForm) -> 
     context: dict[str, Any] = {
         "draft": shown,
         "phrases": [_listed(one) for one in shown.content["phrase"]],
-        "lines": shown.content["hotline"],
+        "lines": [{**one, "for_whom": audience_of(one["audience"])} for one in shown.content["hotline"]],
         "regions": [{"code": code, "chosen": code in chosen} for code in releases.known_regions()],
         "region_of_settings": settings.HAVRE_REGION,
         "phrase_form": phrase,

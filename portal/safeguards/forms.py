@@ -119,8 +119,14 @@ _SHORT = {
     "unscreened": _("Not screened"),
     "not_a_crisis": _("No crisis"),
 }
+_SHORT_AUDIENCES = {"staff": _("Staff"), "emergency": _("Emergencies"), "public": _("Everybody")}
 
 
 def label_of(category: str) -> str:
     """A category in a word or two."""
     return str(_SHORT.get(category, category))
+
+
+def audience_of(audience: str) -> str:
+    """Whom a line is for, in a word or two."""
+    return str(_SHORT_AUDIENCES.get(audience, audience))

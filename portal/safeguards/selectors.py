@@ -1,7 +1,7 @@
 """Reads: what holds, what is open, what was released when, which lines want checking."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -55,9 +55,11 @@ def cases() -> QuerySet[LabelledCase]:
     return LabelledCase.objects.filter(withdrawn_at=None)
 
 
-def cases_withdrawn_since(start: datetime) -> QuerySet[LabelledCase]:
-    """The facility's own labelled messages that were taken out of the tests since then, and not put back."""
-    return LabelledCase.objects.filter(withdrawn_at__gte=start).order_by("pk")
+def cases_withdrawn_since(release: RuleRelease | None) -> QuerySet[LabelledCase]:
+    """The facility's own labelled messages that were taken out of the tests since a release, and not put back; since
+    ever where there was none."""
+    withdrawn = LabelledCase.objects.exclude(withdrawn_at=None).order_by("pk")
+    return withdrawn.filter(withdrawn_at__gte=release.released_at) if release and release.released_at else withdrawn
 
 
 def line_of(draft: RuleRelease, key: str) -> dict[str, Any] | None:

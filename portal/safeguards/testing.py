@@ -1,7 +1,7 @@
 """The test run of a draft: asked for in the web process, done by a worker, lost ones taken up again."""
 
 import logging
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.db import transaction
 from django.utils import timezone
@@ -71,7 +71,7 @@ def _run(draft: RuleRelease) -> None:
         shipped = releases.shipped_rule_set_id()
         report = compare(selectors.additions_of(base), selectors.additions_of(draft), _cases(), progress)
         report["rule_set_before"] = base.rule_set if base else shipped
-        report["withdrawn"] = _withdrawn_since(draft.created_at)
+        report["withdrawn"] = _withdrawn_since(base)
     except (RuleError, AdditionError, OSError, ValueError) as error:
         logger.error("a draft of the safeguards could not be tested: %s", type(error).__name__)
         mine.update(state=State.DRAFT, test_failure=type(error).__name__, claimed_at=None)
@@ -99,9 +99,10 @@ def _run(draft: RuleRelease) -> None:
             record("safeguards.tested", actor="system", subject=str(draft.pk), payload=payload)
 
 
-def _withdrawn_since(start: datetime) -> list[dict[str, str]]:
-    """Own messages that the draft would have been tested on, had nobody withdrawn them since it was begun."""
-    withdrawn = selectors.cases_withdrawn_since(start)
+def _withdrawn_since(base: RuleRelease | None) -> list[dict[str, str]]:
+    """Own messages that the draft would have been tested on, had nobody withdrawn them since the last release: also
+    shortly before the draft was begun."""
+    withdrawn = selectors.cases_withdrawn_since(base)
     return [{"case": f"own:{one.pk}", "lang": one.language, "label": one.label} for one in withdrawn]
 
 

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 from portal.access import for_role
 from portal.accounts.models import User
 from portal.safeguards import drafting, releasing, selectors
+from portal.safeguards.differences import content_differences
 from portal.safeguards.forms import CaseForm, label_of
 from portal.safeguards.models import LabelledCase, RuleRelease, State
 from portal.safeguards.problems import SafeguardError
@@ -55,7 +56,7 @@ def detail(request: HttpRequest, release_id: uuid.UUID) -> HttpResponse:
         "rows": rows,
         **shown,
         "withdrawn": [_named(row) for row in report.get("withdrawn", ())],
-        "differences": _content_differences(release),
+        "differences": content_differences(release),
         "refusal": releasing.refusal(actor(request), release) if release.state == State.REQUESTED else "",
         "may_edit": actor(request).role == "admin",
     }
@@ -198,26 +199,3 @@ def _named(row: dict[str, Any]) -> str:
     """A message by its number, label and language, without its words."""
     values = {"number": row["case"].partition(":")[2], "label": label_of(row["label"]), "lang": row["lang"].upper()}
     return _("no. %(number)s (%(label)s, %(lang)s)") % values
-
-
-def _content_differences(release: RuleRelease) -> list[dict[str, Any]]:
-    """What a change adds and takes away, compared with what it was tested against (or what holds)."""
-    base = release.base or (selectors.active() if release.is_open else None)
-    found: list[dict[str, Any]] = []
-    for kind in drafting.KINDS:
-        before = [_without_key(one) for one in base.content[kind]] if base else []
-        after = [_without_key(one) for one in release.content[kind]]
-        for sign, entries, others in (("+", after, before), ("−", before, after)):
-            found += [{"sign": sign, "kind": kind, **_shown(one)} for one in entries if one not in others]
-    regions = (base.content["regions"] if base else [], release.content["regions"])
-    if regions[0] != regions[1]:
-        found.append({"sign": "±", "kind": "regions", "before": regions[0], "after": regions[1]})
-    return found
-
-
-def _without_key(entry: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in entry.items() if name != "key"}
-
-
-def _shown(entry: dict[str, Any]) -> dict[str, Any]:
-    return {**entry, "meaning": label_of(entry["category"])} if "category" in entry else entry

@@ -1,4 +1,4 @@
-"""Own messages that were withdrawn while a draft was written: who decides on its release is told."""
+"""Own messages that were withdrawn since the last release: who decides on the next one is told."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from portal.audit.models import Event
 from portal.safeguards import drafting, releasing
 from portal.safeguards.models import RuleRelease, State
 from tests.conftest import Cast
-from tests.portal.test_safeguards import few_cases, own_folder, tried_out
+from tests.portal.test_safeguards import few_cases, own_folder, released, tried_out
 
 __all__ = ["few_cases", "own_folder"]  # fixtures
 
@@ -31,30 +31,46 @@ def test_the_second_person_is_told_of_the_message_that_would_have_blocked_the_re
     releasing.ask_for_release(cast.dora)
     said = page_of(draft, client, cast.emil, "en")
     assert (
-        "1 test message of your own was removed after this draft was begun, so the draft was not tested on it:"
+        "1 test message of your own was removed before the first release, so the draft was not tested on it:"
         f" no. {case.pk} (Person in crisis, FR)." in said
     )
     assert case.text not in said
-    assert f"n°\N{NO-BREAK SPACE}{case.pk} (" in page_of(draft, client, cast.emil, "fr")
+    french = page_of(draft, client, cast.emil, "fr")
+    assert "a été retiré avant la première version\N{NO-BREAK SPACE}; le brouillon" in french
+    assert f"sur ce message\N{NO-BREAK SPACE}: n°\N{NO-BREAK SPACE}{case.pk} (" in french
     assert Event.objects.filter(kind="safeguards.tested").order_by("-seq")[0].payload["withdrawn"] == 1
     assert releasing.release(cast.emil).state == State.ACTIVE
-    assert "was removed after this draft" in page_of(draft, client, cast.dora, "en")
+    assert "was removed before the first release" in page_of(draft, client, cast.dora, "en")
 
 
-def test_each_is_named_and_none_that_was_withdrawn_before_or_put_back(cast: Cast, client: Any) -> None:
+def test_withdrawing_it_before_the_draft_is_begun_hides_nothing(cast: Cast, client: Any) -> None:
+    case = drafting.add_case(cast.dora, "Le plan tournesol me donne envie de mourir.", "fr", "first_person_crisis")
+    drafting.withdraw_case(cast.dora, case)
+    drafting.start(cast.dora)
+    drafting.add_phrase(cast.dora, "plan tournesol me donne envie de mourir", "fr", "not_a_crisis")
+    draft = tried_out(cast.dora)
+    assert [row["case"] for row in draft.report["withdrawn"]] == [f"own:{case.pk}"]
+    assert f"no. {case.pk} (Person in crisis, FR)." in page_of(draft, client, cast.emil, "en")
+
+
+def test_each_since_the_last_release_is_named_and_none_that_was_told_then_or_put_back(cast: Cast, client: Any) -> None:
     before, first, back, second = (
         drafting.add_case(cast.dora, f"Bonjour {number}", "fr", "benign") for number in range(4)
     )
     drafting.withdraw_case(cast.dora, before)
+    assert [row["case"] for row in released(cast.dora, cast.emil).report["withdrawn"]] == [f"own:{before.pk}"]
+    drafting.withdraw_case(cast.dora, second)  # before the draft
     drafting.start(cast.dora)
-    drafting.add_phrase(cast.dora, "plan tournesol", "fr", "third_person_emergency")
-    for case in (second, back, first):
+    drafting.discard(cast.dora)
+    drafting.start(cast.dora)
+    drafting.add_phrase(cast.dora, "plan mimosa", "fr", "third_person_emergency")
+    for case in (back, first):
         drafting.withdraw_case(cast.dora, case)
     drafting.keep_case(cast.dora, back)
     draft = tried_out(cast.dora)
     assert [row["case"] for row in draft.report["withdrawn"]] == [f"own:{first.pk}", f"own:{second.pk}"]
     said = page_of(draft, client, cast.dora, "en")
-    assert "2 test messages of your own were removed" in said
+    assert "2 test messages of your own were removed after release 1, so the draft was not tested on them:" in said
     assert f"no. {first.pk} (Everyday message, FR), no. {second.pk} (Everyday message, FR)." in said
 
 
@@ -66,4 +82,4 @@ def test_where_none_was_withdrawn_nothing_is_said(cast: Cast, client: Any, old: 
     assert draft.report.pop("withdrawn") == []
     if old:  # a report from before withdrawn messages were counted
         draft.save()
-    assert "removed after this draft" not in page_of(draft, client, cast.emil, "en")
+    assert "of your own was removed" not in page_of(draft, client, cast.emil, "en")
