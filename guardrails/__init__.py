@@ -8,10 +8,10 @@ are missing or broken. What a facility adds to them is in `guardrails.releases`.
 """
 
 from guardrails._errors import RuleError
-from guardrails._grounding import sentence_encoder
+from guardrails._grounding import passage_reader, sentence_encoder
 from guardrails._hotlines import crisis_card, hotlines, notice
 from guardrails._language import detect_language
-from guardrails._output import OutputScreen
+from guardrails._output import OutputScreen, prepare_answers
 from guardrails._passages import Neutralised, neutralise
 from guardrails._screen import prepare, screen_input
 from guardrails._sentences import sentences
@@ -43,7 +43,9 @@ __all__ = [
     "hotlines",
     "neutralise",
     "notice",
+    "passage_reader",
     "prepare",
+    "prepare_answers",
     "screen_input",
     "sentence_encoder",
     "sentences",

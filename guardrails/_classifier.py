@@ -141,10 +141,10 @@ def sentence_is(label: str, sentence: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def passage_says(sentence: str, passage: str) -> Mapping[str, float]:
-    """How likely it is that a passage says a sentence ("said"), denies it ("denied") or says nothing of the kind
-    ("unsaid"). Raises RuleError where it cannot be told."""
-    return classifier(PAIRS).compare(sentence, passage)
+def passage_says(sentence: str, passage: str) -> float:
+    """How likely it is that a passage says a sentence, and neither denies it nor says nothing of the kind. Raises
+    RuleError where it cannot be told."""
+    return classifier(PAIRS).compare(sentence, passage)["said"]
 
 
 def _windows(ids: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:

@@ -21,8 +21,9 @@ _BOUNDS = re.compile(
     r"\b(?:(?:no|not|never) (?:more|longer|later|less|fewer|earlier) than|(?:does|do|must|should|may|can"
     r"|shall) ?not exceed|"
     r"cannot exceed|without exceeding|(?:not|never) (?:\w+ ){0,2}(?:above|over|beyond|more than)|not before"
-    r"|pas avant|not until|(?:not|never|pas|jamais) (?:\w+ ){0,2}(?:au-dela|beyond|plus longtemps)|(?:pas"
-    r"|jamais) (?:\w+ )?(?:plus|moins) d[e']|n'exced\w+(?: pas)?|"
+    r"|pas avant|not until|(?:not|never|pas|jamais) (?:\w+ ){0,4}(?:au-dela|beyond|plus longtemps)|(?:pas"
+    r"|jamais) (?:\w+ ){0,4}(?:plus|moins) d[e'](?= ?\d| un| deux| trois| quatre| cinq| six)|n'exced\w+(?: pas)?|"
+    r"(?:pas|jamais) (?:\w+ )?(?:plus|moins) d[e']|"
     r"(?:ne|n') ?(?:\w+ ){0,2}depass\w*(?: pas)?|sans (?:que [\w-]+ )?(?:puisse )?depasser|"
     r"(?:no one|nobody|personne n'?e?|never|jamais|not)(?: [\w']+){1,2} (?:for )?(?:longer|more|plus) (?:than|d[e']))"
 )

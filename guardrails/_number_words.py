@@ -48,6 +48,8 @@ def number_at(words: Sequence[str], at: int) -> tuple[Fraction, int, bool] | Non
     if words[0] in _HALVES:
         step = 1 + (words[1:2] in (["a"], ["an"]) or words[1:2] == ["-"])
         return Fraction(1, 2), at + step, False
+    if words[0] == "couple" and words[1:2] in (["of"], ["d"], ["de"]):
+        return Fraction(2), at + 2, False
     fraction = _quarters(words)
     if fraction:
         return fraction[0], at + fraction[1], False

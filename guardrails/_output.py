@@ -3,18 +3,22 @@
 Everything is decided from the text alone, never from how it arrived, so any chunking of an answer shows the same.
 """
 
+import logging
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
 from guardrails._citations import bind
-from guardrails._grounding import Embed, Evidence
+from guardrails._errors import RuleError
+from guardrails._grounding import Compare, Embed, Evidence, passage_reader, sentence_encoder
 from guardrails._hotlines import directory, output_sentence
 from guardrails._markup import MarkupFilter
 from guardrails._matching import read
 from guardrails._rules import RuleSet, rule_set
 from guardrails._sentences import boundary
 from guardrails._types import GroundedAnswer, Notice, SourcePassage
+
+logger = logging.getLogger(__name__)
 
 # numbers written as people write telephone numbers: with a country code, in pairs, in the American or free-phone way
 _PHONE = re.compile(
@@ -93,7 +97,8 @@ class OutputScreen:
     `feed` returns the text that may be shown now, `finish` the rest with what was found. After `stopped` is True the
     caller must stop the generation and show the card: nothing more comes out. `passages` are what the answer may
     stand on; `hotline_numbers` the numbers that may be named (None: those of the directory); `embed` tells what
-    sentences mean (`sentence_encoder`; None: words alone decide what supports a sentence).
+    sentences mean (`sentence_encoder`; None: words alone decide what supports a sentence), `compare` what a passage
+    says of a sentence (`passage_reader`; None: words and meaning decide).
     """
 
     def __init__(
@@ -103,10 +108,11 @@ class OutputScreen:
         language: str,
         hotline_numbers: Iterable[str] | None = None,
         embed: Embed | None = None,
+        compare: Compare | None = None,
     ) -> None:
         self._language = language
         self._rules: RuleSet = rule_set()  # raises RuleError before anything is shown
-        self._evidence = Evidence(passages, embed)
+        self._evidence = Evidence(passages, embed, compare)
         numbers, self._hosts = directory()
         if hotline_numbers is not None:
             numbers = frozenset(re.sub(r"\D", "", number) for number in hotline_numbers)
@@ -252,3 +258,14 @@ class OutputScreen:
         self._lines = True
         self._notice("output.unknown_number", "number")
         return self._pointer
+
+
+def prepare_answers() -> None:
+    """Loads the readers that the screen of answers needs (a second or two), so that the first answer need not wait for
+    them. Never raises: what cannot be loaded now is tried again, and fails closed, at every answer."""
+    sentence_encoder()
+    passage_reader()
+    try:
+        OutputScreen((), language="en").feed("This sentence is read.\n")
+    except RuleError as error:
+        logger.error("answers cannot be screened: %s", error)

@@ -38,7 +38,8 @@ _DENIED = re.compile(r"\b(?:not|never|no|cannot|ne|n|pas|jamais|aucune?|sans|wit
 # parts of a whole as words: what a number before them is multiplied with to make per cent
 _SHARES: Mapping[str, int | Fraction] = {
     "moitie": 50, "half": 50, "tiers": Fraction(100, 3), "third": Fraction(100, 3), "thirds": Fraction(100, 3),
-    "quart": 25, "quarts": 25, "quarter": 25, "quarters": 25,
+    "quart": 25, "quarts": 25, "quarter": 25, "quarters": 25, "fifths": 20, "cinquiemes": 20, "tenths": 10,
+    "dixiemes": 10,
 }  # fmt: skip
 _BETWEEN = re.compile(r"premiere?s?|derniere?s?|prochaine?s?|first|last|past|next|following|consecuti\w+|full|further")
 _DAY_NUMBER = re.compile(r"[jd](\d{1,3})")

@@ -37,7 +37,7 @@ _UNIT_WORDS = {
     "quarter": "trimestre trimestres trimester trimesters",
     "half": "semestre semestres",
     "y": "y yr yrs year years an ans annee annees",
-    "decade": "decade decades",
+    "decade": "decade decades decennie decennies",
     "mm": "mm", "cm": "cm centimetre centimetres", "m": "m metre metres", "km": "km kilometre kilometres",
     "mol": "mol", "mmol": "mmol mmoles", "umol": "umol",
     "meq": "meq", "iu": "iu ui", "mmhg": "mmhg", "kcal": "kcal kilocalories calories", "°c": "°c degres degrees",

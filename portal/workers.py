@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 
+import guardrails
 import inference
 from portal.parts import Heartbeat
 
@@ -19,7 +20,7 @@ _state: dict[str, dict[str, Any]] = {"inference": {"state": "loading"}, "knowled
 def prepare(queues: set[str]) -> None:
     """Load what the queues of this worker need. A model that cannot be loaded does not end the worker: it stays, says
     why in its heartbeat, and fails turns with a sentence, which is more use than a restart loop."""
-    for name, load in (("inference", load_model), ("knowledge", _warm_knowledge)):
+    for name, load in (("inference", _warm_inference), ("knowledge", _warm_knowledge)):
         if name in queues:
             heartbeat = Heartbeat(name, lambda name=name: _state[name])  # type: ignore[misc]
             _heartbeats.append(heartbeat)
@@ -73,6 +74,11 @@ def load_model() -> None:
             _card = active
             logger.info("model loaded: %s", active.name)
             _state["inference"] = {"state": "ready", "model": active.name, "slots": settings.HAVRE_SLOTS}
+
+
+def _warm_inference() -> None:
+    load_model()
+    guardrails.prepare_answers()
 
 
 def model_card() -> inference.ModelInfo | None:

@@ -127,21 +127,55 @@ def varied(example: Example, others: Mapping[str, Sequence[Example]], chance: ra
     return replace(example, text=hurried(text, chance), history=tuple(hurried(one, chance) for one in history))
 
 
-def set_apart(example: Example, others: Sequence[Example], chance: random.Random) -> Example:
-    """A sentence with its passage as one epoch sees it: sometimes with another passage before or after its own, and
-    sometimes with another one alone, which then does not say it."""
+def beside_others(example: Example, others: Sequence[Example], chance: random.Random) -> Example:
+    """A sentence with its passage as one epoch sees it: sometimes with another passage, which does not say it, and
+    sometimes a sentence of the passage itself, as it stands or with its denial turned over."""
     (passage,) = example.history
-    other = chance.choice(others).history[0]
     draw = chance.random()
-    if draw < 0.12 and other != passage:
-        return replace(example, history=(other,), label="unsaid")
-    if draw < 0.35 and len(passage) + len(other) < 1100:
-        passage = f"{other} {passage}" if chance.random() < 0.5 else f"{passage} {other}"
-    elif draw < 0.40 and example.label == "said":  # a passage says its own sentences
-        own = [sentence for sentence in sentences(passage) if len(sentence.split()) > 4]
-        if own:
-            return replace(example, text=chance.choice(own))
-    return replace(example, history=(passage,))
+    if draw < 0.1:
+        other = chance.choice(others).history[0]
+        return replace(example, history=(other,), label="unsaid") if other != passage else example
+    if draw < 0.25 and (own := [one for one in sentences(passage) if len(one.split()) > 4]):
+        sentence = chance.choice(own)
+        turned = turned_over(sentence, chance)
+        if turned and chance.random() < 0.5:
+            return replace(example, text=turned, label="denied")
+        return replace(example, text=reported(sentence, example.lang, chance), label="said")
+    return example
+
+
+_REPORTED = {
+    "en": ("According to the guideline, ", "The protocol says that ", "Note that ", "In practice, ", "- ", ""),
+    "fr": ("Selon le protocole, ", "Le guide précise que ", "À noter : ", "En pratique, ", "- ", ""),
+}
+
+
+def reported(sentence: str, language: str, chance: random.Random) -> str:
+    """A sentence as a model would pass it on: with an introduction, without an opening of its own or its last words."""
+    opening, comma, rest = sentence.partition(", ")
+    if comma and len(rest.split()) > 5 and chance.random() < 0.3:
+        sentence = rest if chance.random() < 0.5 else opening if len(opening.split()) > 5 else sentence
+    sentence = sentence[:1].lower() + sentence[1:] if sentence[1:2].islower() else sentence
+    return chance.choice(_REPORTED.get(language, ("",))) + sentence
+
+
+_NOT = re.compile(r"\b(?:not|never) |n't\b")
+_NE_PAS = re.compile(r"\b(?:ne |n['’])(\w+) (?:pas|jamais|plus) ?")
+_VERB = re.compile(r"\b(is|are|was|should|must|may|can|will|does|has|have|could|would)\b(?! not)")
+_VERBE = re.compile(
+    r"\b(doit|doivent|peut|peuvent|sera|seront|faut|permet|reste|sont|fait|font|suffit)\b(?! (?:pas|plus))"
+)
+
+
+def turned_over(sentence: str, chance: random.Random) -> str:
+    """A sentence with one plain denial more or less; empty where that cannot be done by rule."""
+    for denial, without in ((_NE_PAS, r"\1 "), (_NOT, "")):
+        if denial.search(sentence):
+            return " ".join(denial.sub(without, sentence, count=1).split())
+    for verb, with_denial in ((_VERBE, r"ne \1 pas"), (_VERB, chance.choice([r"\1 not", r"\1 never"]))):
+        if verb.search(sentence):
+            return verb.sub(with_denial, sentence, count=1)
+    return ""
 
 
 def _among_work(example: Example, others: Mapping[str, Sequence[Example]], chance: random.Random) -> str:

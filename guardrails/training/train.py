@@ -12,6 +12,7 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,20 @@ import torch
 from torch import nn
 
 from guardrails._classifier import EARLIER_TEXTS, EARLIER_TOKENS, PASSAGE_TOKENS, shortened
-from guardrails._encoder import BEGIN, END, FOLDER, LAYERS, PREFIX, WIDTH, unpacked
+from guardrails._encoder import BEGIN, END, FOLDER, LAYERS, PREFIX, WIDTH, embed, unpacked
+from guardrails._grounding import window
 from guardrails._normalise import visible
 from guardrails.training.corpus import FOLDER as CORPUS
-from guardrails.training.corpus import LABELS, PAIR_LABELS, SENTENCE_LABELS, Example, load, set_apart, varied
-from guardrails.training.corpus import without_writers as split_by_writers
+from guardrails.training.corpus import (
+    LABELS,
+    PAIR_LABELS,
+    SENTENCE_LABELS,
+    Example,
+    beside_others,
+    load,
+    varied,
+    without_writers,
+)
 
 RANK = 16
 SCALE = 2.0
@@ -140,8 +150,8 @@ def train(
     examples: Sequence[Example],
     replayed: Sequence[Example] = (),
     *,
-    share: float,
     out: Path,
+    share: float = 1.0,
     epochs: int,
     rate: float,
     seed: int,
@@ -175,7 +185,7 @@ def train(
         if labels == LABELS:
             seen = [varied(example, others, chance) for example in seen]
         elif labels == PAIR_LABELS:
-            seen = [set_apart(example, examples, chance) for example in seen]
+            seen = [beside_others(example, examples, chance) for example in seen]
         encoded = [batches.encode(example) for example in seen]
         total = 0.0
         for batch in _alike(encoded, chance):
@@ -262,15 +272,17 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=5e-4)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    kept, held = split_by_writers(
+    kept, held = without_writers(
         load(CORPUS if options.corpus == "messages" else CORPUS / options.corpus),
         options.hold.split(",") if options.hold else (),
     )
     print(f"{len(kept)} examples to learn from, {len(held)} held out", flush=True)
     replayed: list[Example] = []
     if options.new:
-        replayed, kept = split_by_writers(kept, options.new.split(","))
+        replayed, kept = without_writers(kept, options.new.split(","))
         print(f"{len(kept)} new ones, {len(replayed)} of which each epoch sees {options.share:.0%}", flush=True)
+    if options.corpus == "pairs":
+        kept = [replace(one, history=(window(one.text, one.history[0], embed),)) for one in kept]
     reader = train(
         kept,
         replayed,

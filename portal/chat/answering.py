@@ -99,6 +99,7 @@ def _answer(turn: Turn) -> None:
         [SourcePassage(one["marker"], one["quote"]) for one in passages],
         language=turn.language,
         embed=guardrails.sentence_encoder(),
+        compare=guardrails.passage_reader(),
     )
     threading.Thread(target=screen.prepare, daemon=True).start()  # while the model reads its prompt
     last = _stream(turn, request, screen)

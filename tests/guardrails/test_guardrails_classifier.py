@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import random
 import re
 from collections import Counter
 from pathlib import Path
@@ -140,8 +141,7 @@ def test_the_classifier_is_what_training_makes(tmp_path: Path) -> None:
     from guardrails.training import train
 
     examples = corpus.load()[::400]
-    reader = train.train(examples, epochs=1, rate=5e-4, seed=3)
-    train.save(reader, tmp_path)
+    reader = train.train(examples, out=tmp_path, epochs=1, rate=5e-4, seed=3)
     card = (classifier_module.MESSAGES / "classifier.toml").read_text(encoding="utf-8")
     (tmp_path / "classifier.toml").write_text(re.sub(r"temperature = .*", "temperature = 1.0", card), encoding="utf-8")
     shipped = Classifier(tmp_path)
@@ -149,6 +149,30 @@ def test_the_classifier_is_what_training_makes(tmp_path: Path) -> None:
         trained = torch.softmax(torch.tensor(row["logits"]), 0).numpy()
         read = np.array(list(shipped.read(example.text, example.history).likely.values()))
         assert np.abs(trained - read).max() < 0.08  # 8-bit matrices and half precision in between
+
+
+def test_the_reader_of_passages_is_what_training_makes(tmp_path: Path) -> None:
+    import torch
+
+    from guardrails.training import train
+
+    examples = corpus.load(corpus.FOLDER / "pairs")[::150]
+    reader = train.train(examples, out=tmp_path, epochs=1, rate=5e-4, seed=3)
+    card = (classifier_module.PAIRS / "classifier.toml").read_text(encoding="utf-8")
+    (tmp_path / "classifier.toml").write_text(card, encoding="utf-8")
+    shipped = Classifier(tmp_path)
+    for row, example in zip(train.predictions(reader, examples[:12]), examples[:12], strict=True):
+        trained = torch.softmax(torch.tensor(row["logits"]), 0).numpy()
+        read = np.array(list(shipped.compare(example.text, example.history[0]).values()))
+        assert np.abs(trained - read).max() < 0.08
+
+
+def test_a_denial_is_turned_over_by_rule() -> None:
+    chance = random.Random(1)
+    plain = ("Il ne faut pas attendre.", "Do not wait.", "On doit attendre.")
+    turned = [corpus.turned_over(one, chance) for one in plain]
+    assert turned == ["Il faut attendre.", "Do wait.", "On ne doit pas attendre."]
+    assert corpus.turned_over("Avant midi, au calme.", chance) == ""
 
 
 def test_the_vocabulary_is_cut_by_the_rule_of_its_script() -> None:
