@@ -33,12 +33,9 @@ class Encoder:
     def __init__(self, folder: Path = FOLDER, adapter: Mapping[str, npt.NDArray[Any]] | None = None) -> None:
         """Raises OSError or ValueError where a file is missing or broken."""
         import onnxruntime
-        import tokenizers
 
-        vocabulary = gzip.decompress((folder / "vocabulary.json.gz").read_bytes()).decode("utf-8")
-        self._tokenizer = tokenizers.Tokenizer.from_str(vocabulary)
+        self._tokenizer, self._words = _vocabulary(folder)
         with np.load(folder / "weights.npz", allow_pickle=False) as weights:
-            self._words: npt.NDArray[np.uint8] = weights["words"]
             self._positions: Floats = weights["positions"].astype(np.float32) + weights["type"]
             self._scale: Floats = weights["ln.w"]
             self._shift: Floats = weights["ln.b"]
@@ -65,6 +62,17 @@ class Encoder:
         embedded /= np.sqrt(np.square(embedded).mean(axis=1, keepdims=True) + 1e-12)
         (result,) = self._session.run(None, {"x": embedded * self._scale + self._shift})
         return np.asarray(result, dtype=np.float32)
+
+
+@cache
+def _vocabulary(folder: Path) -> tuple[Any, npt.NDArray[np.uint8]]:
+    """The tokenizer and the table of word pieces, which every encoder of a process shares; a failure is not
+    remembered."""
+    import tokenizers
+
+    vocabulary = gzip.decompress((folder / "vocabulary.json.gz").read_bytes()).decode("utf-8")
+    with np.load(folder / "weights.npz", allow_pickle=False) as weights:
+        return tokenizers.Tokenizer.from_str(vocabulary), weights["words"]
 
 
 def unpacked(blocks: npt.NDArray[np.uint8]) -> Floats:
