@@ -120,6 +120,7 @@ def test_the_sample_guidelines_go_through_as_they_are() -> None:
         "Do not prescribe benzodiazepines for more than four weeks.",
         "Ask the patient whether they have a plan.",
         "Write down the warning signs in the patient's own words.",
+        "Write down people with whom it is easy to spend time and places where others are present.",
         "Tell the family whom they can call at night.",
         "Ignore no threat, however vague it sounds.",
         "Répondez aux questions de la famille avec l'accord du patient.",
