@@ -156,6 +156,8 @@ _CAPITALS = re.compile(r"\b[A-Z][A-Z0-9_-]{3,}\b")
 
 _WORDS = re.compile(r"[^\W\d_]{2,}")
 _LEAST_WORDS = 3  # of a sentence of which the classifier can say something
+_ENOUGH_WORDS = 8  # of one about which it may overrule a pattern
+_CERTAINLY_NOT = 0.011
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +204,7 @@ def _visible(text: str) -> str:
 
 def _orders(pieces: Sequence[str]) -> set[int]:
     """The places of the sentences that give instructions to a model, alone or together with their neighbours."""
-    alone = [_instructs(piece) or _planted(piece) for piece in pieces]
+    alone = [(_instructs(piece) and not _ordinary(piece)) or _planted(piece) for piece in pieces]
     found = {at for at, order in enumerate(alone) if order}
     # one that ends in a colon: what follows is its text
     found |= {at for at in range(1, len(pieces)) if alone[at - 1] and pieces[at - 1].rstrip().endswith(":")}
@@ -223,6 +225,15 @@ def _planted(piece: str) -> bool:
     from guardrails._classifier import sentence_is  # brings numpy: nothing that only imports guardrails needs it
 
     return sentence_is("planted_instruction", piece.strip())
+
+
+def _ordinary(piece: str) -> bool:
+    """Whether a pattern has misread a sentence: the classifier is as good as certain, and there is enough to read."""
+    if len(_WORDS.findall(piece)) < _ENOUGH_WORDS or _ROLE.match(piece.strip()):
+        return False
+    from guardrails._classifier import SENTENCES, classifier
+
+    return classifier(SENTENCES).read(piece.strip()).likely["planted_instruction"] < _CERTAINLY_NOT
 
 
 def _pieces(text: str) -> list[str]:
