@@ -10,8 +10,9 @@ from uuid import UUID
 class Passage:
     """A piece of a guideline that was found for a question.
 
-    `text` stands word for word in the stored text of its page. `page` is the number of the page in the PDF file,
-    counted from 1 (None in formats without pages), `page_label` what is printed on it. `score` is 0 to 1, comparable
+    `text` stands word for word in its document (`selectors.source_text`): from character `start` of the text of page
+    `page` to `end` of that of `last_page`. Pages are numbers of the PDF file, counted from 1 (None in formats without
+    pages), `page_label` is what is printed on the first. `score` is 0 to 1, comparable
     between questions.
     """
 
@@ -21,6 +22,9 @@ class Passage:
     document: str  # the guideline's title
     version: str  # "v2"
     page: int | None
+    last_page: int | None
+    start: int
+    end: int
     page_label: str
     heading: str  # path of headings, joined with " › "
     text: str

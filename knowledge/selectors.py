@@ -1,13 +1,15 @@
 """Reads of the guideline library. Nothing here changes anything, loads a model or opens the index."""
 
-from datetime import timedelta
+from collections.abc import Collection
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Count, Prefetch, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
 from django.utils import timezone
 
 from knowledge.models import Chunk, Guideline, GuidelineVersion, Page
 
+_ANSWERING = [GuidelineVersion.State.APPROVED, GuidelineVersion.State.EFFECTIVE]
 _SURROUNDING = 1500  # characters
 _ENDED = [GuidelineVersion.Ingestion.INDEXED, GuidelineVersion.Ingestion.FAILED]
 
@@ -30,12 +32,24 @@ def get_version(version_id: UUID | str) -> GuidelineVersion:
 
 def get_chunk(chunk_id: int) -> Chunk:
     """One chunk with its version and guideline, whatever their state. Raises Chunk.DoesNotExist."""
-    return Chunk.objects.select_related("version__guideline").defer("embedding", "terms").get(pk=chunk_id)
+    return Chunk.objects.select_related("version__guideline").defer("terms").get(pk=chunk_id)
 
 
 def get_page_text(version_id: UUID | str, page: int | None) -> str:
     """The stored text of a page; formats without pages (`page` None) have one text. Raises Page.DoesNotExist."""
     return Page.objects.get(version__pk=version_id, number=page or 1).text
+
+
+def source_text(version_id: UUID | str, page: int | None, start: int, last_page: int | None, end: int) -> str:
+    """The words of a version from character `start` of a page to character `end` of the same or a later one, pages
+    joined by a line break. Raises Page.DoesNotExist."""
+    first, last = page or 1, last_page or page or 1
+    texts = dict(Page.objects.filter(version__pk=version_id, number__range=(first, last)).values_list("number", "text"))
+    if first not in texts or last not in texts:
+        raise Page.DoesNotExist
+    texts[last] = texts[last][:end]
+    texts[first] = texts[first][start:]
+    return "\n".join(texts[number] for number in sorted(texts))
 
 
 def surroundings(chunk_id: int) -> tuple[str, str]:
@@ -81,10 +95,22 @@ def pending_versions() -> QuerySet[GuidelineVersion]:
     )
 
 
-def answering_versions() -> QuerySet[GuidelineVersion]:
-    """The versions that may answer at this moment: effective, completely indexed, of an enabled guideline."""
-    return GuidelineVersion.objects.filter(
-        state=GuidelineVersion.State.EFFECTIVE,
-        ingestion=GuidelineVersion.Ingestion.INDEXED,
-        guideline__enabled=True,
+def answering_versions(
+    at: datetime | None = None, departments: Collection[UUID] | None = None
+) -> QuerySet[GuidelineVersion]:
+    """The versions that may answer at this moment, asked of the clock: approved, begun and not over, not overtaken by a
+    later version that has begun, completely indexed, of an enabled guideline.
+
+    `departments` is those of the person who asks: guidelines for other departments are left out, those for nobody in
+    particular stay. None asks without regard to departments.
+    """
+    now = at or timezone.now()
+    begun = GuidelineVersion.objects.filter(
+        state__in=_ANSWERING, effective_from__lte=now, ingestion=GuidelineVersion.Ingestion.INDEXED
     )
+    later = begun.filter(guideline=OuterRef("guideline"), number__gt=OuterRef("number"))
+    found = begun.filter(Q(expires_at=None) | Q(expires_at__gt=now), ~Exists(later), guideline__enabled=True)
+    if departments is not None:
+        open_to = Guideline.objects.filter(Q(departments=None) | Q(departments__in=departments))
+        found = found.filter(guideline__in=open_to)
+    return found

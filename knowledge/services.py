@@ -6,11 +6,14 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import Max
+from django.utils import timezone
 
-from knowledge import _indexing, _ingestion, _intake, selectors
+from knowledge import lifecycle, selectors
 from knowledge._errors import DuplicateDocument, KnowledgeError
-from knowledge._intake import ReceivedFile, title_of
 from knowledge._types import IndexReport, OnProgress
+from knowledge.indexing import _sync
+from knowledge.ingestion import _intake, _steps
+from knowledge.ingestion._intake import ReceivedFile, title_of
 from knowledge.models import Guideline, GuidelineVersion
 
 State = GuidelineVersion.State
@@ -56,6 +59,7 @@ def add_version(
                 defaults={"language": language or "", "licence": licence[:200], "source_url": source_url[:500]},
             )
             guideline = Guideline.objects.select_for_update().get(pk=guideline.pk)
+            now = timezone.now()
             last = guideline.versions.aggregate(last=Max("number"))["last"] or 0
             return GuidelineVersion.objects.create(
                 guideline=guideline,
@@ -65,7 +69,10 @@ def add_version(
                 sha256=file.sha256,
                 size=file.size,
                 language=language or "",
-                approved=approve,
+                state=State.APPROVED if approve else State.DRAFT,
+                approved_by=uploaded_by[:150] if approve else "",
+                approved_at=now if approve else None,
+                effective_from=now if approve else None,
                 uploaded_by=uploaded_by[:150],
             )
     except IntegrityError:
@@ -99,7 +106,7 @@ def ingest(version_id: UUID | str, on_progress: OnProgress | None = None) -> Gui
     else is at it).
     """
     version = selectors.get_version(version_id)
-    _ingestion.ingest(version, on_progress)
+    _steps.ingest(version, on_progress)
     version.refresh_from_db()
     return version
 
@@ -118,10 +125,12 @@ def approve(version_id: UUID | str) -> GuidelineVersion:
         version = (
             GuidelineVersion.objects.select_for_update(of=("self",)).select_related("guideline").get(pk=version_id)
         )
-        version.approved = True
-        version.save(update_fields=["approved"])
-        if version.ingestion == Ingestion.INDEXED and version.state == State.DRAFT:
-            _ingestion.make_effective(version)
+        if version.state in {State.DRAFT, State.IN_REVIEW}:
+            version.state, version.approved_at = State.APPROVED, timezone.now()
+            version.effective_from = version.effective_from or version.approved_at
+            version.save(update_fields=["state", "approved_at", "effective_from"])
+            lifecycle.bring_up_to_date(version.guideline_id)
+            version.refresh_from_db()
     return version
 
 
@@ -136,7 +145,7 @@ def set_enabled(guideline_id: UUID | str, enabled: bool) -> Guideline:
 
 def rebuild_index() -> IndexReport:
     """Delete the vector index and make it again from SQL. Raises IndexLocked when another process has it open."""
-    _indexing.discard_index()
+    _sync.discard_index()
     return verify_index()
 
 
@@ -146,12 +155,12 @@ def verify_index() -> IndexReport:
 
     Raises IndexLocked when another process has it open.
     """
-    index = _indexing.open_index()
-    report = _indexing.reconcile(index)
-    lost = _indexing.unfindable(index)
+    index = _sync.open_index()
+    report = _sync.reconcile(index)
+    lost = _sync.unfindable(index)
     if lost:
-        _indexing.discard_index()
-        _indexing.open_index()
+        _sync.discard_index()
+        _sync.open_index()
     return IndexReport(report.expected, report.missing, report.stray, lost, report.rebuilt or bool(lost))
 
 
@@ -186,15 +195,15 @@ def warm() -> None:
 
     Raises EmbedderUnavailable, IndexLocked, IndexUnavailable.
     """
-    from knowledge._embedder import get_embedder
+    from knowledge.indexing._embedder import get_embedder
 
     get_embedder().load()
-    _indexing.open_index()
+    _sync.open_index()
 
 
 def close() -> None:
     """Close the vector index if this process has it open, so that another may have it."""
-    _indexing.close_index()
+    _sync.close_index()
 
 
 __all__ = [

@@ -1,7 +1,7 @@
 """What parsing gives: pages of text, with the headings that stand in them."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +14,35 @@ class Heading:
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """What must stay in one piece at `text[start:end]` of its page: a table, or a box of recommendations."""
+
+    start: int
+    end: int
+    kind: Literal["table", "box"]
+
+
+Box = tuple[int, int, float, float, float, float]
+"""Where a word stands: `text[start:end]` of its page, then left, top, right, bottom in points from the page's top left
+corner."""
+
+
+@dataclass(frozen=True, slots=True)
 class ParsedPage:
-    """The text of one page, a paragraph, list item or table row a line. `number` is None in formats without pages."""
+    """The text of one page, a paragraph, list item or table row a line. `number` is None in formats without pages.
+
+    `boxes` is empty and `width` and `height` are 0 where a format has no pages to look at.
+    """
 
     number: int | None
     label: str
     text: str
     headings: tuple[Heading, ...] = ()
+    blocks: tuple[Block, ...] = ()
+    boxes: tuple[Box, ...] = ()
+    width: float = 0.0
+    height: float = 0.0
+    ocr: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +67,11 @@ class ParsedDocument:
                     label=page["label"],
                     text=page["text"],
                     headings=tuple(Heading(**heading) for heading in page["headings"]),
+                    blocks=tuple(Block(**block) for block in page["blocks"]),
+                    boxes=tuple(tuple(box) for box in page["boxes"]),
+                    width=page["width"],
+                    height=page["height"],
+                    ocr=page["ocr"],
                 )
                 for page in value["pages"]
             ),

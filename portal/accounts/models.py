@@ -22,6 +22,7 @@ class User(AbstractUser):
 
     role = models.CharField(_("role"), max_length=16, choices=Role.choices)
     demonstration = models.BooleanField(default=False)
+    departments = models.ManyToManyField("knowledge.Department", blank=True, related_name="people")
 
     class Meta(AbstractUser.Meta):
         constraints = [

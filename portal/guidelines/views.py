@@ -79,7 +79,7 @@ def detail(request: HttpRequest, guideline_id: uuid.UUID) -> HttpResponse:
     shown = next((one for one in versions if one.state == GuidelineVersion.State.EFFECTIVE), None)
     page = None
     if shown is not None:
-        chunks = shown.chunks.defer("embedding", "terms").order_by("ordinal")
+        chunks = shown.chunks.defer("terms").order_by("ordinal")
         page = Paginator(chunks, _CHUNKS_A_PAGE).get_page(request.GET.get("page"))
     context = {"guideline": guideline, "versions": versions, "effective": shown, "chunks": page}
     return render(request, "guidelines/detail.html", context)

@@ -5,8 +5,8 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from knowledge._chunking import SEPARATOR, Sizes, cut
 from knowledge._sentences import sentences
+from knowledge.ingestion._chunking import SEPARATOR, Sizes, cut
 from knowledge.parsing import Heading, ParsedPage
 from knowledge.parsing._document import PageWriter
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 import knowledge
-from knowledge import _indexing
-from knowledge.models import Chunk, GuidelineVersion
+from knowledge.indexing import _sync
+from knowledge.models import Embedding, GuidelineVersion
 
 from .documents import MARKDOWN, TEXT, make_docx
 
@@ -24,7 +24,7 @@ import sys, time
 from pathlib import Path
 import django
 django.setup()
-from knowledge._index import VectorIndex
+from knowledge.indexing._vectors import VectorIndex
 from knowledge import IndexLocked
 try:
     index = VectorIndex(Path(sys.argv[1]), "minilm:test")
@@ -94,10 +94,10 @@ def test_a_damaged_index_is_made_again(take_in: TakeIn, data_folder: Path) -> No
 
 def test_missing_and_stray_vectors_are_mended(take_in: TakeIn) -> None:
     version = take_in(make_docx(fill=60), "long.docx")
-    index = _indexing.open_index()
-    first, second = version.chunks.values_list("pk", "embedding")[:2]
-    index.remove([first[0]])
-    index.add(version.pk, [(999_999, bytes(second[1]))])
+    index = _sync.open_index()
+    first, second = Embedding.objects.filter(chunk__version=version).order_by("chunk__ordinal")[:2]
+    index.remove([first.chunk_id])
+    index.add(version.pk, [(999_999, bytes(second.vector))])
     report = knowledge.verify_index()
     assert (report.missing, report.stray, report.rebuilt) == (1, 1, True)
     assert knowledge.verify_index() == knowledge.IndexReport(version.chunks.count(), 0, 0, 0, False)
@@ -105,12 +105,11 @@ def test_missing_and_stray_vectors_are_mended(take_in: TakeIn) -> None:
 
 def test_vectors_of_another_embedder_are_computed_anew(take_in: TakeIn) -> None:
     version = take_in(TEXT, "round.txt")
-    right = bytes(version.chunks.get().embedding or b"")
-    Chunk.objects.update(embedder="older:model", embedding=bytes(len(right)))
+    right = Embedding.objects.get(chunk__version=version)
+    Embedding.objects.update(embedder="older:model", vector=bytes(len(right.vector)))
     knowledge.rebuild_index()
-    chunk = version.chunks.get()
-    assert chunk.embedder.startswith("minilm:")
-    assert bytes(chunk.embedding or b"") == right
+    made = Embedding.objects.get(chunk__version=version, embedder=right.embedder)
+    assert bytes(made.vector) == bytes(right.vector)
 
 
 def test_a_missing_embedder_is_a_sentence(db: None, data_folder: Path, settings: Any) -> None:

@@ -9,8 +9,8 @@ import pytest
 import knowledge
 from knowledge import _analysis, selectors
 from knowledge._analysis import guess_language, query_terms, terms
-from knowledge._questions import complete
 from knowledge.models import GuidelineVersion
+from knowledge.retrieval._questions import complete
 
 pytestmark = pytest.mark.django_db
 

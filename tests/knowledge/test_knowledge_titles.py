@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import knowledge
-from knowledge._intake import same_document, title_of
+from knowledge.ingestion._intake import same_document, title_of
 from knowledge.models import GuidelineVersion
 from knowledge.parsing import ParsedDocument, Title, read_title, sniff
 from knowledge.parsing._title import find_title, looks_like_title

@@ -12,13 +12,14 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from knowledge import _indexing
+from knowledge import lifecycle
 from knowledge._analysis import guess_language, terms
-from knowledge._chunking import cut
-from knowledge._embedder import BATCH, get_embedder, token_counter
 from knowledge._errors import DocumentUnreadable, IndexLocked, IngestionRunning, KnowledgeError
 from knowledge._types import OnProgress, Progress
-from knowledge.models import Chunk, GuidelineVersion, Page
+from knowledge.indexing import _sync
+from knowledge.indexing._embedder import BATCH, get_embedder, token_counter
+from knowledge.ingestion._chunking import cut
+from knowledge.models import Chunk, Embedding, GuidelineVersion, Page
 from knowledge.parsing import ParsedDocument, parse
 from knowledge.signals import ingestion_ended
 
@@ -99,7 +100,16 @@ def _read(version: GuidelineVersion, report: _Reporter) -> None:
         version.chunks.all().delete()
         paged = any(page.number for page in document.pages)
         Page.objects.bulk_create(
-            [Page(version=version, number=p.number or 1, label=p.label[:40], text=p.text) for p in document.pages],
+            [
+                Page(
+                    version=version,
+                    number=page.number or 1,
+                    label=page.label[:40],
+                    text=page.text,
+                    headings=[[one.start, one.end, one.level] for one in page.headings],
+                )
+                for page in document.pages
+            ],
             batch_size=200,
         )
         Chunk.objects.bulk_create(_chunks(version, document, language), batch_size=200)
@@ -123,6 +133,7 @@ def _chunks(version: GuidelineVersion, document: ParsedDocument, language: str) 
             version=version,
             ordinal=ordinal,
             page=piece.page.number,
+            last_page=piece.page.number,
             page_label=piece.page.label[:40],
             heading=piece.heading,
             text=piece.text,
@@ -140,15 +151,16 @@ def _embed(version: GuidelineVersion, report: _Reporter) -> None:
     total = version.chunks.count()
     if total == 0:
         raise DocumentUnreadable("no_text", name=version.filename)
-    waiting = list(version.chunks.exclude(embedder=embedder.id).order_by("ordinal").values_list("pk", flat=True))
+    have = Embedding.objects.filter(chunk__version=version, embedder=embedder.id).values("chunk")
+    waiting = list(version.chunks.exclude(pk__in=have).order_by("ordinal").values_list("pk", flat=True))
     done = total - len(waiting)
     report.step(Ingestion.EMBEDDING, "embedding", done, total)
     for start in range(0, len(waiting), BATCH):
         batch = list(Chunk.objects.filter(pk__in=waiting[start : start + BATCH]).defer("terms").order_by("ordinal"))
-        texts = [_indexing.embedded_text(chunk, version.guideline.title) for chunk in batch]
-        for chunk, vector in zip(batch, embedder.embed_passages(texts), strict=True):
-            chunk.embedding, chunk.embedder = vector, embedder.id
-        Chunk.objects.bulk_update(batch, ["embedding", "embedder"])
+        texts = [_sync.embedded_text(chunk, version.guideline.title) for chunk in batch]
+        vectors = embedder.embed_passages(texts)
+        made = [Embedding(chunk=chunk, embedder=embedder.id, vector=v) for chunk, v in zip(batch, vectors, strict=True)]
+        Embedding.objects.bulk_create(made, ignore_conflicts=True)
         done += len(batch)
         report.step(Ingestion.EMBEDDING, "embedding", done, total)
 
@@ -159,38 +171,23 @@ def _index(version: GuidelineVersion, report: _Reporter) -> None:
     index = None
     # Where another process has the index, that process takes the version over with its next question.
     with suppress(IndexLocked):
-        index = _indexing.open_index()
-    if index and version.approved:
+        index = _sync.open_index()
+    if index and version.state in {State.APPROVED, State.EFFECTIVE}:
         done = 0
-        vectors = version.chunks.filter(embedder=embedder).order_by("ordinal").values_list("pk", "embedding")
-        for batch in _indexing.batches(vectors.iterator(chunk_size=1000), 1000):
-            index.add(version.pk, [(pk, bytes(vector or b"")) for pk, vector in batch])
+        vectors = Embedding.objects.filter(chunk__version=version, embedder=embedder).order_by("chunk__ordinal")
+        for batch in _sync.batches(vectors.values_list("chunk", "vector").iterator(chunk_size=1000), 1000):
+            index.add(version.pk, [(pk, bytes(vector)) for pk, vector in batch])
             done += len(batch)
             report.tell("indexing", done, total)
     with transaction.atomic():
         version.ingestion, version.indexed_at = Ingestion.INDEXED, timezone.now()
         version.progress_done = version.progress_total = total
         version.save(update_fields=["ingestion", "indexed_at", "progress_done", "progress_total"])
-        if version.approved:
-            make_effective(version)
+        lifecycle.bring_up_to_date(version.guideline_id)
         ingestion_ended.send(GuidelineVersion, version=version)
     report.tell("indexed", total, total)
     if index:
-        _indexing.sync(index)
-
-
-def make_effective(version: GuidelineVersion) -> None:
-    """Let an indexed version answer in place of the one before it; an older version than the effective one only
-    becomes superseded."""
-    others = GuidelineVersion.objects.select_for_update().filter(
-        guideline_id=version.guideline_id, state=State.EFFECTIVE
-    )
-    newer = others.filter(number__gt=version.number).exists()
-    if not newer:
-        others.exclude(pk=version.pk).update(state=State.SUPERSEDED)
-    version.state = State.SUPERSEDED if newer else State.EFFECTIVE
-    version.effective_from = version.effective_from or timezone.now()
-    version.save(update_fields=["state", "effective_from"])
+        _sync.sync(index)
 
 
 def _failed(version: GuidelineVersion, error: Exception, report: _Reporter) -> KnowledgeError:

@@ -2,15 +2,18 @@
 by score."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
-from knowledge import _indexing, _lexical, selectors
+from knowledge import selectors
 from knowledge._analysis import guess_language
-from knowledge._embedder import get_embedder
-from knowledge._questions import complete
 from knowledge._types import Passage, Retrieval
-from knowledge.models import Chunk
+from knowledge.indexing import _sync
+from knowledge.indexing._embedder import get_embedder
+from knowledge.models import Chunk, Embedding
+from knowledge.retrieval import _lexical
+from knowledge.retrieval._questions import complete
 
 CANDIDATES = 40  # of each kind
 LONGEST_QUERY = 4000  # characters; the embedder reads far fewer
@@ -28,39 +31,52 @@ class _Candidate:
     words: frozenset[str]
 
 
-def retrieve(query: str, *, limit: int = 5, language: str | None = None, history: Sequence[str] = ()) -> Retrieval:
+def retrieve(
+    query: str,
+    *,
+    limit: int = 5,
+    language: str | None = None,
+    history: Sequence[str] = (),
+    departments: Collection[UUID] | None = None,
+) -> Retrieval:
     """The passages that answer `query`, best first, from effective versions of enabled guidelines only.
 
     `language` is that of the question (found out when not given; passages in every language are searched). `history`
-    is the earlier questions of the conversation, oldest first. Raises IndexLocked, IndexUnavailable,
-    EmbedderUnavailable.
+    is the earlier questions of the conversation, oldest first. `departments` is those of the person who asks: what is
+    for other departments is not found (None: asked without regard to departments).
+    Raises IndexLocked, IndexUnavailable, EmbedderUnavailable.
     """
     question = complete(query.strip()[:LONGEST_QUERY], [text[:LONGEST_QUERY] for text in history])
     if not question or limit < 1:
         return Retrieval((), False, question)
     language = language or guess_language(question, default="en")
-    index = _indexing.open_index()
-    _indexing.sync(index)
+    index = _sync.open_index()
+    _sync.sync(index)
     vector = get_embedder().embed_query(question)
     near = dict(index.search(vector, CANDIDATES))
     languages = tuple(dict.fromkeys((language, "en", "fr")))
     lexical = _lexical.prepare(question, languages, chunks=max(Chunk.objects.count(), 1))
     numbers = list(dict.fromkeys([*near, *_lexical.candidates(lexical, CANDIDATES)]))
-    ranked = sorted(_scored(numbers, near, vector, lexical, language), key=lambda c: (-c.score, c.chunk.pk))
+    answering = selectors.answering_versions(departments=departments)
+    # the index may know chunks that no longer answer: SQL has the last word
+    chunks = Chunk.objects.filter(pk__in=numbers, version__in=answering).select_related("version__guideline")
+    ranked = sorted(_scored(list(chunks), near, vector, lexical, language), key=lambda c: (-c.score, c.chunk.pk))
     chosen = _distinct(ranked, limit)
     covered = bool(chosen) and chosen[0].score >= COVERED
     return Retrieval(tuple(_passage(candidate) for candidate in chosen), covered, question)
 
 
 def _scored(
-    numbers: list[int], near: dict[int, float], vector: bytes, lexical: _lexical.LexicalQuery, language: str
+    found: Collection[Chunk], near: dict[int, float], vector: bytes, lexical: _lexical.LexicalQuery, language: str
 ) -> Iterable[_Candidate]:
-    """Candidates with their fused scores; the index may know chunks that no longer answer, so SQL has the last word."""
-    answering = selectors.answering_versions()
-    found = Chunk.objects.filter(pk__in=numbers, version__in=answering).select_related("version__guideline")
+    """Candidates with their fused scores."""
     weight = DENSE_WEIGHT.get(language, DENSE_WEIGHT_ELSEWHERE)
+    stored = Embedding.objects.filter(
+        chunk__in=[chunk for chunk in found if chunk.pk not in near], embedder=get_embedder().id
+    )
+    vectors = dict(stored.values_list("chunk", "vector"))
     for chunk in found:
-        cosine = near[chunk.pk] if chunk.pk in near else _cosine(vector, bytes(chunk.embedding or b""))
+        cosine = near[chunk.pk] if chunk.pk in near else _cosine(vector, bytes(vectors.get(chunk.pk, b"")))
         dense = min(max((cosine - DENSE_FLOOR) / (DENSE_CEILING - DENSE_FLOOR), 0.0), 1.0)
         words = lexical.score(chunk.terms, chunk.language)
         # Words of a question in one language say nothing of a passage in another: there meaning decides alone.
@@ -100,6 +116,9 @@ def _passage(candidate: _Candidate) -> Passage:
         document=chunk.version.guideline.title,
         version=chunk.version.label,
         page=chunk.page,
+        last_page=chunk.last_page,
+        start=chunk.start,
+        end=chunk.end,
         page_label=chunk.page_label,
         heading=chunk.heading,
         text=chunk.text,

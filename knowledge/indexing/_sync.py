@@ -14,10 +14,10 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from knowledge import selectors
-from knowledge._embedder import BATCH, get_embedder
-from knowledge._index import VectorIndex
 from knowledge._types import IndexReport
-from knowledge.models import Chunk, GuidelineVersion
+from knowledge.indexing._embedder import BATCH, get_embedder
+from knowledge.indexing._vectors import VectorIndex
+from knowledge.models import Chunk, Embedding, GuidelineVersion
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -132,10 +132,10 @@ def reconcile(index: VectorIndex) -> IndexReport:
 def unfindable(index: VectorIndex, sample: int = 50) -> int:
     """How many of a sample of chunks the index does not find by their own vectors: it counts right and yet has lost
     them."""
-    answering = Chunk.objects.filter(version__in=selectors.answering_versions(), embedder=index.embedder)
+    answering = Embedding.objects.filter(chunk__version__in=selectors.answering_versions(), embedder=index.embedder)
     lost = 0
-    for chunk, vector in answering.order_by("?").values_list("pk", "embedding")[:sample]:
-        near = index.search(bytes(vector or b""), 20)
+    for chunk, vector in answering.order_by("?").values_list("chunk", "vector")[:sample]:
+        near = index.search(bytes(vector), 20)
         lost += not any(found == chunk or similarity > 0.9999 for found, similarity in near)
     return lost
 
@@ -153,12 +153,15 @@ def _vectors(chunks: QuerySet[Chunk]) -> Iterator[tuple[int, bytes]]:
     for batch in batches(
         chunks.select_related("version__guideline").defer("terms").iterator(chunk_size=500), BATCH * 4
     ):
-        old = [chunk for chunk in batch if chunk.embedder != embedder.id or not chunk.embedding]
-        texts = [embedded_text(chunk, chunk.version.guideline.title) for chunk in old]
-        for chunk, vector in zip(old, embedder.embed_passages(texts), strict=True):
-            chunk.embedding, chunk.embedder = vector, embedder.id
-        Chunk.objects.bulk_update(old, ["embedding", "embedder"])
-        yield from ((chunk.pk, bytes(chunk.embedding or b"")) for chunk in batch)
+        stored = Embedding.objects.filter(chunk__in=batch, embedder=embedder.id)
+        known = {chunk: bytes(vector) for chunk, vector in stored.values_list("chunk", "vector")}
+        new = [chunk for chunk in batch if chunk.pk not in known]
+        texts = [embedded_text(chunk, chunk.version.guideline.title) for chunk in new]
+        for chunk, vector in zip(new, embedder.embed_passages(texts), strict=True):
+            known[chunk.pk] = vector
+        made = [Embedding(chunk=chunk, embedder=embedder.id, vector=known[chunk.pk]) for chunk in new]
+        Embedding.objects.bulk_create(made, ignore_conflicts=True)
+        yield from ((chunk.pk, known[chunk.pk]) for chunk in batch)
 
 
 def _in_the_making() -> set[UUID]:

@@ -1,0 +1,6 @@
+"""Finding the passages of the guidelines that answer a question: by meaning (Chroma) and by words (SQL), put together
+by score."""
+
+from knowledge.retrieval._search import retrieve
+
+__all__ = ["retrieve"]
