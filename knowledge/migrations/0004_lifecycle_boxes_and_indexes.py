@@ -26,7 +26,7 @@ def keep_decisions_and_vectors(apps, schema_editor):
     versions = apps.get_model("knowledge", "GuidelineVersion").objects
     versions.filter(state="draft", approved=True).update(state="approved")
     versions.exclude(state="draft").update(approved_at=F("created_at"), approved_by=F("uploaded_by"))
-    versions.filter(state="approved", effective_from=None).update(effective_from=F("created_at"))
+    versions.exclude(state="draft").filter(effective_from=None).update(effective_from=F("created_at"))
     apps.get_model("knowledge", "Chunk").objects.update(last_page=F("page"))
     schema_editor.execute(
         "INSERT INTO knowledge_embedding (chunk_id, embedder, vector) "
