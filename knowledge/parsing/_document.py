@@ -85,6 +85,12 @@ class PageWriter:
         self._parts: list[str] = []
         self._length = 0
         self._headings: list[Heading] = []
+        self._blocks: list[Block] = []
+
+    @property
+    def place(self) -> int:
+        """Where the next line will begin."""
+        return self._length
 
     def line(self, text: str) -> None:
         """Add a paragraph, list item or table row; white space inside is made single."""
@@ -100,6 +106,12 @@ class PageWriter:
         if len(self._parts) > before:
             self._headings.append(Heading(start, self._length - 1, level))
 
+    def block(self, start: int, kind: Literal["table", "box"]) -> None:
+        """What was added since `start` (an earlier `place`) must stay in one piece."""
+        if self._length > start:
+            self._blocks.append(Block(start, self._length - 1, kind))
+
     def page(self, number: int | None = None, label: str = "") -> ParsedPage:
         """The page as it is now."""
-        return ParsedPage(number, label, "\n".join(self._parts), tuple(self._headings))
+        blocks = tuple(sorted(self._blocks, key=lambda block: (block.start, -block.end)))
+        return ParsedPage(number, label, "\n".join(self._parts), tuple(self._headings), blocks)
