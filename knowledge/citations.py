@@ -1,0 +1,232 @@
+"""Where a quotation stands, asked long after it was made: its pages, its place on each, its surroundings, and what has
+become of the version that it was taken from.
+
+A quotation is kept by its words and the place where they stood. The text of a version may have been read anew since, so
+the words are looked for near that place; white space and hyphens may differ.
+"""
+
+import unicodedata
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from django.utils import timezone
+
+from knowledge import selectors
+from knowledge.models import GuidelineVersion, Page
+
+State = GuidelineVersion.State
+Ingestion = GuidelineVersion.Ingestion
+_SURROUNDING = 1500  # characters
+_BEGUN = [State.APPROVED, State.EFFECTIVE, State.SUPERSEDED, State.EXPIRED, State.ARCHIVED]
+
+Span = tuple[int, int]
+"""Characters of a text, from the first to behind the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageStart:
+    """A page of a quotation: number in the file, printed label, and the character of the quotation where it begins."""
+
+    number: int
+    label: str
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Words on one page: characters `start` to `end` of the page's text. Formats without pages have one, number 1."""
+
+    page: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quotation:
+    """What is looked for: the words, and where they stood. `page` is None in formats without pages, `start` where it
+    is not known."""
+
+    version_id: UUID | str
+    quote: str
+    page: int | None
+    last_page: int | None = None
+    start: int | None = None
+
+
+def page_starts(version_id: UUID | str, page: int | None, last_page: int | None, start: int) -> tuple[PageStart, ...]:
+    """The pages that a passage runs over, beginning at character `start` of the text of `page`; none in formats without
+    pages."""
+    if page is None:
+        return ()
+    rows = Page.objects.filter(version__pk=version_id, number__range=(page, last_page or page))
+    found, place = [], -start
+    for number, label, text in rows.order_by("number").values_list("number", "label", "text"):
+        found.append(PageStart(number, label, max(place, 0)))
+        place += len(text) + 1
+    return tuple(found)
+
+
+def places(wanted: Quotation, spans: Iterable[Span] | None = None) -> tuple[Place, ...]:
+    """Where `spans` of a quotation (all of it, where None) stand on the pages of its version as they are now; none
+    where its words are no longer found there, or the version is gone."""
+    source = _Source.of(wanted)
+    if source is None:
+        return ()
+    found: list[Place] = []
+    for begin, end in [(0, len(wanted.quote))] if spans is None else spans:
+        found.extend(source.on_pages(begin, end))
+    return tuple(found)
+
+
+def surroundings(wanted: Quotation) -> tuple[str, str]:
+    """What stands before and after a quotation on its first and last page, a few paragraphs each, to show it in its
+    place; two empty texts where it is not found."""
+    found = places(wanted)
+    if not found:
+        return "", ""
+    first, last = found[0], found[-1]
+    texts = _page_texts(wanted.version_id, first.page, last.page)
+    before, after = texts[first.page][: first.start].rstrip(), texts[last.page][last.end :].lstrip()
+    if len(before) > _SURROUNDING:
+        before = "… " + before[-_SURROUNDING:].partition("\n")[2].lstrip()
+    if len(after) > _SURROUNDING:
+        after = after[:_SURROUNDING].rpartition("\n")[0].rstrip() + " …"
+    return before, after
+
+
+# --- what has become of a version ----------------------------------------------------------------------------------
+
+StandingCode = Literal[
+    "in_force", "not_yet", "superseded", "expired", "archived", "withdrawn", "switched_off", "removed"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether a version may answer now, and if not, why: `since` when, and where a later one took its place the
+    `number` of that."""
+
+    code: StandingCode
+    number: int | None = None
+    since: datetime | None = None
+
+
+def standing(version_id: UUID | str, at: datetime | None = None) -> Standing:
+    """What has become of a version, asked of the clock as answers do."""
+    now = at or timezone.now()
+    version = GuidelineVersion.objects.select_related("guideline").filter(pk=version_id).first()
+    if version is None:
+        return Standing("removed")
+    if selectors.answering_versions(now).filter(pk=version.pk).exists():
+        return Standing("in_force")
+    if version.state == State.ARCHIVED:
+        return Standing("archived", since=version.archived_at)
+    if version.state not in _BEGUN:
+        return Standing("withdrawn")
+    return _overtaken(version, now)
+
+
+def _overtaken(version: GuidelineVersion, now: datetime) -> Standing:
+    """Why a version that was approved does not answer."""
+    later = version.guideline.versions.filter(
+        number__gt=version.number, state__in=_BEGUN, effective_from__lte=now, ingestion=Ingestion.INDEXED
+    )
+    follower = later.order_by("effective_from", "number").first()
+    if follower:
+        return Standing("superseded", follower.number, follower.effective_from)
+    if version.expires_at and version.expires_at <= now:
+        return Standing("expired", since=version.expires_at)
+    if not version.guideline.enabled:
+        return Standing("switched_off")
+    return Standing("not_yet", since=version.effective_from)
+
+
+# --- finding words ---------------------------------------------------------------------------------------------------
+
+
+class _Source:
+    """The letters of a quotation found among the letters of its pages."""
+
+    def __init__(self, quote: "_Letters", pages: Sequence[tuple[int, "_Letters"]], first: int) -> None:
+        self._quote, self._pages, self._first = quote, pages, first
+
+    @classmethod
+    def of(cls, wanted: Quotation) -> "_Source | None":
+        """The place that is nearest to the one where the words stood; None where they are not found."""
+        quote = _Letters(wanted.quote)
+        first, last = wanted.page or 1, wanted.last_page or wanted.page or 1
+        texts = _page_texts(wanted.version_id, first, last)
+        if not quote.text or not texts:
+            return None
+        pages = [(number, _Letters(text)) for number, text in sorted(texts.items())]
+        everything = "".join(letters.text for _, letters in pages)
+        expected = pages[0][1].before(wanted.start) if wanted.start is not None else 0
+        found = min(_occurrences(everything, quote.text), key=lambda at: abs(at - expected), default=None)
+        return None if found is None else cls(quote, pages, found)
+
+    def on_pages(self, begin: int, end: int) -> Iterator[Place]:
+        """Where characters `begin` to `end` of the quotation stand, a place for each page."""
+        first, last = self._first + self._quote.before(begin), self._first + self._quote.before(end)
+        for number, letters in self._pages:
+            here = max(first, 0), min(last, len(letters.text))
+            if here[0] < here[1]:
+                start, stop = letters.at[here[0]], letters.at[here[1] - 1] + 1
+                if first >= 0:
+                    start -= _alike(self._quote.raw[begin:end], letters.raw[:start], from_left=True)
+                if last <= len(letters.text):
+                    stop += _alike(self._quote.raw[begin:end], letters.raw[stop:], from_left=False)
+                yield Place(number, start, stop)
+            first, last = first - len(letters.text), last - len(letters.text)
+
+
+def _alike(quote: str, beside: str, *, from_left: bool) -> int:
+    """How many signs stand at the outer end of a quotation, and beside its letters on the page as well."""
+    signs = _outer_signs(quote if from_left else quote[::-1])
+    near = beside[::-1] if from_left else beside
+    wanted = signs[::-1]
+    length = 0
+    while length < min(len(wanted), len(near)) and wanted[length] == near[length]:
+        length += 1
+    return length
+
+
+def _outer_signs(text: str) -> str:
+    for at, character in enumerate(text):
+        if character.isalnum():
+            return text[:at]
+    return text
+
+
+class _Letters:
+    """A text (`raw`) reduced to its letters and digits; `at` is where each stands in it."""
+
+    def __init__(self, text: str) -> None:
+        self.raw = text
+        pairs = [
+            (letter, at)
+            for at, character in enumerate(text)
+            if character.isalnum()
+            for letter in (character if character.isascii() else unicodedata.normalize("NFKC", character))
+        ]
+        self.text = "".join(letter for letter, _ in pairs)
+        self.at = [at for _, at in pairs]
+
+    def before(self, place: int) -> int:
+        """How many letters stand before a character of the text."""
+        return bisect_left(self.at, place)
+
+
+def _occurrences(text: str, wanted: str) -> Iterator[int]:
+    at = text.find(wanted)
+    while at >= 0:
+        yield at
+        at = text.find(wanted, at + 1)
+
+
+def _page_texts(version_id: UUID | str, first: int, last: int) -> dict[int, str]:
+    rows = Page.objects.filter(version__pk=version_id, number__range=(first, last))
+    return dict(rows.values_list("number", "text"))
