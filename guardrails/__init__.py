@@ -13,6 +13,7 @@ from guardrails._hotlines import crisis_card, hotlines, notice
 from guardrails._language import detect_language
 from guardrails._output import OutputScreen, prepare_answers
 from guardrails._passages import Neutralised, neutralise
+from guardrails._places import resting_places
 from guardrails._screen import prepare, screen_input
 from guardrails._sentences import sentences
 from guardrails._types import (
@@ -46,6 +47,7 @@ __all__ = [
     "passage_reader",
     "prepare",
     "prepare_answers",
+    "resting_places",
     "screen_input",
     "sentence_encoder",
     "sentences",
