@@ -5,7 +5,8 @@ process with limits on memory, CPU and time, so that no document can take anythi
 of Django: what goes wrong is a code, and the sentence is made by whoever shows it.
 """
 
-from knowledge.parsing._document import Heading, ParsedDocument, ParsedPage
+from knowledge.parsing._boxes import Box, Rect, boxes_of, pack_boxes, unpack_boxes
+from knowledge.parsing._document import Block, Heading, ParsedDocument, ParsedPage
 from knowledge.parsing._limits import Limits
 from knowledge.parsing._run import parse, read_title
 from knowledge.parsing._sniff import MEDIA_TYPES, MediaType, sniff
@@ -13,13 +14,19 @@ from knowledge.parsing._title import Title
 
 __all__ = [
     "MEDIA_TYPES",
+    "Block",
+    "Box",
     "Heading",
     "Limits",
     "MediaType",
     "ParsedDocument",
     "ParsedPage",
+    "Rect",
     "Title",
+    "boxes_of",
+    "pack_boxes",
     "parse",
     "read_title",
     "sniff",
+    "unpack_boxes",
 ]

@@ -1,5 +1,6 @@
 """What parsing gives: pages of text, with the headings that stand in them."""
 
+from base64 import b64decode, b64encode
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -22,16 +23,12 @@ class Block:
     kind: Literal["table", "box"]
 
 
-Box = tuple[int, int, float, float, float, float]
-"""Where a word stands: `text[start:end]` of its page, then left, top, right, bottom in points from the page's top left
-corner."""
-
-
 @dataclass(frozen=True, slots=True)
 class ParsedPage:
     """The text of one page, a paragraph, list item or table row a line. `number` is None in formats without pages.
 
-    `boxes` is empty and `width` and `height` are 0 where a format has no pages to look at.
+    `boxes` says where each word stands on the page (`unpack_boxes` gives them); it is empty, and `width` and `height`
+    (in points) are 0, where a format has no pages to look at. `ocr` is true where the text was read off an image.
     """
 
     number: int | None
@@ -39,7 +36,7 @@ class ParsedPage:
     text: str
     headings: tuple[Heading, ...] = ()
     blocks: tuple[Block, ...] = ()
-    boxes: tuple[Box, ...] = ()
+    boxes: bytes = b""
     width: float = 0.0
     height: float = 0.0
     ocr: bool = False
@@ -54,7 +51,10 @@ class ParsedDocument:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for the way from the child process to its parent."""
-        return asdict(self)
+        value = asdict(self)
+        for page in value["pages"]:
+            page["boxes"] = b64encode(page["boxes"]).decode("ascii")
+        return value
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "ParsedDocument":
@@ -68,7 +68,7 @@ class ParsedDocument:
                     text=page["text"],
                     headings=tuple(Heading(**heading) for heading in page["headings"]),
                     blocks=tuple(Block(**block) for block in page["blocks"]),
-                    boxes=tuple(tuple(box) for box in page["boxes"]),
+                    boxes=b64decode(page["boxes"]),
                     width=page["width"],
                     height=page["height"],
                     ocr=page["ocr"],

@@ -2,22 +2,13 @@
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from knowledge.parsing._boxes import pack_boxes
 from knowledge.parsing._document import PageWriter, ParsedPage
+from knowledge.parsing._sheet import MARKS, Line, Sheet, locate
 from knowledge.parsing._text import clean
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line as printed: `height` of its first character and `top`, `left` in points, from below and from the left."""
-
-    text: str
-    height: float
-    bold: bool
-    top: float
-    left: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +20,6 @@ class OutlineEntry:
     level: int
 
 
-_HYPHENS = "\x02\ufffe\xad"
 _NUMBERED = re.compile(r"^\s*(\d{1,5})(?:\s+|$)")
 _BARE_NUMBER = re.compile(
     r"^(?:page\s*|p\.\s*)?[-–—]?\s*(\d{1,4}|[ivxlc]{1,7})\s*[-–—]?(?:\s*(?:/|of|sur|de)\s*\d{1,4})?$",
@@ -40,10 +30,10 @@ _BROKEN_WORD = re.compile(r"([^\W\d_]+(?:-[^\W\d_]+)*)-$")
 _EDGE = 3  # lines at the top and at the bottom of a page where running heads stand
 
 
-def lay_out(pages: list[list[Line]], labels: list[str], outline: list[OutlineEntry]) -> tuple[ParsedPage, ...]:
-    """Pages of clean text with headings. Page numbers count from 1; labels come from the file or from the printed
-    numbers."""
-    pages = [_without_margin_numbers(page) for page in pages]
+def lay_out(sheets: list[Sheet], labels: list[str], outline: list[OutlineEntry]) -> tuple[ParsedPage, ...]:
+    """Pages of clean text with headings and the places of their words. Page numbers count from 1; labels come from the
+    file or from the printed numbers. The lines of the sheets are replaced by those that are kept."""
+    pages = [_without_margin_numbers(sheet.lines) for sheet in sheets]
     labels = labels if any(labels) else _printed_labels(pages)
     pages = _without_running_heads(pages)
     words = Counter(
@@ -62,7 +52,11 @@ def lay_out(pages: list[list[Line]], labels: list[str], outline: list[OutlineEnt
     result = []
     for index, page in enumerate(pages):
         levels = matched[index] if use_outline else _match_styles(page, styles)
-        result.append(_compose(page, levels, words, hyphenated, number=index + 1, label=labels[index]))
+        written = _compose(page, levels, words, hyphenated, number=index + 1, label=labels[index])
+        sheet = sheets[index]
+        sheet.lines = page
+        boxes = pack_boxes(locate(written.text, sheet))
+        result.append(replace(written, boxes=boxes, width=sheet.width, height=sheet.height, ocr=sheet.ocr))
     return tuple(result)
 
 
@@ -82,7 +76,7 @@ def _without_margin_numbers(page: list[Line]) -> list[Line]:
     for index, line in enumerate(page):
         text = _NUMBERED.sub("", line.text, count=1) if index in chain else line.text
         if text.strip():
-            result.append(Line(text, line.height, line.bold, line.top, line.left))
+            result.append(replace(line, text=text, word=line.word + 1) if index in chain else line)
     return result
 
 
@@ -242,9 +236,9 @@ def _compose(
 def _leading(page: list[Line]) -> float:
     """The distance of two lines of one paragraph, in points: the smallest that is common on the page."""
     gaps = Counter(
-        round((a.top - b.top) * 2) / 2
+        round((b.top - a.top) * 2) / 2
         for a, b in pairwise(page)
-        if a.height and a.height == b.height and 0.7 * a.height < a.top - b.top < 4 * a.height
+        if a.height and a.height == b.height and 0.7 * a.height < b.top - a.top < 4 * a.height
     )
     common = [gap for gap, count in gaps.items() if count >= 0.15 * gaps.total()]
     return min(common, default=0.0)
@@ -256,7 +250,7 @@ def _starts_paragraph(before: Line, line: Line, width: int, leading: float) -> b
     if before.height and line.height:
         if abs(line.height - before.height) > 0.2 * before.height:
             return True
-        gap = before.top - line.top
+        gap = line.top - before.top
         if gap > 1.25 * max(leading, before.height) or gap < -0.5 * before.height:  # white space, or the next column
             return True
     ended = before.text.rstrip()
@@ -267,8 +261,8 @@ def _starts_paragraph(before: Line, line: Line, width: int, leading: float) -> b
 def _join(before: str, after: str, words: Counter[str], hyphenated: bool) -> str:
     """Two lines of a paragraph as one, a word broken at the end of the first made whole."""
     before, after = before.rstrip(), _visible(after, keep_end=True).lstrip()
-    if before and before[-1] in _HYPHENS:
-        return before.rstrip(_HYPHENS) + after
+    if before and before[-1] in MARKS:
+        return before.rstrip(MARKS) + after
     if not before.endswith("-"):
         return f"{before} {after}"
     head, tail = _BROKEN_WORD.search(before[-80:]), re.match(r"[^\W\d_]+", after)
@@ -284,6 +278,6 @@ def _join(before: str, after: str, words: Counter[str], hyphenated: bool) -> str
 def _visible(text: str, keep_end: bool = False) -> str:
     """Without pdfium's marks for hyphens, except (for joining) one at the very end."""
     text = text.rstrip() if keep_end else text
-    end = text[-1] if keep_end and text and text[-1] in _HYPHENS else ""
+    end = text[-1] if keep_end and text and text[-1] in MARKS else ""
     body = text[: len(text) - len(end)]
     return clean(body.replace("\x02", "-").replace("\ufffe", "-")) + end

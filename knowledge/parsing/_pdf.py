@@ -1,16 +1,16 @@
 """PDF through pdfium: lines with their size and place, printed page labels, outline."""
 
-import ctypes
 import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from knowledge.parsing._document import ParsedDocument
-from knowledge.parsing._layout import Line, OutlineEntry, lay_out
+from knowledge.parsing._layout import OutlineEntry, lay_out
 from knowledge.parsing._limits import Limits, ParseFailed
+from knowledge.parsing._lines import read_sheet
+from knowledge.parsing._sheet import Sheet
 
-_LETTER = re.compile(r"[^\W_]")
 _EMPTY_TREE = re.compile(rb"/Count\s+0\b")  # pdfium refuses a file without pages and calls that success
 _ENCRYPTED = 4  # FPDF_ERR_PASSWORD
 
@@ -34,62 +34,36 @@ def parse_pdf(path: Path, limits: Limits, first: int | None = None) -> ParsedDoc
         if count > limits.pages:
             raise ParseFailed("too_many_pages", pages=count, most=limits.pages)
         count = min(count, first or count)
-        pages, unreadable = _read_pages(document, count, limits)
+        sheets, unreadable = _read_pages(document, count, limits)
         if unreadable == count:
             raise ParseFailed("damaged", kind="pdf")
-        if not any(char.isalnum() for page in pages for line in page for char in line.text):
+        if not any(char.isalnum() for sheet in sheets for line in sheet.lines for char in line.text):
             raise ParseFailed("scan")
         labels = [document.get_page_label(index) or "" for index in range(count)]
         title = (document.get_metadata_value("Title") or "").strip()
-        return ParsedDocument(title, lay_out(pages, labels, _outline(document)))
+        return ParsedDocument(title, lay_out(sheets, labels, _outline(document)))
 
 
-def _read_pages(document: Any, count: int, limits: Limits) -> tuple[list[list[Line]], int]:
+def _read_pages(document: Any, count: int, limits: Limits) -> tuple[list[Sheet], int]:
     import pypdfium2 as pdfium
 
-    pages: list[list[Line]] = []
+    sheets: list[Sheet] = []
     unreadable = characters = 0
     for index in range(count):
-        lines: list[Line] = []
+        sheet = Sheet()
         try:
             page = document[index]
-            textpage = page.get_textpage()
-            lines = _lines(textpage)
-            textpage.close()
-            page.close()
+            try:
+                sheet = read_sheet(page)
+            finally:
+                page.close()
         except pdfium.PdfiumError:
             unreadable += 1
-        characters += sum(len(line.text) for line in lines)
+        characters += sum(len(line.text) for line in sheet.lines)
         if characters > limits.characters:
             raise ParseFailed("too_much_text")
-        pages.append(lines)
-    return pages, unreadable
-
-
-def _lines(textpage: Any) -> list[Line]:
-    """The lines of a page in the order of the file, with the height and weight of their first and last characters."""
-    from pypdfium2 import raw
-
-    text: str = textpage.get_text_range()
-    box = raw.FS_RECTF()
-    found: list[Line] = []
-    start = 0
-    for piece in text.split("\r\n"):
-        first, last = start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip()) - 1
-        start += len(piece) + 2
-        if last < first:
-            continue
-        height = top = left = 0.0
-        bold = False
-        # Indexes of text and characters part company where the file has characters outside of Unicode's first plane.
-        if raw.FPDFText_GetUnicode(textpage.raw, first) == ord(piece.lstrip()[0]):
-            letter = _LETTER.search(piece)  # a bullet is often of another font and size than its line
-            place = first - (len(piece) - len(piece.lstrip())) + letter.start() if letter else first
-            if raw.FPDFText_GetLooseCharBox(textpage.raw, place, ctypes.byref(box)):
-                height, top, left = box.top - box.bottom, box.top, box.left
-            bold = min(raw.FPDFText_GetFontWeight(textpage.raw, at) for at in (place, last)) >= 600
-        found.append(Line(piece, round(height * 2) / 2, bold, top, left))
-    return found
+        sheets.append(sheet)
+    return sheets, unreadable
 
 
 def _outline(document: Any) -> list[OutlineEntry]:

@@ -1,0 +1,102 @@
+"""Where words stand on a page: packing it small, and the rectangles of a run of text, for marking a quotation."""
+
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+from operator import sub
+
+Box = tuple[int, int, float, float, float, float]
+"""Where a word stands: `text[start:end]` of its page, then left, top, right, bottom in points from the page's top left
+corner, as the page is shown (turned and cut as the file says)."""
+
+Rect = tuple[float, float, float, float]
+"""Left, top, right, bottom in points from the page's top left corner."""
+
+_VERSION = 1
+_PRECISION = 10  # steps a point
+_COLUMNS = 6
+_MOST = 64 * 1024 * 1024  # bytes that packed boxes may unpack to
+
+
+def pack_boxes(boxes: Iterable[Box]) -> bytes:
+    """Boxes as bytes, about 5 a word: a version byte, then zlib over columns of differences, in tenths of a point.
+
+    Raises ValueError for edges that are no numbers or farther out than any page is.
+    """
+    columns = list(zip(*boxes, strict=True))
+    if not columns:
+        return b""
+    starts, ends = (list(map(int, column)) for column in columns[:2])
+    left, top, right, bottom = ([round(x * _PRECISION) for x in column] for column in columns[2:])
+    numbers = [*_steps(starts), *map(sub, ends, starts), *_steps(left), *_steps(top)]
+    numbers += [*map(sub, right, left), *map(sub, bottom, top)]
+    try:
+        return bytes([_VERSION]) + zlib.compress(struct.pack(f"<{len(numbers)}i", *numbers), 2)
+    except struct.error as error:
+        raise ValueError("boxes beyond any page") from error
+
+
+def unpack_boxes(packed: bytes | memoryview | None) -> tuple[Box, ...]:
+    """The boxes that `pack_boxes` packed, in the order of the text; none for nothing. Raises ValueError where the bytes
+    are something else."""
+    packed = bytes(packed or b"")
+    if not packed:
+        return ()
+    if packed[0] != _VERSION:
+        raise ValueError(f"boxes of an unknown version: {packed[0]}")
+    try:
+        data = zlib.decompressobj().decompress(packed[1:], _MOST)
+    except zlib.error as error:
+        raise ValueError("boxes that cannot be unpacked") from error
+    if len(data) % (4 * _COLUMNS):
+        raise ValueError("boxes of a wrong length")
+    count = len(data) // 4 // _COLUMNS
+    numbers = struct.unpack(f"<{len(data) // 4}i", data)
+    starts, lengths, lefts, tops, widths, heights = (numbers[i * count : (i + 1) * count] for i in range(_COLUMNS))
+    boxes, start, left, top = [], 0, 0, 0
+    for a, length, x, y, width, height in zip(starts, lengths, lefts, tops, widths, heights, strict=True):
+        start, left, top = start + a, left + x, top + y
+        box = (left, top, left + width, top + height)
+        boxes.append((start, start + length, *(edge / _PRECISION for edge in box)))
+    return tuple(boxes)
+
+
+def boxes_of(boxes: Sequence[Box], start: int, end: int) -> tuple[Rect, ...]:
+    """The rectangles of `text[start:end]`, one for each printed line. Of a word that is cut, the part is estimated from
+    its characters."""
+    rects: list[Rect] = []
+    for first, last, left, top, right, bottom in boxes:
+        if last <= start or first >= end:
+            continue
+        width, length = right - left, last - first
+        piece = (
+            left + width * max(0, start - first) / length,
+            top,
+            right - width * max(0, last - end) / length,
+            bottom,
+        )
+        if rects and _same_line(rects[-1], piece):
+            before = rects[-1]
+            rects[-1] = (
+                min(before[0], piece[0]),
+                min(before[1], piece[1]),
+                max(before[2], piece[2]),
+                max(before[3], piece[3]),
+            )
+        else:
+            rects.append(piece)
+    return tuple(rects)
+
+
+def _same_line(before: Rect, after: Rect) -> bool:
+    """Whether two words stand side by side: they share half of their height, and no gap of three times that is between
+    them, as there is between columns and the cells of a table."""
+    height = min(before[3] - before[1], after[3] - after[1])
+    shared = min(before[3], after[3]) - max(before[1], after[1])
+    gap = max(after[0] - before[2], before[0] - after[2])
+    return shared >= 0.5 * height and gap <= 3 * height
+
+
+def _steps(values: list[int]) -> list[int]:
+    """The first value, then how far each is from the one before."""
+    return [values[0], *map(sub, values[1:], values)]

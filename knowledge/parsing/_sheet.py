@@ -1,0 +1,99 @@
+"""A page as printed, before it becomes paragraphs: its lines, and where each of their words stands."""
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+from knowledge.parsing._boxes import Box, Rect
+from knowledge.parsing._text import clean
+
+MARKS = "\x02\ufffe\xad"  # how pdfium and files write a hyphen that a line's end has made
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line as printed: `height` of its first letter, `top` and `left` in points from the page's top left corner.
+
+    The place of its first word in the sheet is `word`; the others follow.
+    """
+
+    text: str
+    height: float
+    bold: bool
+    top: float
+    left: float
+    word: int = 0
+
+
+@dataclass(slots=True)
+class Sheet:
+    """The lines of a page in reading order. `places` has left, top, right and bottom of each word (what `str.split`
+    gives of a line's text), packed because a document may have millions; a word without a place has right < left.
+    """
+
+    lines: list[Line] = field(default_factory=list)
+    places: "array[float]" = field(default_factory=lambda: array("f"))
+    width: float = 0.0
+    height: float = 0.0
+    ocr: bool = False
+
+    def extent(self, line: Line) -> Rect:
+        """Left, top, right and bottom of all words of a line."""
+        numbers = self.places[4 * line.word : 4 * (line.word + len(line.text.split()))]
+        return min(numbers[0::4]), min(numbers[1::4]), max(numbers[2::4]), max(numbers[3::4])
+
+
+def locate(text: str, sheet: Sheet) -> Iterator[Box]:
+    """Where the words of the cleaned `text` stand, which was made of the sheet's lines in order.
+
+    Cleaning takes characters away, changes white space and joins a word that was broken at a line's end; it neither
+    reorders nor writes anything new but separators. So each printed word is found at the place that has been reached
+    in the text, with or without the hyphen at its end.
+    """
+    tokens = text.split()
+    starts = list(accumulate((len(token) + 1 for token in tokens), initial=0))  # one separator between two words
+    places, width, height = sheet.places, sheet.width, sheet.height
+    token, inside, last = 0, 0, len(tokens)  # what has been reached: the token, and how far in it
+    for line in sheet.lines:
+        at = 4 * line.word - 4
+        for printed in line.text.split():
+            at += 4
+            if token == last:
+                return
+            wanted = tokens[token]
+            if printed == wanted and not inside:  # nearly always
+                length = len(printed)
+            elif not (length := _matched(wanted, inside, printed)):
+                continue
+            start = starts[token] + inside
+            left, top, right, bottom = places[at : at + 4]
+            if 0 <= left < right <= width and 0 <= top < bottom <= height:
+                yield start, start + length, left, top, right, bottom
+            elif box := _cut(left, top, right, bottom, sheet):
+                yield start, start + length, *box
+            inside += length
+            if inside == len(wanted):
+                token, inside = token + 1, 0
+
+
+def _matched(wanted: str, inside: int, printed: str) -> int:
+    """How many characters of `wanted`, from `inside` on, a printed word is; 0 for a word that cleaning left out."""
+    seen = clean(printed.replace("\x02", "-").replace("\ufffe", "-")).strip()
+    for candidate in (seen, seen.removesuffix("-")):
+        if candidate and wanted.startswith(candidate, inside):
+            return len(candidate)
+    return 0
+
+
+def _cut(left: float, top: float, right: float, bottom: float, sheet: Sheet) -> Rect | None:
+    """A place cut at the edges of the page; None where nothing of it is on the page."""
+    left, top, right, bottom = max(left, 0.0), max(top, 0.0), min(right, sheet.width), min(bottom, sheet.height)
+    return (left, top, right, bottom) if left < right and top < bottom else None  # not for what is no number either
+
+
+def words_of(sheet: Sheet, line: Line) -> Iterator[tuple[str, float, float, float, float]]:
+    """The words of a line with their places."""
+    for number, word in enumerate(line.text.split(), line.word):
+        left, top, right, bottom = sheet.places[4 * number : 4 * number + 4]
+        yield word, left, top, right, bottom
