@@ -285,6 +285,7 @@ WHITENOISE_AUTOREFRESH = DEBUG
 WHITENOISE_MAX_AGE = 60
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+HAVRE_PAGE_CACHE_MB = _env_int("PAGE_CACHE_MB", 200, least=1)  # pictures of pages, kept in the data folder
 HAVRE_UPLOAD_MAX_BYTES = _env_int("UPLOAD_MAX_MB", 100, least=1) * 1024 * 1024
 
 # --- the facility, guardrails, turns, model ----------------------------------------------------------------------
