@@ -6,6 +6,9 @@ KnowledgeError
 │   └── DuplicateDocument     the library has this very file already (`version_id` says which)
 ├── DocumentUnreadable        taken in, but no text can be had from it: encrypted, damaged, scanned …
 │   └── ParsingLimitExceeded  reading it took more memory, time or text than is allowed
+├── NotPossible               a step that may not be taken now, or not by this person
+├── NoSuchPage                there is no such page that could be shown as a picture
+├── RenderingBusy             too many pages are being drawn at this moment
 ├── IngestionRunning          another process or thread is ingesting this version
 ├── EmbedderUnavailable       the embedding model is missing or cannot be loaded
 └── IndexUnavailable          the vector index cannot be used
@@ -48,6 +51,18 @@ class DocumentUnreadable(KnowledgeError):
 
 class ParsingLimitExceeded(DocumentUnreadable):
     """Reading the file needed more memory, time or text than a document may."""
+
+
+class NotPossible(KnowledgeError):
+    """A step in the life of a guideline that may not be taken from where it is now, or not by this person."""
+
+
+class NoSuchPage(KnowledgeError):
+    """The version has no such page, or its format has no pages that could be shown as pictures."""
+
+
+class RenderingBusy(KnowledgeError):
+    """Too many pages are being drawn at this moment; trying again soon will do."""
 
 
 class IngestionRunning(KnowledgeError):

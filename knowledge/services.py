@@ -1,23 +1,26 @@
 """Changes to the guideline library: taking files in, ingesting them, switching guidelines, mending the index."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Max
-from django.utils import timezone
 
 from knowledge import lifecycle, selectors
-from knowledge._errors import DuplicateDocument, KnowledgeError
+from knowledge._errors import DuplicateDocument, KnowledgeError, NotPossible
 from knowledge._types import IndexReport, OnProgress
 from knowledge.indexing import _sync
-from knowledge.ingestion import _intake, _steps
+from knowledge.ingestion import _folder, _intake, _steps
+from knowledge.ingestion._folder import FolderLook
 from knowledge.ingestion._intake import ReceivedFile, title_of
-from knowledge.models import Guideline, GuidelineVersion
+from knowledge.models import Department, Guideline, GuidelineVersion
+from knowledge.signals import guideline_changed, version_added
 
-State = GuidelineVersion.State
 Ingestion = GuidelineVersion.Ingestion
+OCR_LANGUAGES = ("fr", "en")
 
 
 def receive(source: Path | str | BinaryIO, *, filename: str = "", title: str | None = None) -> ReceivedFile:
@@ -39,29 +42,33 @@ def add_version(
     publisher: str = "",
     licence: str = "",
     source_url: str = "",
-    approve: bool = True,
+    origin: GuidelineVersion.Origin = GuidelineVersion.Origin.UPLOAD,
+    departments: Collection[Department] = (),
+    approve: bool = False,
 ) -> GuidelineVersion:
     """Take a file into the library as a new guideline, or as the next version of the one with this title and publisher.
 
-    The title is the given one, else the document's own, else its file name made readable. The version is pending until
-    `ingest` has gone through it; with `approve` it then becomes effective by itself. `language` (ISO 639-1) is found
-    out when it is not given. Raises DocumentRejected for empty, too large, unknown or mislabelled files, and
-    DuplicateDocument when the library has this very file already.
+    The title is the given one, else the document's own, else its file name made readable. The version is a draft, and
+    pending until `ingest` has gone through it; `approve` is for whoever runs the installation: it then answers without
+    a second person. `language` (ISO 639-1) is found out when it is not given. `departments` is whom a new guideline is
+    for (none: everybody); a known one keeps its own. Raises DocumentRejected for empty, too large, unknown or
+    mislabelled files, and DuplicateDocument when the library has this very file already.
     """
     file = source if isinstance(source, ReceivedFile) else receive(source, filename=filename, title=title)
     publisher = _intake.tidy(publisher)[:200]
     _refuse_duplicate(file)
     try:
         with transaction.atomic():
-            guideline, _ = Guideline.objects.get_or_create(
+            guideline, new = Guideline.objects.get_or_create(
                 title=_title(file, publisher),
                 publisher=publisher,
                 defaults={"language": language or "", "licence": licence[:200], "source_url": source_url[:500]},
             )
             guideline = Guideline.objects.select_for_update().get(pk=guideline.pk)
-            now = timezone.now()
+            if new and departments:
+                guideline.departments.set(departments)
             last = guideline.versions.aggregate(last=Max("number"))["last"] or 0
-            return GuidelineVersion.objects.create(
+            version = GuidelineVersion.objects.create(
                 guideline=guideline,
                 number=last + 1,
                 filename=file.filename,
@@ -69,12 +76,13 @@ def add_version(
                 sha256=file.sha256,
                 size=file.size,
                 language=language or "",
-                state=State.APPROVED if approve else State.DRAFT,
-                approved_by=uploaded_by[:150] if approve else "",
-                approved_at=now if approve else None,
-                effective_from=now if approve else None,
+                origin=origin,
                 uploaded_by=uploaded_by[:150],
             )
+            version_added.send(GuidelineVersion, version=version, actor=uploaded_by)
+            if approve:
+                version = lifecycle.approve(version.pk, actor=uploaded_by, operator=True)
+            return version
     except IntegrityError:
         _refuse_duplicate(file)  # two uploads of one file at the same moment
         raise
@@ -97,6 +105,22 @@ def _refuse_duplicate(file: ReceivedFile) -> None:
         raise DuplicateDocument(known.pk, name=file.filename, title=title, number=number)
 
 
+def look_into_folder() -> FolderLook:
+    """Take in, as drafts, what is new or changed in the watched folder (HAVRE_WATCH_FOLDER; empty: none) and has
+    settled since the last look. What is left keeps its reason (`models.FolderFile`)."""
+    if not settings.HAVRE_WATCH_FOLDER:
+        return FolderLook()
+    return _folder.look(Path(settings.HAVRE_WATCH_FOLDER), _take_from_folder)
+
+
+def _take_from_folder(file: BinaryIO, filename: str, before: GuidelineVersion | None) -> GuidelineVersion:
+    """A file that was taken in before and has changed is the next version of the guideline that it is a version of."""
+    known = before.guideline if before else None
+    received = receive(file, filename=filename, title=known.title if known else None)
+    publisher = known.publisher if known else ""
+    return add_version(received, uploaded_by="folder", publisher=publisher, origin=GuidelineVersion.Origin.FOLDER)
+
+
 def ingest(version_id: UUID | str, on_progress: OnProgress | None = None) -> GuidelineVersion:
     """Read, cut, embed and index a version, and let it answer in place of the one before it when it is approved.
 
@@ -111,36 +135,38 @@ def ingest(version_id: UUID | str, on_progress: OnProgress | None = None) -> Gui
     return version
 
 
-def retry(version_id: UUID | str) -> GuidelineVersion:
+@transaction.atomic
+def retry(version_id: UUID | str, *, actor: str = "system") -> GuidelineVersion:
     """Put a failed version back among the pending ones; any other is left as it is."""
-    GuidelineVersion.objects.filter(pk=version_id, ingestion=Ingestion.FAILED).update(
+    return _read_once_more(version_id, "retried", actor)
+
+
+@transaction.atomic
+def read_by_ocr(version_id: UUID | str, language: str, *, actor: str) -> GuidelineVersion:
+    """Put a PDF that failed because it has no text back among the pending ones, to be read off its images. `language`
+    is "fr" or "en". Raises NotPossible for any other version or language."""
+    if language not in OCR_LANGUAGES:
+        raise NotPossible("ocr_language")
+    version = GuidelineVersion.objects.select_for_update(of=("self",)).get(pk=version_id)
+    if not selectors.wants_ocr(version):
+        raise NotPossible("no_scan", name=version.filename)
+    version.ocr_language = language
+    version.save(update_fields=["ocr_language"])
+    return _read_once_more(version_id, "ocr_asked", actor)
+
+
+def _read_once_more(version_id: UUID | str, kind: str, actor: str) -> GuidelineVersion:
+    failed = GuidelineVersion.objects.filter(pk=version_id, ingestion=Ingestion.FAILED)
+    put_back = failed.update(
         ingestion=Ingestion.PENDING, error_code="", error_parameters={}, progress_done=0, progress_total=0
     )
-    return selectors.get_version(version_id)
-
-
-def approve(version_id: UUID | str) -> GuidelineVersion:
-    """Let a draft answer: at once when it is indexed, else as soon as it is."""
-    with transaction.atomic():
-        version = (
-            GuidelineVersion.objects.select_for_update(of=("self",)).select_related("guideline").get(pk=version_id)
+    version = selectors.get_version(version_id)
+    if put_back:
+        changes = {"ocr_language": ["", version.ocr_language]} if kind == "ocr_asked" else {}
+        guideline_changed.send(
+            Guideline, guideline=version.guideline, kind=kind, actor=actor, version=version, changes=changes
         )
-        if version.state in {State.DRAFT, State.IN_REVIEW}:
-            version.state, version.approved_at = State.APPROVED, timezone.now()
-            version.effective_from = version.effective_from or version.approved_at
-            version.save(update_fields=["state", "approved_at", "effective_from"])
-            lifecycle.bring_up_to_date(version.guideline_id)
-            version.refresh_from_db()
     return version
-
-
-def set_enabled(guideline_id: UUID | str, enabled: bool) -> Guideline:
-    """Switch a guideline on or off. Off, none of its passages is found from the next question on; old citations still
-    open."""
-    guideline = Guideline.objects.get(pk=guideline_id)
-    guideline.enabled = enabled
-    guideline.save(update_fields=["enabled"])
-    return guideline
 
 
 def rebuild_index() -> IndexReport:
@@ -181,6 +207,8 @@ def ingest_samples(on_progress: OnProgress | None = None, *, uploaded_by: str = 
                 publisher=sample.publisher,
                 licence=sample.licence,
                 source_url=sample.source_url,
+                origin=GuidelineVersion.Origin.SAMPLE,
+                approve=True,
             )
         except DuplicateDocument as duplicate:
             version = selectors.get_version(duplicate.version_id)
@@ -207,6 +235,6 @@ def close() -> None:
 
 
 __all__ = [
-    "KnowledgeError", "ReceivedFile", "add_version", "approve", "close", "ingest", "ingest_samples", "rebuild_index",
-    "receive", "retry", "set_enabled", "verify_index", "warm",
+    "FolderLook", "KnowledgeError", "ReceivedFile", "add_version", "close", "ingest", "ingest_samples",
+    "look_into_folder", "read_by_ocr", "rebuild_index", "receive", "retry", "verify_index", "warm",
 ]  # fmt: skip

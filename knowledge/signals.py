@@ -1,11 +1,22 @@
-"""What the library announces of its own work, inside the transaction that writes it."""
+"""What the library announces of its own work, inside the transaction that writes it: a receiver's writes are committed
+with it, or not at all."""
 
 from django.dispatch import Signal
 
+version_added = Signal()
+"""Sent with `version` and `actor` when a file has been taken in."""
+
 version_changed = Signal()
-"""Sent with `version`, its state `before` and the `actor` ("system" for the clock) when its state has changed; a
-receiver's writes are committed with the version's row."""
+"""Sent with `version`, its state `before`, the `actor` ("system" for the clock), the `note` that was given and whether
+the actor decided alone as `operator`, when its state has changed."""
+
+guideline_changed = Signal()
+"""Sent with `guideline`, what was done (`kind`: "described", "rescheduled", "enabled", "disabled", "joined",
+"split_off", "kept_apart", "retried", "ocr_asked"), the `actor`, `changes` ({field: [before, after]}, values of JSON)
+and `version` (None where it is about all of them)."""
+
+department_changed = Signal()
+"""Sent with `department`, what was done (`kind`: "added", "renamed", "removed"), the `actor` and `changes`."""
 
 ingestion_ended = Signal()
-"""Sent with `version` when its ingestion has ended, indexed or failed; a receiver's writes are committed with the
-version's row."""
+"""Sent with `version` when its ingestion has ended, indexed or failed."""

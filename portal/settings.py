@@ -191,6 +191,7 @@ CELERY_TASK_DEFAULT_QUEUE = "housekeeping"
 CELERY_TASK_ROUTES = {
     "portal.chat.tasks.generate_answer": {"queue": "inference"},
     "portal.chat.tasks.retrieve_passages": {"queue": "knowledge"},
+    "portal.guidelines.tasks.bring_up_to_date": {"queue": "housekeeping"},  # never behind an ingestion
     "portal.guidelines.tasks.*": {"queue": "knowledge"},
     "portal.safeguards.tasks.*": {"queue": "knowledge"},
 }
@@ -211,6 +212,16 @@ CELERY_BEAT_SCHEDULE = {
     },
     "ingest-pending": {
         "task": "portal.guidelines.tasks.ingest_pending",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "bring-guidelines-up-to-date": {
+        "task": "portal.guidelines.tasks.bring_up_to_date",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "look-into-watched-folder": {
+        "task": "portal.guidelines.tasks.look_into_folder",
         "schedule": 60.0,
         "options": {"expires": 60},
     },
@@ -286,6 +297,7 @@ WHITENOISE_MAX_AGE = 60
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 HAVRE_PAGE_CACHE_MB = _env_int("PAGE_CACHE_MB", 200, least=1)  # pictures of pages, kept in the data folder
+HAVRE_WATCH_FOLDER = _env("WATCH_FOLDER")
 HAVRE_UPLOAD_MAX_BYTES = _env_int("UPLOAD_MAX_MB", 100, least=1) * 1024 * 1024
 
 # --- the facility, guardrails, turns, model ----------------------------------------------------------------------

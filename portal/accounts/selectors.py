@@ -1,8 +1,25 @@
 """Reads about people."""
 
+from uuid import UUID
+
 from django.utils.crypto import salted_hmac
 
 from portal.accounts.models import User
+
+
+def role_of(name: str) -> str:
+    """The role of the person who signs in with this name; empty for the clock, the terminal and names of nobody."""
+    return User.objects.filter(username=name).values_list("role", flat=True).first() or ""
+
+
+def departments_of(user: User) -> tuple[UUID, ...]:
+    """The departments that a person belongs to."""
+    return tuple(user.departments.values_list("pk", flat=True))
+
+
+def people_of(department_id: UUID) -> list[User]:
+    """Who belongs to a department, by name; people who no longer sign in are left out."""
+    return list(User.objects.filter(departments=department_id, is_active=True).order_by("username"))
 
 
 def subject_of(name: str) -> str:

@@ -1,12 +1,15 @@
 """Writes about people: each one leaves its record in the audit trail, in the same transaction."""
 
 import secrets
+from collections.abc import Collection
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from knowledge.models import Department
 from portal.accounts.models import Role, User
+from portal.accounts.selectors import role_of
 from portal.audit.services import record
 
 _PASSWORD_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # noqa: S105  (without l, o, 0, 1, which are misread)
@@ -37,6 +40,25 @@ def create_user(username: str, *, role: Role, password: str, demonstration: bool
     user.save()
     record("user.created", actor=actor, subject=username, payload={"role": role.value})
     return user
+
+
+@transaction.atomic
+def set_departments(user: User, departments: Collection[Department], *, actor: str) -> None:
+    """Say which departments a person belongs to: from their next question on they see what is for these and for
+    everybody."""
+    held = User.objects.select_for_update().get(pk=user.pk)
+    before = [one.name for one in held.departments.order_by("name")]
+    after = sorted(one.name for one in departments)
+    if before == after:
+        return
+    held.departments.set(departments)
+    record(
+        "user.departments_changed",
+        actor=actor,
+        actor_role=role_of(actor),
+        subject=user.username,
+        payload={"before": before, "after": after},
+    )
 
 
 @transaction.atomic

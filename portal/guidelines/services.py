@@ -1,16 +1,16 @@
-"""Changes to the guideline library on behalf of a person, each with its record in the audit trail."""
+"""Taking files into the library and having them read. What the library does is recorded where it announces it
+(`portal.guidelines.signals`)."""
 
 import logging
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 from typing import BinaryIO
 
-from django.db import transaction
 from kombu.exceptions import OperationalError
 
 import knowledge
-from knowledge.models import Guideline, GuidelineVersion
-from portal.audit.services import record
+from knowledge.models import Department, Guideline, GuidelineVersion
 from portal.celery import app
 
 logger = logging.getLogger(__name__)
@@ -25,60 +25,41 @@ def take_in(
     title: str | None = None,
     language: str | None = None,
     publisher: str = "",
-    approve: bool = True,
+    departments: Collection[Department] = (),
+    origin: GuidelineVersion.Origin = GuidelineVersion.Origin.UPLOAD,
+    approve: bool = False,
 ) -> GuidelineVersion:
-    """Take a file into the library; it answers once it is ingested (`queue_ingestion`).
+    """Take a file into the library, as a draft that two people have yet to decide on; `approve` is for whoever runs the
+    installation. It is read after `queue_ingestion`.
 
     Raises knowledge.DocumentRejected and its kin with a sentence for the person.
     """
     # Copying a file and finding its title take seconds, in which no transaction may keep others from writing.
     file = knowledge.receive(source, filename=filename, title=title)
-    with transaction.atomic():
-        version = knowledge.add_version(
-            file, language=language, publisher=publisher, uploaded_by=actor, approve=approve
-        )
-        record(
-            "guideline.uploaded",
-            actor=actor,
-            actor_role=actor_role,
-            subject=str(version.guideline_id),
-            payload={
-                "version": version.label,
-                "title": version.guideline.title,
-                "sha256": version.sha256,
-                "approved": approve,
-            },
-        )
-    return version
+    return knowledge.add_version(
+        file,
+        language=language,
+        publisher=publisher,
+        uploaded_by=actor,
+        origin=origin,
+        departments=departments,
+        approve=approve,
+    )
 
 
-@transaction.atomic
-def switch(guideline_id: uuid.UUID, enabled: bool, *, actor: str, actor_role: str) -> Guideline:
+def switch(guideline_id: uuid.UUID, enabled: bool, *, actor: str, actor_role: str = "") -> Guideline:
     """Let a guideline answer, or not, from this moment on; nothing is deleted."""
-    guideline = knowledge.set_enabled(guideline_id, enabled)
-    kind = "guideline.enabled" if enabled else "guideline.disabled"
-    record(
-        kind,
-        actor=actor,
-        actor_role=actor_role,
-        subject=str(guideline.pk),
-        payload={"title": guideline.title},
-    )
-    return guideline
+    return knowledge.set_enabled(guideline_id, enabled, actor=actor)
 
 
-@transaction.atomic
-def retry(version_id: uuid.UUID, *, actor: str, actor_role: str) -> GuidelineVersion:
+def retry(version_id: uuid.UUID, *, actor: str, actor_role: str = "") -> GuidelineVersion:
     """Try a failed ingestion again."""
-    version = knowledge.retry(version_id)
-    record(
-        "guideline.retried",
-        actor=actor,
-        actor_role=actor_role,
-        subject=str(version.guideline_id),
-        payload={"version": version.label},
-    )
-    return version
+    return knowledge.retry(version_id, actor=actor)
+
+
+def read_by_ocr(version_id: uuid.UUID, language: str, *, actor: str, actor_role: str = "") -> GuidelineVersion:
+    """Try a scan again, by OCR."""
+    return knowledge.read_by_ocr(version_id, language, actor=actor)
 
 
 def queue_ingestion() -> bool:

@@ -1,25 +1,99 @@
-"""What the library tells of its own work goes into the audit trail, in the library's transaction."""
+"""What the library tells of its own work goes into the audit trail, in the library's transaction. The subject is the
+guideline, so that its events are its history."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.dispatch import receiver
 
-from knowledge.models import GuidelineVersion
-from knowledge.signals import ingestion_ended
+from knowledge.models import Department, Guideline, GuidelineVersion
+from knowledge.signals import department_changed, guideline_changed, ingestion_ended, version_added, version_changed
+from portal.accounts.selectors import role_of
 from portal.audit.services import record
+
+State = GuidelineVersion.State
+_KINDS = {  # (before, after): what happened; where only one of both says it, the other is None
+    (State.DRAFT, State.IN_REVIEW): "submitted",
+    (State.IN_REVIEW, State.DRAFT): "sent_back",
+    (State.IN_REVIEW, State.APPROVED): "approved",
+    (State.DRAFT, State.APPROVED): "approved",
+    (State.APPROVED, State.DRAFT): "unapproved",
+    (State.EFFECTIVE, State.DRAFT): "unapproved",
+    (None, State.EFFECTIVE): "effective",
+    (None, State.SUPERSEDED): "superseded",
+    (None, State.EXPIRED): "expired",
+    (None, State.ARCHIVED): "archived",
+    (State.ARCHIVED, None): "restored",
+    (State.SUPERSEDED, None): "restored",
+    (State.EXPIRED, None): "restored",
+}
+
+
+@receiver(version_added)
+def _added(sender: object, version: GuidelineVersion, actor: str, **_: Any) -> None:
+    payload = {"title": version.guideline.title, "filename": version.filename, "origin": version.origin}
+    _record("uploaded", version.guideline, actor, version, payload)
+
+
+@receiver(version_changed)
+def _changed(sender: object, version: GuidelineVersion, before: str, actor: str, **said: Any) -> None:
+    after = version.state
+    kind = _KINDS.get((before, after)) or _KINDS.get((None, after)) or _KINDS[before, None]
+    payload = {"before": before, "state": after}
+    if said.get("note"):
+        payload["note"] = said["note"]
+    if kind == "approved":
+        payload |= {"alone_as_operator": bool(said.get("operator"))}
+    if after == State.APPROVED:
+        for name in ("effective_from", "review_due", "expires_at"):
+            value = getattr(version, name)
+            payload[name] = value.isoformat() if value else ""
+    _record(kind, version.guideline, actor, version, payload)
+
+
+@receiver(guideline_changed)
+def _described(
+    sender: object,
+    guideline: Guideline,
+    *,
+    kind: str,
+    actor: str,
+    changes: Mapping[str, list[Any]],
+    version: GuidelineVersion | None,
+    **_: Any,
+) -> None:
+    payload = {"title": guideline.title, **({"changes": dict(changes)} if changes else {})}
+    _record(kind, guideline, actor, version, payload)
+
+
+@receiver(department_changed)
+def _department(
+    sender: object, department: Department, kind: str, actor: str, changes: Mapping[str, list[Any]], **_: Any
+) -> None:
+    record(
+        f"department.{kind}",
+        actor=actor,
+        actor_role=role_of(actor),
+        subject=str(department.pk),
+        payload={"name": department.name, "changes": dict(changes)},
+    )
 
 
 @receiver(ingestion_ended)
 def _ended(sender: object, version: GuidelineVersion, **_: Any) -> None:
     indexed = version.ingestion == GuidelineVersion.Ingestion.INDEXED
+    payload = {"state": version.state, "error": version.error_code}
+    _record("indexed" if indexed else "failed", version.guideline, "system", version, payload)
+
+
+def _record(
+    kind: str, guideline: Guideline, actor: str, version: GuidelineVersion | None, payload: Mapping[str, Any]
+) -> None:
+    of_version = {"version": version.label, "sha256": version.sha256} if version else {}
     record(
-        "guideline.indexed" if indexed else "guideline.failed",
-        actor="system",
-        subject=str(version.guideline_id),
-        payload={
-            "version": version.label,
-            "sha256": version.sha256,
-            "state": version.state,
-            "error": version.error_code,
-        },
+        f"guideline.{kind}",
+        actor=actor,
+        actor_role=role_of(actor),
+        subject=str(guideline.pk),
+        payload={**of_version, **payload},
     )

@@ -1,5 +1,6 @@
 """The guideline library's tasks, on the queue `knowledge`."""
 
+import knowledge
 from portal.celery import app
 from portal.guidelines import services
 
@@ -8,3 +9,17 @@ from portal.guidelines import services
 def ingest_pending() -> None:
     """Ingest what waits. Sent after an upload, and every minute in case that message was lost."""
     services.ingest_pending()
+
+
+@app.task
+def bring_up_to_date() -> None:
+    """Write down which versions have begun, were overtaken or have expired. On the queue `housekeeping`: it needs
+    neither the index nor the embedder, and must not wait for an ingestion."""
+    knowledge.bring_up_to_date()
+
+
+@app.task
+def look_into_folder() -> None:
+    """Take in what is new in the watched folder."""
+    if knowledge.look_into_folder().taken:
+        services.ingest_pending()

@@ -21,11 +21,12 @@ def data_folder(settings: Any, tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def take_in(db: None, data_folder: Path) -> Callable[..., GuidelineVersion]:
-    """Add a document and ingest it."""
+    """Add a document, approved unless the test says otherwise, and ingest it."""
 
     def add(data: bytes | str, filename: str, **fields: Any) -> GuidelineVersion:
         raw = data.encode() if isinstance(data, str) else data
-        version = knowledge.add_version(io.BytesIO(raw), filename=filename, uploaded_by="anna", **fields)
+        fields = {"approve": True, "uploaded_by": "anna", **fields}
+        version = knowledge.add_version(io.BytesIO(raw), filename=filename, **fields)
         return knowledge.ingest(version.pk)
 
     return add

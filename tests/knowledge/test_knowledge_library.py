@@ -141,7 +141,8 @@ def test_a_draft_does_not_answer_until_it_is_approved(take_in: TakeIn) -> None:
     version = take_in(TEXT, "round.txt", approve=False)
     assert (version.ingestion, version.state) == ("indexed", "draft")
     assert found("When does the medication round begin?") == []
-    knowledge.approve(version.pk)
+    knowledge.submit(version.pk, actor="anna")
+    knowledge.approve(version.pk, actor="bela")
     assert "eight" in found("When does the medication round begin?")[0]
 
 
@@ -181,7 +182,7 @@ def test_a_lost_file_is_a_sentence(db: None, data_folder: Path) -> None:
 
 def test_progress_and_doing_it_again(take_in: TakeIn) -> None:
     steps: list[knowledge.Progress] = []
-    version = knowledge.add_version(io.BytesIO(make_docx(fill=120)), filename="long.docx")
+    version = knowledge.add_version(io.BytesIO(make_docx(fill=120)), filename="long.docx", approve=True)
     knowledge.ingest(version.pk, steps.append)
     names = [step.step for step in steps]
     assert list(dict.fromkeys(names)) == ["parsing", "embedding", "indexing", "indexed"]
@@ -196,7 +197,7 @@ def test_progress_and_doing_it_again(take_in: TakeIn) -> None:
 
 
 def test_an_interrupted_ingestion_goes_on_where_it_was(db: None, data_folder: Path) -> None:
-    version = knowledge.add_version(io.BytesIO(make_docx(fill=600)), filename="long.docx")
+    version = knowledge.add_version(io.BytesIO(make_docx(fill=600)), filename="long.docx", approve=True)
 
     class Interrupted(BaseException):
         pass
