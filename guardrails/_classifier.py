@@ -20,6 +20,7 @@ import numpy as np
 from guardrails._encoder import BEGIN, END, PREFIX, Encoder, Floats
 from guardrails._errors import RuleError
 from guardrails._normalise import visible
+from guardrails._text import shortened, word_count
 
 MESSAGES: Final = Path(__file__).parent / "data" / "classifier"
 SENTENCES: Final = Path(__file__).parent / "data" / "sentences"
@@ -27,6 +28,7 @@ PAIRS: Final = Path(__file__).parent / "data" / "pairs"
 EARLIER_TEXTS: Final = 6
 EARLIER_TOKENS: Final = 96
 PASSAGE_TOKENS: Final = 256  # of the passage that a sentence is held against, in place of earlier messages
+LEAST_WORDS: Final = 3  # of a sentence of which the reader of sentences can say something
 _EARLIER_CHARACTERS: Final = 400
 _WHOLE: Final = 160  # a message of up to so many word pieces is read at once
 _WINDOW: Final = 96  # a longer one in pieces of the length that people write
@@ -93,8 +95,7 @@ class Classifier:
     def _earlier(self, history: Sequence[str]) -> list[int]:
         if not history:
             return []
-        texts = [shortened(visible(text)) for text in history[-EARLIER_TEXTS:]]
-        return self._encoder.pieces(" / ".join(texts))[0][-EARLIER_TOKENS:]
+        return self._encoder.pieces(earlier_text(history))[0][-EARLIER_TOKENS:]
 
     def _read(self, window: Sequence[int], earlier: Sequence[int]) -> tuple[Floats, Floats]:
         """Probabilities, and how much each word piece of the window speaks for the likeliest category."""
@@ -133,11 +134,19 @@ def classifier(folder: Path = MESSAGES) -> Classifier:
 
 
 @lru_cache(maxsize=4096)
+def sentence_likely(sentence: str) -> Mapping[str, float]:
+    """How likely a sentence of an answer or of a document is each of the kinds that `sentence_is` asks for; read once.
+    Raises RuleError where it cannot be told."""
+    return classifier(SENTENCES).read(sentence).likely
+
+
 def sentence_is(label: str, sentence: str) -> bool:
     """Whether a sentence of an answer is a "harmful_answer" (hints at means, encourages, minimises), or one of a
-    document a "planted_instruction" to the model. Raises RuleError where it cannot be told."""
-    reader = classifier(SENTENCES)
-    return reader.read(sentence).likely[label] >= reader.thresholds[label]
+    document a "planted_instruction" to the model; never of fewer words than can be judged. Raises RuleError where it
+    cannot be told."""
+    if word_count(sentence) < LEAST_WORDS:
+        return False
+    return sentence_likely(sentence)[label] >= classifier(SENTENCES).thresholds[label]
 
 
 @lru_cache(maxsize=4096)
@@ -160,12 +169,9 @@ def _windows(ids: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:
     yield len(ids) - _ENDING, ids[-_ENDING:]  # where people say what they had not meant to say
 
 
-def shortened(text: str) -> str:
-    """The beginning and the end of an earlier message that is long."""
-    if len(text) <= _EARLIER_CHARACTERS:
-        return text
-    half = _EARLIER_CHARACTERS // 2
-    return f"{text[:half]} … {text[-half:]}"
+def earlier_text(history: Sequence[str]) -> str:
+    """The earlier messages of a person, oldest first, as the reader of messages and its training see them."""
+    return " / ".join(shortened(visible(text), _EARLIER_CHARACTERS, " … ") for text in history[-EARLIER_TEXTS:])
 
 
 def _weightiest(text: str, places: Sequence[tuple[int, int]], weights: Floats) -> str:

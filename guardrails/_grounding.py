@@ -131,7 +131,8 @@ class Evidence:
         found: list[tuple[float, int]] = []
         best = Support(0.0, (), "words")
         for marker, parts in self._passages:
-            one = self._agreed(said, parts, _support(said, parts, self._meaning))
+            near = _closeness(said, parts, self._meaning)
+            one = self._agreed(said, parts, near, _support(said, parts, near, self._meaning))
             if not one.problem:
                 found.append((one.score, marker))
             elif one.score > best.score:
@@ -141,12 +142,12 @@ class Evidence:
         found.sort(key=lambda pair: -pair[0])
         return Support(found[0][0], tuple(marker for _, marker in found))
 
-    def _agreed(self, said: _Part, parts: Sequence[_Part], found: Support) -> Support:
+    def _agreed(self, said: _Part, parts: Sequence[_Part], near: Sequence[float], found: Support) -> Support:
         """What rules found, with the reader's opinion of the passage around the sentence that is nearest."""
         if self._compare is None or not self._meaning or found.problem in {"number", "drug"}:
             return found
         try:
-            says = self._compare(said.text, _around(said, parts, self._meaning))
+            says = self._compare(said.text, _around(parts, near))
         except Exception as error:  # rules still decide, more strictly
             logger.error("the reader of passages failed: %s", type(error).__name__)
             self._compare = None
@@ -156,16 +157,16 @@ class Evidence:
         return Support(found.score, (), found.problem or "words")
 
 
-def _around(said: _Part, parts: Sequence[_Part], meaning: "_Meaning") -> str:
+def _around(parts: Sequence[_Part], near: Sequence[float]) -> str:
     """The sentence of a passage that is nearest, with its neighbours."""
-    near = _closeness(said, parts, meaning)
     at = max(range(len(parts)), key=near.__getitem__, default=0)
     return " ".join(part.text for part in parts[max(0, at - _BESIDE) : at + _BESIDE + 1])
 
 
 def window(sentence: str, passage: str, embed: Embed) -> str:
     """What the reader of passages sees of a passage beside a sentence: for training it on the same."""
-    return _around(_Part(sentence, frozenset()), _parts(passage), _Meaning(embed))
+    parts = _parts(passage)
+    return _around(parts, _closeness(_Part(sentence, frozenset()), parts, _Meaning(embed)))
 
 
 class _Meaning:
@@ -202,9 +203,9 @@ class _Meaning:
         return [min(1.0, max(0.0, (cosine - FAR) / (CLOSE - FAR))) for cosine in cosines]
 
 
-def _support(said: _Part, parts: Sequence[_Part], meaning: _Meaning) -> Support:
-    """The support that one passage gives: by the sentence that is nearest, or statement by statement by neighbours."""
-    near = _closeness(said, parts, meaning)
+def _support(said: _Part, parts: Sequence[_Part], near: Sequence[float], meaning: _Meaning) -> Support:
+    """The support that one passage gives: by the sentence that is nearest (`near`: how near each is), or statement by
+    statement by neighbours."""
     topic = _closeness(said, parts, meaning, numbers=False)
     enough = NEAR if meaning else ENOUGH
     best, nearest = Support(0.0, (), "words"), -1.0

@@ -87,10 +87,6 @@ def _digit(character: str) -> str:
     return character if digit is None or character in "⁰¹²³⁴⁵⁶⁷⁸⁹" else str(digit)
 
 
-_WORDS = re.compile(r"[^\W\d_]{2,}")
-_LEAST_WORDS = 3  # of a sentence of which the classifier can say something
-
-
 class OutputScreen:
     """Screens one answer as it streams.
 
@@ -208,8 +204,6 @@ class OutputScreen:
             hits = read(text, self._rules, "", of_answer=True).of("output")
             if hits:
                 return hits[0].rule.id
-        if len(_WORDS.findall(unit)) < _LEAST_WORDS:
-            return None
         from guardrails._classifier import sentence_is  # brings numpy: nothing that only imports guardrails needs it
 
         return "classifier.harmful_answer" if sentence_is("harmful_answer", unit.strip()) else None

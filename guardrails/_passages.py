@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from guardrails._normalise import clean
 from guardrails._sentences import sentences
+from guardrails._text import word_count
 
 _INVISIBLE = {"Cf", "Cc", "Co", "Cs"}
 _TOKENS = re.compile(
@@ -154,9 +155,7 @@ _CUT_INTO = 4  # pieces that one instruction may have been cut into
 _SHORT_PIECE = 120  # characters
 _CAPITALS = re.compile(r"\b[A-Z][A-Z0-9_-]{3,}\b")
 
-_WORDS = re.compile(r"[^\W\d_]{2,}")
-_LEAST_WORDS = 3  # of a sentence of which the classifier can say something
-_ENOUGH_WORDS = 8  # of one about which it may overrule a pattern
+_ENOUGH_WORDS = 8  # of a sentence about which the classifier may overrule a pattern
 _CERTAINLY_NOT = 0.011
 
 
@@ -220,8 +219,6 @@ def _orders(pieces: Sequence[str]) -> set[int]:
 
 def _planted(piece: str) -> bool:
     """Whether the classifier takes a sentence for an instruction to a model."""
-    if len(_WORDS.findall(piece)) < _LEAST_WORDS:
-        return False
     from guardrails._classifier import sentence_is  # brings numpy: nothing that only imports guardrails needs it
 
     return sentence_is("planted_instruction", piece.strip())
@@ -229,11 +226,11 @@ def _planted(piece: str) -> bool:
 
 def _ordinary(piece: str) -> bool:
     """Whether a pattern has misread a sentence: the classifier is as good as certain, and there is enough to read."""
-    if len(_WORDS.findall(piece)) < _ENOUGH_WORDS or _ROLE.match(piece.strip()):
+    if word_count(piece) < _ENOUGH_WORDS or _ROLE.match(piece.strip()):
         return False
-    from guardrails._classifier import SENTENCES, classifier
+    from guardrails._classifier import sentence_likely
 
-    return classifier(SENTENCES).read(piece.strip()).likely["planted_instruction"] < _CERTAINLY_NOT
+    return sentence_likely(piece.strip())["planted_instruction"] < _CERTAINLY_NOT
 
 
 def _pieces(text: str) -> list[str]:

@@ -13,6 +13,7 @@ from guardrails._language import stop_word_language
 from guardrails._matching import Hit, Reading, read
 from guardrails._phrases import without_exceptions
 from guardrails._rules import RuleSet, rule_set
+from guardrails._text import shortened
 from guardrails._types import Action, Category, Verdict
 from guardrails._weighing import POINTER, Judgement, Ruled, weigh
 
@@ -106,7 +107,7 @@ def judge(text: str, history: Sequence[str], rules: RuleSet, reader: "Classifier
 
 def by_rules(text: str, history: Sequence[str], rules: RuleSet) -> Ruled:
     """What the rules alone say: category, score and the hits behind it."""
-    earlier = [read(_shortened(item), rules, "") for item in history[-HISTORY_TEXTS:]]
+    earlier = [read(shortened(item, HISTORY_CHARACTERS, "\n"), rules, "") for item in history[-HISTORY_TEXTS:]]
     dialogue = " ".join(reading.whole for reading in earlier)
     reading = read(text, rules, dialogue)
     disclosed = _disclosed(earlier)
@@ -130,13 +131,6 @@ def _standing(dialogue: Sequence[Reading]) -> int:
     """How many messages before the last one still count: those since a misunderstanding was last cleared up."""
     cleared_up = max((place for place, reading in enumerate(dialogue) if reading.of("release")), default=-1)
     return max(0, len(dialogue) - 2 - cleared_up)
-
-
-def _shortened(text: str) -> str:
-    if len(text) <= HISTORY_CHARACTERS:
-        return text
-    half = HISTORY_CHARACTERS // 2
-    return text[:half] + "\n" + text[-half:]
 
 
 def _disclosed(earlier: Sequence[Reading]) -> bool:

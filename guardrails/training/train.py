@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from guardrails._classifier import EARLIER_TEXTS, EARLIER_TOKENS, PASSAGE_TOKENS, shortened
+from guardrails._classifier import EARLIER_TOKENS, PASSAGE_TOKENS, earlier_text
 from guardrails._encoder import BEGIN, END, FOLDER, LAYERS, PREFIX, WIDTH, embed, unpacked
 from guardrails._grounding import window
 from guardrails._normalise import visible
@@ -85,12 +85,11 @@ class Reader(nn.Module):
 
     def __init__(self, weights: Any, labels: Sequence[str]) -> None:
         super().__init__()
-        self.labels = tuple(labels)
         self._words = weights["words"]
         self._positions = torch.from_numpy(weights["positions"].astype(np.float32) + weights["type"])
         self._scale, self._shift = torch.from_numpy(weights["ln.w"]), torch.from_numpy(weights["ln.b"])
         self.layers = nn.ModuleList(Layer(weights, number) for number in range(LAYERS))
-        self.head = nn.Linear(3 * WIDTH, len(self.labels))
+        self.head = nn.Linear(3 * WIDTH, len(labels))
         nn.init.normal_(self.head.weight, std=0.02)
 
     def forward(self, ids: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
@@ -132,8 +131,7 @@ class Batches:
         if example.label in PAIR_LABELS:
             return [*ids, END, *pieces(visible(example.history[0]))[:PASSAGE_TOKENS], END], len(own)
         if example.history:
-            texts = [shortened(visible(text)) for text in example.history[-EARLIER_TEXTS:]]
-            ids += [END, *pieces(" / ".join(texts))[-EARLIER_TOKENS:], END]
+            ids += [END, *pieces(earlier_text(example.history))[-EARLIER_TOKENS:], END]
         return ids, len(own)
 
     def tensors(self, encoded: Sequence[tuple[list[int], int]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -272,17 +270,15 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=5e-4)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    kept, held = without_writers(
-        load(CORPUS if options.corpus == "messages" else CORPUS / options.corpus),
-        options.hold.split(",") if options.hold else (),
-    )
+    examples = load(CORPUS if options.corpus == "messages" else CORPUS / options.corpus)
+    if options.corpus == "pairs":
+        examples = [replace(one, history=(window(one.text, one.history[0], embed),)) for one in examples]
+    kept, held = without_writers(examples, options.hold.split(",") if options.hold else ())
     print(f"{len(kept)} examples to learn from, {len(held)} held out", flush=True)
     replayed: list[Example] = []
     if options.new:
         replayed, kept = without_writers(kept, options.new.split(","))
         print(f"{len(kept)} new ones, {len(replayed)} of which each epoch sees {options.share:.0%}", flush=True)
-    if options.corpus == "pairs":
-        kept = [replace(one, history=(window(one.text, one.history[0], embed),)) for one in kept]
     reader = train(
         kept,
         replayed,

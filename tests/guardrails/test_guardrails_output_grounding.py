@@ -81,6 +81,29 @@ def test_an_encoder_that_fails_leaves_the_words() -> None:
     assert evidence.support("After discharge the patient is seen again within 48 hours.").markers == (1,)
 
 
+def test_a_reader_that_fails_leaves_the_rules() -> None:
+    asked: list[str] = []
+
+    def broken(sentence: str, passage: str) -> float:
+        asked.append(sentence)
+        raise OSError
+
+    passage = SourcePassage(1, "The patient is seen again within 48 hours of discharge.")
+    said = (
+        "After discharge the patient is seen again within 48 hours.",
+        "After discharge the patient is not seen again within 48 hours.",
+        "The garden of the hospital is open to visitors all day.",
+    )
+    embed = sentence_encoder()
+    rules = Evidence([passage], embed)
+    failing = Evidence([passage], embed, broken)
+    assert [failing.support(one) for one in said] == [rules.support(one) for one in said]
+    assert [bool(rules.support(one).markers) for one in said] == [True, False, False]
+    assert asked == [said[0]]  # and is not asked again in this answer
+    refusing = Evidence([passage], embed, lambda sentence, piece: 0.0)
+    assert not refusing.support(said[0]).markers  # while one that works has the last word
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

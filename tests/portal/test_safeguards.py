@@ -390,6 +390,3 @@ def test_without_a_broker_the_test_waits_for_the_clock(cast: Cast, dead_valkey: 
     testing.request_test(cast.dora, "")
     testing.run_tests()
     assert selectors.open_draft().state == State.TESTED
-
-
-# --- what may be added ------------------------------------------------------------------------------------------------
