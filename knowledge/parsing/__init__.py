@@ -8,7 +8,7 @@ of Django: what goes wrong is a code, and the sentence is made by whoever shows 
 from knowledge.parsing._boxes import Box, Rect, boxes_of, pack_boxes, unpack_boxes
 from knowledge.parsing._document import Block, Heading, ParsedDocument, ParsedPage
 from knowledge.parsing._limits import Limits
-from knowledge.parsing._run import parse, read_title
+from knowledge.parsing._run import page_image, parse, read_title
 from knowledge.parsing._sniff import MEDIA_TYPES, MediaType, sniff
 from knowledge.parsing._title import Title
 
@@ -25,6 +25,7 @@ __all__ = [
     "Title",
     "boxes_of",
     "pack_boxes",
+    "page_image",
     "parse",
     "read_title",
     "sniff",

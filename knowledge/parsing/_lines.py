@@ -70,7 +70,8 @@ def frame_of(page: Any) -> Frame:
 
     box = raw.FS_RECTF()
     if not raw.FPDF_GetPageBoundingBox(page.raw, ctypes.byref(box)):
-        box.left, box.bottom, box.right, box.top = 0.0, 0.0, *page.get_size()
+        box.left, box.bottom = 0.0, 0.0
+        box.right, box.top = page.get_size()
     return Frame(box.left, box.top, box.right, box.bottom, page.get_rotation() // 90 % 4)
 
 

@@ -2,12 +2,14 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from knowledge.parsing._document import ParsedDocument
 from knowledge.parsing._layout import OutlineEntry, lay_out
-from knowledge.parsing._limits import Limits, ParseFailed
+from knowledge.parsing._limits import Limits, OnPage, ParseFailed, silent
 from knowledge.parsing._lines import read_sheet
 from knowledge.parsing._sheet import Sheet
 
@@ -15,8 +17,9 @@ _EMPTY_TREE = re.compile(rb"/Count\s+0\b")  # pdfium refuses a file without page
 _ENCRYPTED = 4  # FPDF_ERR_PASSWORD
 
 
-def parse_pdf(path: Path, limits: Limits, first: int | None = None) -> ParsedDocument:
-    """The text of a PDF, page by page; of its `first` pages alone where that is given. Raises ParseFailed."""
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """The document of pdfium at `path`, which has pages. Raises ParseFailed."""
     import pypdfium2 as pdfium
 
     try:
@@ -28,13 +31,21 @@ def parse_pdf(path: Path, limits: Limits, first: int | None = None) -> ParsedDoc
             raise ParseFailed("no_pages") from error
         raise ParseFailed("damaged", kind="pdf") from error
     with document:
-        count = len(document)
-        if count == 0:
+        if len(document) == 0:
             raise ParseFailed("no_pages")
+        yield document
+
+
+def parse_pdf(
+    path: Path, limits: Limits, first: int | None = None, *, ocr: str = "", on_page: OnPage = silent
+) -> ParsedDocument:
+    """The text of a PDF, page by page; of its `first` pages alone where that is given. Raises ParseFailed."""
+    with opened(path) as document:
+        count = len(document)
         if count > limits.pages:
             raise ParseFailed("too_many_pages", pages=count, most=limits.pages)
         count = min(count, first or count)
-        sheets, unreadable = _read_pages(document, count, limits)
+        sheets, unreadable = _read_pages(document, count, limits, on_page)
         if unreadable == count:
             raise ParseFailed("damaged", kind="pdf")
         if not any(char.isalnum() for sheet in sheets for line in sheet.lines for char in line.text):
@@ -44,7 +55,7 @@ def parse_pdf(path: Path, limits: Limits, first: int | None = None) -> ParsedDoc
         return ParsedDocument(title, lay_out(sheets, labels, _outline(document)))
 
 
-def _read_pages(document: Any, count: int, limits: Limits) -> tuple[list[Sheet], int]:
+def _read_pages(document: Any, count: int, limits: Limits, on_page: OnPage) -> tuple[list[Sheet], int]:
     import pypdfium2 as pdfium
 
     sheets: list[Sheet] = []
@@ -62,6 +73,7 @@ def _read_pages(document: Any, count: int, limits: Limits) -> tuple[list[Sheet],
         characters += sum(len(line.text) for line in sheet.lines)
         if characters > limits.characters:
             raise ParseFailed("too_much_text")
+        on_page(index + 1, count, "text")
         sheets.append(sheet)
     return sheets, unreadable
 

@@ -1,30 +1,34 @@
-"""The child process that reads one document: `python -m knowledge.parsing.child text|title FILE MEDIA_TYPE LIMITS`.
+"""The child process that reads one document: `python -m knowledge.parsing.child text|title|image FILE OPTIONS`.
 
-Sets its own limits before it touches the file, writes one JSON object to standard output and ends. A failure is
-{"failed": code, "parameters": {…}}, of which the parent makes a sentence; a child that dies without writing has run
-into a limit.
+Sets its own limits before it touches the file, writes lines of JSON to standard output and ends: first how far it is,
+[done, total, step], then one object, the result. A failure is {"failed": code, "parameters": {…}}, of which the parent
+makes a sentence; a child that dies without writing one has run into a limit.
 """
 
 import json
 import os
 import resource
 import sys
+import time
+from base64 import b64encode
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from knowledge.parsing._document import ParsedDocument
-from knowledge.parsing._limits import Limits, ParseFailed
+from knowledge.parsing._limits import OnPage, Options, ParseFailed, silent
 
 _TITLE_PAGES = 3
+_PAUSE = 0.25  # seconds between two reports
 
 
-def read(path: Path, media_type: str, limits: Limits, first: int | None = None) -> ParsedDocument:
+def read(path: Path, options: Options, first: int | None = None, on_page: OnPage = silent) -> ParsedDocument:
     """Read one document in this process, of a PDF its `first` pages alone where that is given. Raises ParseFailed."""
+    media_type, limits = options.media_type, options.limits
     if media_type == "application/pdf":
         from knowledge.parsing._pdf import parse_pdf
 
-        document = parse_pdf(path, limits, first)
+        document = parse_pdf(path, limits, first, ocr=options.ocr, on_page=on_page)
     elif media_type.endswith("wordprocessingml.document"):
         from knowledge.parsing._docx import parse_docx
 
@@ -44,13 +48,17 @@ def read(path: Path, media_type: str, limits: Limits, first: int | None = None) 
     return document
 
 
-def _result(what: str, path: Path, media_type: str, limits: Limits) -> dict[str, Any]:
+def _result(what: str, path: Path, options: Options, on_page: OnPage) -> dict[str, Any]:
     try:
         if what == "title":
             from knowledge.parsing._title import find_title
 
-            return asdict(find_title(read(path, media_type, limits, _TITLE_PAGES)))
-        return read(path, media_type, limits).as_json()
+            return asdict(find_title(read(path, options, _TITLE_PAGES)))
+        if what == "image":
+            from knowledge.parsing._render import render
+
+            return {"png": b64encode(render(path, options.page, options.marks, options.scale)).decode("ascii")}
+        return read(path, options, on_page=on_page).as_json()
     except ParseFailed as error:
         return {"failed": error.code, "parameters": error.parameters}
     except ImportError as error:
@@ -61,19 +69,36 @@ def _result(what: str, path: Path, media_type: str, limits: Limits) -> dict[str,
         return {"failed": "memory", "parameters": {}}
 
 
+class _Reporter:
+    """Tells the parent how far the work is, a few times a second."""
+
+    def __init__(self, output: TextIO) -> None:
+        self._output, self._next = output, 0.0
+
+    def __call__(self, done: int, total: int, step: str) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _PAUSE
+            self._write([done, total, step])
+
+    def _write(self, value: list[Any]) -> None:
+        self._output.write(json.dumps(value) + "\n")
+        self._output.flush()
+
+
 def main(arguments: list[str]) -> int:
     """Read the document named on the command line and print the result."""
-    what, path, media_type, given = arguments
-    limits = Limits(**json.loads(given))
+    what, path, given = arguments
+    options = Options.from_json(given)
+    limits = options.limits
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 5))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # reads one file, writes none
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints must not end up in the result
-    result = _result(what, Path(path), media_type, limits)
     with output:
-        json.dump(result, output, ensure_ascii=True, separators=(",", ":"))
+        json.dump(_result(what, Path(path), options, _Reporter(output)), output, separators=(",", ":"))
     return 0
 
 
