@@ -2,10 +2,13 @@
 
     version = knowledge.add_version(path, filename="protocol.pdf", uploaded_by="anna")
     knowledge.ingest(version.pk)
+    knowledge.submit(version.pk, actor="anna")
+    knowledge.approve(version.pk, actor="bela")
     knowledge.retrieve("What are the steps of a safety plan?").passages
 
-Services write, selectors read (`knowledge.services`, `knowledge.selectors`). Everything that touches the vector index
-(`ingest`, `retrieve`, `rebuild_index`, `verify_index`, `ingest_samples`, `warm`) belongs into one process: the
+Services write, selectors read (`knowledge.services`, `knowledge.selectors`); `knowledge.lifecycle` decides what
+answers, `knowledge.describing` what guidelines are called and whom they are for. Everything that touches the vector
+index (`ingest`, `retrieve`, `rebuild_index`, `verify_index`, `ingest_samples`, `warm`) belongs into one process: the
 knowledge worker. Names are loaded on first use, so that importing this package loads neither models nor heavy
 libraries.
 """
@@ -22,71 +25,161 @@ from knowledge._errors import (
     IndexUnavailable,
     IngestionRunning,
     KnowledgeError,
+    NoSuchPage,
+    NotPossible,
     ParsingLimitExceeded,
+    RenderingBusy,
 )
-from knowledge._types import IndexReport, OnProgress, Passage, Progress, Retrieval
+from knowledge._types import (
+    Candidate,
+    Explanation,
+    IndexReport,
+    OnProgress,
+    Passage,
+    Progress,
+    Removed,
+    Retrieval,
+)
 
 if TYPE_CHECKING:
-    from knowledge.retrieval import retrieve
+    from knowledge.comparing import compare
+    from knowledge.describing import (
+        add_department,
+        describe,
+        join,
+        keep_apart,
+        remove_department,
+        rename_department,
+        set_enabled,
+        split_off,
+    )
+    from knowledge.lifecycle import (
+        approve,
+        archive,
+        bring_up_to_date,
+        reschedule,
+        restore,
+        send_back,
+        steps,
+        submit,
+        unapprove,
+    )
+    from knowledge.pages import page_image
+    from knowledge.retrieval import explain, retrieve
     from knowledge.services import (
         add_version,
-        approve,
         close,
         ingest,
         ingest_samples,
+        look_into_folder,
+        read_by_ocr,
         rebuild_index,
         receive,
         retry,
-        set_enabled,
         verify_index,
         warm,
     )
 
 __all__ = [
+    "Candidate",
     "DocumentRejected",
     "DocumentUnreadable",
     "DuplicateDocument",
     "EmbedderUnavailable",
+    "Explanation",
     "IndexLocked",
     "IndexReport",
     "IndexUnavailable",
     "IngestionRunning",
     "KnowledgeError",
+    "NoSuchPage",
+    "NotPossible",
     "OnProgress",
     "ParsingLimitExceeded",
     "Passage",
     "Progress",
+    "Removed",
+    "RenderingBusy",
     "Retrieval",
+    "add_department",
     "add_version",
     "approve",
+    "archive",
+    "bring_up_to_date",
     "close",
+    "compare",
+    "describe",
+    "explain",
     "ingest",
     "ingest_samples",
+    "join",
+    "keep_apart",
+    "look_into_folder",
+    "page_image",
+    "read_by_ocr",
     "rebuild_index",
     "receive",
+    "remove_department",
+    "rename_department",
+    "reschedule",
+    "restore",
     "retrieve",
     "retry",
+    "send_back",
     "set_enabled",
+    "split_off",
+    "steps",
+    "submit",
+    "unapprove",
     "verify_index",
     "warm",
 ]
 
-_LATER = {"retrieve": "knowledge.retrieval"} | dict.fromkeys(
+_LATER = dict.fromkeys(("explain", "retrieve"), "knowledge.retrieval") | dict.fromkeys(
     (
         "add_version",
-        "approve",
         "close",
         "ingest",
         "ingest_samples",
+        "look_into_folder",
+        "read_by_ocr",
         "rebuild_index",
         "receive",
         "retry",
-        "set_enabled",
         "verify_index",
         "warm",
     ),
     "knowledge.services",
 )
+_LATER |= dict.fromkeys(
+    (
+        "approve",
+        "archive",
+        "bring_up_to_date",
+        "reschedule",
+        "restore",
+        "send_back",
+        "steps",
+        "submit",
+        "unapprove",
+    ),
+    "knowledge.lifecycle",
+)
+_LATER |= dict.fromkeys(
+    (
+        "add_department",
+        "describe",
+        "join",
+        "keep_apart",
+        "remove_department",
+        "rename_department",
+        "set_enabled",
+        "split_off",
+    ),
+    "knowledge.describing",
+)
+_LATER["compare"] = "knowledge.comparing"
+_LATER["page_image"] = "knowledge.pages"
 
 
 def __getattr__(name: str) -> Any:

@@ -11,9 +11,8 @@ from knowledge._analysis import query_terms, stemmer_language
 
 K1, B, LENGTH = 1.2, 0.4, 80.0  # LENGTH: terms of a usual chunk; chunks are cut to one size, so it need not be counted
 
-_ANSWERING = """
-    FROM {table} JOIN knowledge_guidelineversion v ON v.id = c.version_id JOIN knowledge_guideline g ON g.id =
-    v.guideline_id WHERE v.state = 'effective' AND v.ingestion = 'indexed' AND g.enabled AND {match}
+_INDEXED = """
+    FROM {table} JOIN knowledge_guidelineversion v ON v.id = c.version_id WHERE v.ingestion = 'indexed' AND {match}
 """
 
 
@@ -70,14 +69,14 @@ def _frequencies(stems: list[str], chunks: int) -> dict[str, int]:
 
 
 def candidates(query: LexicalQuery, limit: int) -> list[int]:
-    """The answering chunks with the most of the question's words in them, at most `limit`."""
+    """The indexed chunks with the most of the question's words in them, at most `limit`."""
     stems = [stem for stem in query.weights if stem]
     if not stems:
         return []
     if connection.vendor == "sqlite":
         sql = (
             "SELECT c.id"
-            + _ANSWERING.format(
+            + _INDEXED.format(
                 table="knowledge_chunk_fts f JOIN knowledge_chunk c ON c.id = f.rowid",
                 match="knowledge_chunk_fts MATCH %s",
             )
@@ -88,7 +87,7 @@ def candidates(query: LexicalQuery, limit: int) -> list[int]:
         vector, wanted = "to_tsvector('simple', c.terms)", " | ".join(f"'{stem}'" for stem in stems)
         sql = (
             "SELECT c.id"
-            + _ANSWERING.format(table="knowledge_chunk c", match=f"{vector} @@ to_tsquery('simple', %s)")
+            + _INDEXED.format(table="knowledge_chunk c", match=f"{vector} @@ to_tsquery('simple', %s)")
             + f"ORDER BY ts_rank({vector}, to_tsquery('simple', %s)) DESC LIMIT %s"
         )
         # PostgreSQL's rank knows nothing of how rare a word is, so more candidates go to BM25.

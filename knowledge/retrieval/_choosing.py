@@ -1,0 +1,90 @@
+"""Which of the candidates are shown: each passage says something that those before it do not, neighbours are one
+passage, and no document takes all the places while another one has something to say."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from knowledge.models import Chunk
+
+NEAR_DUPLICATE = 0.8  # of the words of two chunks, shared
+NEIGHBOUR = 0.6  # of the score of a chunk that is shown, with which the chunk beside it is shown with it
+LONGEST_PASSAGE = 3000  # characters that neighbours may have together
+SHARE_OF_ONE = 0.6  # of the places, for one document …
+OTHERS = 0.8  # … while another one has a chunk with this share of the score
+
+Outcome = Literal["shown", "merged", "near_duplicate", "same_document", "below"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A chunk with its scores, each 0 to 1."""
+
+    chunk: Chunk
+    score: float
+    lexical: float
+    dense: float
+    words: frozenset[str]
+
+
+@dataclass(slots=True)
+class Choice:
+    """One passage to be: its best chunk, and the neighbours that go with it."""
+
+    best: Scored
+    members: list[Scored] = field(default_factory=list)
+
+    @property
+    def chunks(self) -> list[Chunk]:
+        """The chunks of the passage in the order of the document."""
+        return sorted((one.chunk for one in [self.best, *self.members]), key=lambda chunk: chunk.ordinal)
+
+    def takes(self, one: Scored) -> bool:
+        """Whether a chunk stands right before or after this passage, and is good and short enough to go with it."""
+        chunks = self.chunks
+        beside = one.chunk.ordinal in (chunks[0].ordinal - 1, chunks[-1].ordinal + 1)
+        length = sum(len(chunk.text) for chunk in chunks) + len(one.chunk.text)
+        same = one.chunk.version_id == self.best.chunk.version_id
+        return same and beside and one.score >= NEIGHBOUR * self.best.score and length <= LONGEST_PASSAGE
+
+
+def choose(ranked: Sequence[Scored], limit: int) -> tuple[list[Choice], dict[int, Outcome]]:
+    """At most `limit` passages out of candidates in order of their scores, and what became of each candidate, by the
+    chunk's number."""
+    chosen: list[Choice] = []
+    outcomes: dict[int, Outcome] = {}
+    documents: Counter[object] = Counter()
+    most = max(1, round(limit * SHARE_OF_ONE))
+    waiting: list[Scored] = []
+
+    def show(one: Scored) -> None:
+        chosen.append(Choice(one))
+        outcomes[one.chunk.pk] = "shown"
+        documents[one.chunk.version.guideline_id] += 1
+
+    for one in ranked:
+        while waiting and len(chosen) < limit and one.score < OTHERS * waiting[0].score:
+            show(waiting.pop(0))  # nobody else comes near it
+        host = next((choice for choice in chosen if choice.takes(one)), None)
+        if any(_alike(one, shown) for choice in chosen for shown in [choice.best, *choice.members]):
+            outcomes[one.chunk.pk] = "near_duplicate"
+        elif host:
+            host.members.append(one)
+            outcomes[one.chunk.pk] = "merged"
+        elif len(chosen) >= limit:
+            outcomes[one.chunk.pk] = "below"
+        elif limit > 1 and documents[one.chunk.version.guideline_id] >= most:
+            waiting.append(one)
+            outcomes[one.chunk.pk] = "same_document"
+        else:
+            show(one)
+    for one in waiting[: limit - len(chosen)]:
+        show(one)
+    chosen.sort(key=lambda choice: (-choice.best.score, choice.best.chunk.pk))
+    return chosen, outcomes
+
+
+def _alike(a: Scored, b: Scored) -> bool:
+    either = a.words | b.words
+    return bool(either) and len(a.words & b.words) / len(either) >= NEAR_DUPLICATE
