@@ -3,91 +3,35 @@
 import re
 from collections.abc import Iterator
 
-_ABBREVIATIONS = frozenset(
-    [
-        "dr",
-        "drs",
-        "mr",
-        "mrs",
-        "ms",
-        "prof",
-        "pr",
-        "st",
-        "ste",
-        "mme",
-        "mmes",
-        "mlle",
-        "mm",
-        "m",
-        "me",
-        "cf",
-        "ex",
-        "vs",
-        "etc",
-        "al",
-        "fig",
-        "figs",
-        "tab",
-        "no",
-        "nos",
-        "nr",
-        "art",
-        "arts",
-        "chap",
-        "vol",
-        "ed",
-        "eds",
-        "éd",
-        "env",
-        "approx",
-        "resp",
-        "max",
-        "min",
-        "dept",
-        "tel",
-        "tél",
-        "réf",
-        "ref",
-        "p",
-        "pp",
-        "sect",
-        "sec",
-        "e.g",
-        "i.e",
-        "p.ex",
-        "c.-à-d",
-        "a.m",
-        "p.m",
-        "n.b",
-        "u.s",
-        "u.k",
-        "ph.d",
-        "m.d",
-        "inc",
-        "ltd",
-        "co",
-        "bd",
-        "av",
-        "janv",
-        "févr",
-        "avr",
-        "juil",
-        "sept",
-        "oct",
-        "nov",
-        "déc",
-        "jan",
-        "feb",
-        "mar",
-        "apr",
-        "jun",
-        "jul",
-        "aug",
-        "dec",
-    ]
+_WORDS = {
+    "abbreviations": (
+        "dr drs dre pr prof mr mrs ms mme mmes mlle mlles mm m st ste mgr jr sr rev gen gov hon dept univ hôp bd inc "
+        "ltd cf ex vs etc al env approx resp incl excl e.g i.e p.ex c.-à-d c-à-d n.b a.m p.m u.s u.k ph.d m.d d.c j.-c "
+        "i.v i.m s.c p.o b.i.d t.i.d q.i.d o.d inj cp cps cpr gél gtt amp qsp "
+        "ed eds éd vol vols suppl trad coll bull op cit ibid réf ref fig figs tél tel ann annot "
+        "janv févr avr juil sept oct nov déc jan feb apr jun jul aug dec"
+    ),
+    # words or ends of sentences too: an abbreviation only where a number or the letter of an article follows
+    "before a number": "no nos nr art arts chap sect sec p pp tab max min mar av alin §",
+    # a sentence does not end with these
+    "open": (
+        "a an the of to in on at by for from with and or but nor as that which who than into over under between is are "
+        "was were be been has have had not no if when while whether because their its his her this these those such "
+        "can may should must will would could "
+        "à au aux de du des d' l' le la les un une et ou où mais ni car en dans par pour sur sous avec sans chez vers "
+        "entre que qui dont qu' ce cet cette ces son sa ses leur leurs est sont était ont ne pas plus si lorsque "
+        "quand comme être avoir peut peuvent doit doivent"
+    ),
+}
+_ABBREVIATIONS, _BEFORE_NUMBER, _OPEN_WORDS = (frozenset(words.split()) for words in _WORDS.values())
+_NUMBER = re.compile(r"\d|[A-Z]{1,2}\.?\s*[\d*-]")
+_END = re.compile(
+    r"(?:(?<=[^\W\d_]{3})[.!?](?:\d{1,3}(?:[,–-]\d{1,3})*|\[\d[\d,–\s-]*\])(?=\s+[A-ZÀ-Ý«“(]))"  # "… pain.12,13 Then"
+    r"|[.!?…]+(?:[\"'”’)\]]|\s?»)*(?=\s)|[。！？؟۔]"
 )
-_END = re.compile(r"[.!?…]+(?:[\"'”’)\]]|\s?»)*(?=\s)|[。！？؟۔]")
 _WORD_BEFORE = re.compile(r"[^\s(\[«“\"]+$")
+_LAST_WORD = re.compile(r"(?:[^\W\d_]+['’]?)$")
+_CLOSED = re.compile(r"[.!?…:;。！？؟۔](?:[\"'”’)\]]|\s?»|\d{1,3}|\[\d[\d,–\s-]*\])*$")
 
 
 def sentences(text: str) -> Iterator[tuple[int, int]]:
@@ -104,6 +48,18 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
         place += len(line) + 1
 
 
+def goes_on(before: str, after: str) -> bool:
+    """Whether the sentence at the end of one page goes on at the beginning of the next: it has no end yet, and either
+    what follows begins in lower case or the last word asks for another."""
+    before, after = before.rstrip(), after.lstrip()
+    if not before or not after or _CLOSED.search(before[-60:]):
+        return False
+    if after[0].islower() and not re.match(r"[a-z][.)]\s", after):
+        return True
+    last = _LAST_WORD.search(before[-40:].lower())
+    return before[-1] in ",(-–—/" or (last is not None and last.group().replace("’", "'") in _OPEN_WORDS)
+
+
 def _trimmed(line: str, begin: int, end: int, place: int) -> Iterator[tuple[int, int]]:
     piece = line[begin:end]
     if piece.strip():
@@ -111,15 +67,15 @@ def _trimmed(line: str, begin: int, end: int, place: int) -> Iterator[tuple[int,
 
 
 def _ends_sentence(line: str, begin: int, found: re.Match[str]) -> bool:
-    after = line[found.end() :].lstrip()
+    after = line[found.end() : found.end() + 40].lstrip()
     if not after or found.group()[0] != ".":
         # "!" and "?" inside a quotation or a name go on in lower case
         return not (after and after[0].islower() and found.group()[0] in "!?…")
     if found.group().startswith("..") and after[0].islower():
         return False
-    before = _WORD_BEFORE.search(line, 0, found.start())
+    before = _WORD_BEFORE.search(line, max(begin, found.start() - 60), found.start())
     word = before.group().lower() if before else ""
-    if word.rstrip(".") in _ABBREVIATIONS or (len(word) == 1 and word.isalpha()):
+    if _is_abbreviation(word, after):
         return False
     if (
         re.fullmatch(r"\(?\d{1,3}|[a-z]|[ivx]+", word)
@@ -128,3 +84,13 @@ def _ends_sentence(line: str, begin: int, found: re.Match[str]) -> bool:
     ):
         return False  # the number of a list item, "2. Ask …"
     return not after[0].islower()
+
+
+def _is_abbreviation(word: str, after: str) -> bool:
+    """Whether the full stop after `word` is the word's own."""
+    plain = word.rpartition("'")[2].rpartition("’")[2].rstrip(".")  # "l'art. 12"
+    if plain == "etc":
+        return not after[0].isupper()  # "… etc. Then": nearly always the end
+    if plain in _BEFORE_NUMBER:
+        return _NUMBER.match(after) is not None
+    return plain in _ABBREVIATIONS or (len(word) == 1 and word.isalpha())

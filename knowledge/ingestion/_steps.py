@@ -18,7 +18,8 @@ from knowledge._errors import DocumentUnreadable, IndexLocked, IngestionRunning,
 from knowledge._types import OnProgress, Progress
 from knowledge.indexing import _sync
 from knowledge.indexing._embedder import BATCH, get_embedder, token_counter
-from knowledge.ingestion._chunking import cut
+from knowledge.ingestion._chunking import Sizes, cut
+from knowledge.ingestion._likeness import compare_with_library
 from knowledge.models import Chunk, Embedding, GuidelineVersion, Page
 from knowledge.parsing import ParsedDocument, parse
 from knowledge.signals import ingestion_ended
@@ -107,6 +108,11 @@ def _read(version: GuidelineVersion, report: _Reporter) -> None:
                     label=page.label[:40],
                     text=page.text,
                     headings=[[one.start, one.end, one.level] for one in page.headings],
+                    blocks=[[one.start, one.end, one.kind] for one in page.blocks],
+                    boxes=page.boxes or None,
+                    width=page.width or None,
+                    height=page.height or None,
+                    ocr=page.ocr,
                 )
                 for page in document.pages
             ],
@@ -115,6 +121,7 @@ def _read(version: GuidelineVersion, report: _Reporter) -> None:
         Chunk.objects.bulk_create(_chunks(version, document, language), batch_size=200)
         version.page_count, version.language = len(document.pages) if paged else None, language
         version.save(update_fields=["page_count", "language"])
+        compare_with_library(version, (page.text for page in document.pages))
         if not version.guideline.language:
             version.guideline.language = language
             version.guideline.save(update_fields=["language"])
@@ -126,14 +133,15 @@ def _language(document: ParsedDocument) -> str:
 
 def _chunks(version: GuidelineVersion, document: ParsedDocument, language: str) -> Iterator[Chunk]:
     title = version.guideline.title
-    for ordinal, piece in enumerate(cut(document.pages, token_counter())):
+    for ordinal, piece in enumerate(cut(document.pages, token_counter(), Sizes.fitting(256))):
         # Title and headings are searched with the text that stands below them.
         words = terms(" ".join([title, piece.heading, piece.text]), language)
         yield Chunk(
             version=version,
             ordinal=ordinal,
+            kind=piece.kind,
             page=piece.page.number,
-            last_page=piece.page.number,
+            last_page=piece.last_page.number,
             page_label=piece.page.label[:40],
             heading=piece.heading,
             text=piece.text,
