@@ -40,8 +40,9 @@ MESSAGES = {
     "no_text": _("“%(name)s” has no text in it."),
     "scan": _(
         "“%(name)s” has pages but no text: it looks like a scan. "
-        "Reading scans (OCR) is not available yet; please upload a version with text."
+        "Its text can be read off the images (OCR); a version with text is read faster and without mistakes."
     ),
+    "page_missing": _("“%(name)s” has no page %(number)s."),
     "bomb": _("“%(name)s” unpacks to far more data than a document has. It was not opened."),
     "too_many_pages": _("“%(name)s” has %(pages)s pages; at most %(most)s can be read. Please split it."),
     "too_much_text": _("“%(name)s” has more text than a document may have. Please split it."),
