@@ -93,7 +93,13 @@ def _read(version: GuidelineVersion, report: _Reporter) -> None:
     path = stored_file(version)
     if not path.is_file():
         raise DocumentUnreadable("file_lost", name=version.filename)
-    document = parse(path, version.media_type, version.filename)
+    document = parse(
+        path,
+        version.media_type,
+        version.filename,
+        ocr=version.ocr_language,
+        on_page=lambda done, total, _: report.step(Ingestion.PARSING, "parsing", done, total),
+    )
     report.tell("parsing", len(document.pages), len(document.pages))
     language = version.language or version.guideline.language or _language(document)
     with transaction.atomic():
