@@ -45,14 +45,15 @@ OCR_LIMITS = Limits(
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is asked of the child beside the file: `ocr` is the language of pages that are images, `page` and `marks`
-    (in points) what an image shows."""
+    """What is asked of the child beside the file: `ocr` is the language of pages that are images, `page`, `marks` and
+    `strong` marks (in points) what an image shows."""
 
     limits: Limits
     media_type: str = "application/pdf"
     ocr: str = ""
     page: int = 1
     marks: tuple[Rect, ...] = ()
+    strong: tuple[Rect, ...] = ()
     scale: float = 1.0
 
     @classmethod
@@ -60,7 +61,8 @@ class Options:
         """What `json.dumps(asdict(options))` wrote."""
         value = json.loads(text)
         value["limits"] = Limits(**value["limits"])
-        value["marks"] = tuple(tuple(mark) for mark in value["marks"])
+        for name in ("marks", "strong"):
+            value[name] = tuple(tuple(mark) for mark in value[name])
         return cls(**value)
 
 

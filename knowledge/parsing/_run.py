@@ -52,14 +52,22 @@ def read_title(path: Path, media_type: str, name: str) -> Title:
         return Title("", sure=False)
 
 
-def page_image(path: Path, page: int, marks: Sequence[Rect] = (), *, scale: float = 1.6, name: str = "") -> bytes:
+def page_image(
+    path: Path,
+    page: int,
+    marks: Sequence[Rect] = (),
+    *,
+    strong: Sequence[Rect] = (),
+    scale: float = 1.6,
+    name: str = "",
+) -> bytes:
     """Page `page` (from 1) of the PDF at `path` as PNG, `scale` pixels a point, drawn in a child process.
 
-    `marks` (`boxes_of` gives them) are laid over with yellow as with a pen; the text stays readable. A huge page is
-    drawn smaller, 6 million pixels at most. Raises DocumentUnreadable or ParsingLimitExceeded; the code is
-    "page_missing" where the file has no such page.
+    `marks` (`boxes_of` gives them) are laid over with yellow as with a pen; the text stays readable. `strong` ones get a
+    darker yellow, beside which the others are paler. A huge page is drawn smaller, 6 million pixels at most. Raises
+    DocumentUnreadable or ParsingLimitExceeded; the code is "page_missing" where the file has no such page.
     """
-    options = Options(IMAGE_LIMITS, page=page, marks=tuple(marks), scale=scale)
+    options = Options(IMAGE_LIMITS, page=page, marks=tuple(marks), strong=tuple(strong), scale=scale)
     return b64decode(_run("image", path, name or path.name, options)["png"])
 
 

@@ -57,7 +57,7 @@ def _result(what: str, path: Path, options: Options, on_page: OnPage) -> dict[st
         if what == "image":
             from knowledge.parsing._render import render
 
-            return {"png": b64encode(render(path, options.page, options.marks, options.scale)).decode("ascii")}
+            return {"png": b64encode(render(path, options)).decode("ascii")}
         return read(path, options, on_page=on_page).as_json()
     except ParseFailed as error:
         return {"failed": error.code, "parameters": error.parameters}
