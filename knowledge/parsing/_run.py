@@ -63,8 +63,8 @@ def page_image(
 ) -> bytes:
     """Page `page` (from 1) of the PDF at `path` as PNG, `scale` pixels a point, drawn in a child process.
 
-    `marks` (`boxes_of` gives them) are laid over with yellow as with a pen; the text stays readable. `strong` ones get a
-    darker yellow, beside which the others are paler. A huge page is drawn smaller, 6 million pixels at most. Raises
+    `marks` (`boxes_of` gives them) are laid over with yellow as with a pen; the text stays readable. `strong` ones get
+    a darker yellow, beside which the others are paler. A huge page is drawn smaller, 6 million pixels at most. Raises
     DocumentUnreadable or ParsingLimitExceeded; the code is "page_missing" where the file has no such page.
     """
     options = Options(IMAGE_LIMITS, page=page, marks=tuple(marks), strong=tuple(strong), scale=scale)
