@@ -93,13 +93,15 @@ class Removed:
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """How a question was answered, for the person who looks after the library: `Retrieval` with everything that led to
-    it. `candidates` are in order of their scores, `passages` among them; `removed` likewise."""
+    it. From a `confidence` of `threshold` on it counts as covered. `candidates` are in order of their scores,
+    `passages` among them; `removed` likewise."""
 
     query: str
     language: str
     embedder: str
     covered: bool
     confidence: float
+    threshold: float
     passages: tuple[Passage, ...]
     candidates: tuple[Candidate, ...]
     removed: tuple[Removed, ...]

@@ -81,6 +81,7 @@ def explain(
         embedder=found.embedder,
         covered=confidence >= COVERED,
         confidence=confidence,
+        threshold=COVERED,
         passages=passages,
         candidates=tuple(_candidate(one, outcomes[one.chunk.pk]) for one in ranked),
         removed=tuple(_removed(one) for one in removed),
