@@ -271,10 +271,9 @@ def _of_words(old: list[str], new: list[str]) -> list[Run]:
     runs: list[Run] = []
     steps = _differences(old, new)
     for place, (kind, i, j, k, m) in enumerate(steps):
-        is_island = kind == "equal" and m - k < _ISLAND and 0 < place < len(steps) - 1
-        if is_island and 2 * (j - i) <= max(_size(steps[place - 1]), _size(steps[place + 1])):
-            kind = "replace"
-        if kind == "equal":
+        is_between = m - k < _ISLAND and 0 < place < len(steps) - 1
+        is_island = is_between and 2 * (j - i) <= max(_size(steps[place - 1]), _size(steps[place + 1]))
+        if kind == "equal" and not is_island:
             runs.append(Run("same", "".join(new[k:m])))
         else:
             runs += [Run("deleted", "".join(old[i:j])), Run("inserted", "".join(new[k:m]))]

@@ -135,6 +135,11 @@ def answering_versions(
     later = begun.filter(guideline=OuterRef("guideline"), number__gt=OuterRef("number"))
     found = begun.filter(Q(expires_at=None) | Q(expires_at__gt=now), ~Exists(later), guideline__enabled=True)
     if departments is not None:
-        open_to = Guideline.objects.filter(Q(departments=None) | Q(departments__in=departments))
-        found = found.filter(guideline__in=open_to)
+        found = found.filter(guideline__in=guidelines_open_to(departments))
     return found
+
+
+def guidelines_open_to(departments: Collection[UUID]) -> QuerySet[Guideline]:
+    """The guidelines for everybody or for one of these departments, whatever the state of their versions. One that is
+    for two of them may be there twice."""
+    return Guideline.objects.filter(Q(departments=None) | Q(departments__in=departments))

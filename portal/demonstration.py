@@ -1,4 +1,5 @@
-"""What a newcomer needs to see Havre work: a small model, sample guidelines, one sign-in for each role."""
+"""What a newcomer needs to see Havre work: a small model, sample guidelines, a sign-in for each role and for a second
+administrator."""
 
 import sys
 from collections.abc import Callable
@@ -12,7 +13,12 @@ from portal.accounts.models import TERMINAL, Role, User
 from portal.accounts.services import create_user, random_password, renew_password
 
 MODEL = "smollm2-135m-instruct"
-_NAMES = {Role.CLINICIAN: "clinician", Role.ADMIN: "admin", Role.COMPLIANCE: "compliance"}
+_SIGN_INS = (
+    (Role.CLINICIAN, "clinician"),
+    (Role.ADMIN, "admin"),
+    (Role.ADMIN, "reviewer"),  # guidelines and rules take a second person
+    (Role.COMPLIANCE, "compliance"),
+)
 
 
 def ensure_model(say: Callable[[str], None]) -> None:
@@ -48,7 +54,7 @@ def ensure_people() -> list[tuple[str, str, str]]:
     if people.exists() and not people.filter(demonstration=True).exists():
         return []
     signs = []
-    for role, name in _NAMES.items():
+    for role, name in _SIGN_INS:
         user = people.filter(username=name).first()
         if user is None:
             password = random_password()

@@ -151,7 +151,7 @@ def look_at_people(thorough: bool) -> Iterator[Finding]:
         yield Finding("people", WARNING, message, "manage.py create_user NAME --role compliance")
     if is_facility() and people.filter(demonstration=True).exists():
         found += 1
-        remedy = "Give people accounts of their own and deactivate clinician, admin and compliance."
+        remedy = "Give people accounts of their own and deactivate clinician, admin, reviewer and compliance."
         yield Finding("people", ERROR, "The demonstration sign-ins are active.", remedy)
     if not found:
         yield Finding("people", OK, f"{people.count()} people can sign in.")

@@ -10,12 +10,13 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 import knowledge
 from knowledge import selectors
-from knowledge.models import GuidelineVersion
+from knowledge.models import Department, GuidelineVersion
+from knowledge.parsing import MEDIA_TYPES
 from portal import demonstration, parts
 from portal.database import ensure_tables
 from portal.guidelines import services
 
-_SUFFIXES = {".pdf", ".docx", ".html", ".htm", ".md", ".markdown", ".txt"}  # what is taken out of a folder
+_SUFFIXES = {suffix for kind in MEDIA_TYPES for suffix in kind.extensions}  # what is taken out of a folder
 _ENDED = (GuidelineVersion.Ingestion.INDEXED, GuidelineVersion.Ingestion.FAILED)
 
 
@@ -30,7 +31,19 @@ class Command(BaseCommand):
         parser.add_argument("--language", choices=["fr", "en"], help="the documents' language (default: found out)")
         parser.add_argument("--title", help="the title, for a single file (default: from the document)")
         parser.add_argument("--publisher", default="", help="who publishes the documents")
-        parser.add_argument("--approve", action="store_true", help="let the documents answer as soon as they are read")
+        parser.add_argument(
+            "--department",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="a department that new guidelines are for, once for each (default: everybody)",
+        )
+        parser.add_argument(
+            "--approve",
+            action="store_true",
+            help="let the documents answer as soon as they are read; without it they are drafts, which two people "
+            "submit and approve on the page Guidelines",
+        )
         parser.add_argument("--samples", action="store_true", help="take in the sample guidelines of Havre")
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
@@ -44,7 +57,8 @@ class Command(BaseCommand):
             raise CommandError("Name at least one file or folder with guideline files.")
         if options["title"] and len(files) > 1:
             raise CommandError("--title goes with a single file.")
-        results = [self._take_in(path, options) for path in files]
+        departments = [_department(name) for name in options["department"]]
+        results = [self._take_in(path, options, departments) for path in files]
         waiting = {one["version"] for one in results if "version" in one}
         if waiting:
             self._ingest(waiting)
@@ -58,7 +72,7 @@ class Command(BaseCommand):
         if failures:
             raise CommandError(f"{len(failures)} of {len(results)} files were not taken in.")
 
-    def _take_in(self, path: Path, options: dict[str, Any]) -> dict[str, Any]:
+    def _take_in(self, path: Path, options: dict[str, Any], departments: list[Department]) -> dict[str, Any]:
         try:
             version = services.take_in(
                 path,
@@ -67,6 +81,8 @@ class Command(BaseCommand):
                 title=options["title"],
                 language=options["language"],
                 publisher=options["publisher"],
+                departments=departments,
+                origin=GuidelineVersion.Origin.COMMAND,
                 approve=options["approve"],
             )
         except (knowledge.KnowledgeError, OSError) as error:
@@ -84,6 +100,14 @@ class Command(BaseCommand):
                 services.ingest_pending(lambda step: bar.show(step.done, step.total, f"{step.title[:32]}: {step.step}"))
             except knowledge.KnowledgeError as error:
                 raise CommandError(str(error)) from error
+
+
+def _department(name: str) -> Department:
+    found = Department.objects.filter(name__iexact=" ".join(name.split())).first()
+    if found is None:
+        known = ", ".join(Department.objects.values_list("name", flat=True)) or "none yet"
+        raise CommandError(f"There is no department {name}. Known: {known}. Departments are made on their page.")
+    return found
 
 
 def _files(paths: list[Path]) -> Any:
