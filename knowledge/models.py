@@ -291,6 +291,7 @@ class Trial(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     question = models.TextField()
+    history = models.JSONField(default=list, blank=True)  # earlier questions of the conversation, oldest first
     departments = models.ManyToManyField(Department, blank=True, related_name="+")  # asked as somebody of these
     everything = models.BooleanField(default=True)  # asked without regard to departments
     asked_by = models.CharField(max_length=150)
@@ -315,8 +316,16 @@ class Trial(models.Model):
 class Question(models.Model):
     """A case of the facility's own question set: a question and the place in a guideline that should be found for it.
 
-    The place is kept as words, so that the case outlives the version that it was made from.
+    The place is kept as words, so that the case outlives the version that it was made from. What came out when it was
+    asked last (`outcome`, `rank`, of `checked_at`) holds until somebody wants it asked again (`wanted_at`).
     """
+
+    class Outcome(models.TextChoices):
+        FOUND = "found"
+        NOT_FOUND = "not_found"
+        SILENT = "silent"  # no version of the guideline may answer now
+        GONE = "gone"  # the version that answers has other words
+        FAILED = "failed"  # the question could not be asked
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     text = models.TextField()
@@ -325,6 +334,11 @@ class Question(models.Model):
     quote = models.TextField()  # words of the passage that should be found
     added_by = models.CharField(max_length=150)
     created_at = models.DateTimeField(default=timezone.now)
+    withdrawn_at = models.DateTimeField(null=True, blank=True)  # no longer a case; kept for a while, to be brought back
+    wanted_at = models.DateTimeField(null=True, blank=True)
+    checked_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=9, choices=Outcome, blank=True)
+    rank = models.PositiveIntegerField(null=True, blank=True)  # place of the passage, from 1
 
     class Meta:
         ordering = ["created_at"]
