@@ -322,7 +322,7 @@ HAVRE_MODELS_DIR = Path(_env("MODELS_DIR", str(HAVRE_DATA_DIR / "models")))
 # an answer of which less is supported by the passages is replaced: the guidelines do not cover the question
 HAVRE_LEAST_GROUNDED = float(_env("LEAST_GROUNDED", "0.5"))
 HAVRE_ENGINE = _env("ENGINE", "xllamacpp")  # "scripted" obeys whatever it reads: for tests of the guardrails alone
-HAVRE_EMBEDDER = _env("EMBEDDER", "minilm")  # "minilm", or the path of a sentence-transformers folder
+HAVRE_EMBEDDER = _env("EMBEDDER", "e5")  # "e5", "minilm", or the path of a sentence-transformers folder
 
 LOGGING = {
     "version": 1,
