@@ -7,7 +7,7 @@ the words are looked for near that place; white space and hyphens may differ.
 
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -16,7 +16,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from knowledge import selectors
-from knowledge.models import GuidelineVersion, Page
+from knowledge.models import Guideline, GuidelineVersion, Page
 
 State = GuidelineVersion.State
 Ingestion = GuidelineVersion.Ingestion
@@ -96,6 +96,15 @@ def surroundings(wanted: Quotation) -> tuple[str, str]:
     if len(after) > _SURROUNDING:
         after = after[:_SURROUNDING].rpartition("\n")[0].rstrip() + " …"
     return before, after
+
+
+def is_open_to(guideline_id: UUID | str, departments: Collection[UUID]) -> bool:
+    """Whether people of these departments may see a guideline now; also where it is gone, and nothing of it left."""
+    guideline = Guideline.objects.filter(pk=guideline_id).prefetch_related("departments").first()
+    if guideline is None:
+        return True
+    wanted = {one.pk for one in guideline.departments.all()}
+    return not wanted or not wanted.isdisjoint(departments)
 
 
 # --- what has become of a version ----------------------------------------------------------------------------------

@@ -1,10 +1,13 @@
 """The one way to a conversation or a turn on behalf of a person: their own, and only as a clinician."""
 
 import uuid
+from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
 
+from knowledge.citations import is_open_to
 from portal.accounts.models import Role, User
+from portal.accounts.selectors import departments_of
 from portal.chat.models import Conversation, Turn
 
 
@@ -31,6 +34,21 @@ def turn_of(user: User | AnonymousUser, turn_id: uuid.UUID) -> Turn:
     if turn is None or not may_chat(user):
         raise NotAllowed
     return turn
+
+
+def passage_of(user: User | AnonymousUser, turn_id: uuid.UUID, marker: int) -> tuple[Turn, dict[str, Any]]:
+    """The passage that the person's turn cites as [marker], and the turn.
+
+    Raises NotAllowed where the turn is not theirs or has no such passage, and where its guideline is meanwhile for
+    other departments than theirs.
+    """
+    turn = turn_of(user, turn_id)
+    passage = next((one for one in turn.passages if one["marker"] == marker), None)
+    if passage is None or not isinstance(user, User):
+        raise NotAllowed
+    if not is_open_to(passage["guideline_id"], departments_of(user)):
+        raise NotAllowed
+    return turn, passage
 
 
 def may_chat(user: User | AnonymousUser) -> bool:

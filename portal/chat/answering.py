@@ -17,6 +17,7 @@ from guardrails import GroundedAnswer, OutputScreen, SourcePassage
 from inference import Delta, FinishReason, GenerationRequest
 from portal import workers
 from portal.chat import events, selectors, stored
+from portal.chat.citing import citations
 from portal.chat.models import State, Turn
 from portal.chat.prompting import build_request, readable
 from portal.chat.services import queued_event
@@ -158,7 +159,7 @@ def _end(turn: Turn, last: Delta, grounded: GroundedAnswer, *, stopped: bool) ->
     said = [asdict(one) for one in grounded.notices]
     values: dict[str, Any] = {
         "answer": grounded.text,
-        "citations": [stored.public_passage(one) for one in turn.passages if one["marker"] in grounded.markers],
+        "citations": citations(turn.passages, grounded.markers, grounded.text),
         "groundedness": grounded.groundedness,
         "notices": turn.notices + said,
         "model": workers.model_snapshot(),

@@ -2,11 +2,14 @@
 
 import logging
 import uuid
+from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
 
 import knowledge
+from knowledge.citations import page_starts
+from portal.accounts.selectors import departments_of
 from portal.chat import events, selectors
 from portal.chat.models import State, Turn
 from portal.chat.rendering import passage_url
@@ -25,9 +28,13 @@ def retrieve_passages(turn_id: uuid.UUID) -> bool:
     try:
         earlier = [one.question for one in selectors.history_before(turn)]
         found = knowledge.retrieve(
-            turn.question, limit=settings.HAVRE_PASSAGES, language=turn.language, history=earlier
+            turn.question,
+            limit=settings.HAVRE_PASSAGES,
+            language=turn.language,
+            history=earlier,
+            departments=departments_of(turn.conversation.owner),
         )
-        passages = [_snapshot(turn, marker, one) for marker, one in enumerate(found.passages, start=1)]
+        passages = [_snapshot(turn, marker, one, found) for marker, one in enumerate(found.passages, start=1)]
         store_passages(turn, passages, found.covered)
     except LeaseLost:
         return False
@@ -42,14 +49,21 @@ def retrieve_passages(turn_id: uuid.UUID) -> bool:
     return True
 
 
-def _snapshot(turn: Turn, marker: int, passage: knowledge.Passage) -> dict[str, Any]:
-    """What stays with the turn whatever becomes of the guideline: the words themselves and where they stood."""
+def _snapshot(turn: Turn, marker: int, passage: knowledge.Passage, found: knowledge.Retrieval) -> dict[str, Any]:
+    """What stays with the turn whatever becomes of the guideline: the words themselves, where they stood, on which
+    pages (`pages`: number, printed label, and the character of the quotation where each begins), and what found them.
+    """
+    pages = page_starts(passage.version_id, passage.page, passage.last_page, passage.start)
     return {
         "marker": marker,
         "document": passage.document,
         "version": passage.version,
         "page": passage.page,
+        "last_page": passage.last_page,
         "page_label": passage.page_label,
+        "pages": [asdict(one) for one in pages],
+        "start": passage.start,
+        "end": passage.end,
         "heading": passage.heading,
         "quote": passage.text,
         "score": round(passage.score, 4),
@@ -57,4 +71,6 @@ def _snapshot(turn: Turn, marker: int, passage: knowledge.Passage) -> dict[str, 
         "chunk_id": passage.chunk_id,
         "version_id": str(passage.version_id),
         "guideline_id": str(passage.guideline_id),
+        "embedder": found.embedder,
+        "confidence": round(found.confidence, 4),
     }

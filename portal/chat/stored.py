@@ -102,7 +102,11 @@ def _numbered(sequence: list[dict[str, Any]], milliseconds: int, first: int) -> 
     return [{**event, "id": f"{milliseconds}-{first + number}"} for number, event in enumerate(sequence)]
 
 
+_PUBLIC = ("marker", "document", "version", "page", "page_label", "heading", "quote", "score", "url")
+_PUBLIC_LATELY = ("last_page", "pages")  # turns from before these were kept go without
+
+
 def public_passage(passage: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a stored passage that a browser gets."""
-    fields = ("marker", "document", "version", "page", "page_label", "heading", "quote", "score", "url")
-    return {name: passage[name] for name in fields}
+    public = {name: passage[name] for name in _PUBLIC}
+    return public | {name: passage[name] for name in _PUBLIC_LATELY if name in passage}

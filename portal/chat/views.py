@@ -10,14 +10,15 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
-from knowledge import selectors as library
 from portal import parts
 from portal.access import for_role
 from portal.accounts.models import User
 from portal.chat import selectors
-from portal.chat.access import NotAllowed, conversation_of, turn_of
+from portal.chat.access import NotAllowed, conversation_of, passage_of
 from portal.chat.models import Conversation
 from portal.chat.protocol import MAX_QUESTION_CHARACTERS
+from portal.chat.sources import Source
+from portal.pictures import image_response
 
 _CONVERSATIONS_LISTED = 100
 
@@ -43,17 +44,33 @@ def conversation(request: HttpRequest, conversation_id: uuid.UUID) -> HttpRespon
 @require_GET
 @for_role("clinician")
 def passage(request: HttpRequest, turn_id: uuid.UUID, marker: int) -> HttpResponse:
-    """The passage that a turn cites as [marker], as it stood when it was cited, in its surroundings."""
+    """The passage that a turn cites as [marker], as it stood when it was cited, on its page and in its surroundings;
+    with `?page=` another page of it, or one beside."""
+    source = _source(request, turn_id, marker)
+    wanted = request.GET.get("page", "")
+    if wanted and wanted not in map(str, source.page_numbers):
+        raise Http404
+    picture = source.picture(int(wanted) if wanted else None)
+    before, after = source.surroundings
+    context = {"source": source, "picture": picture, "before": before, "after": after}
+    return render(request, "chat/passage.html", context)
+
+
+@require_GET
+@for_role("clinician")
+def passage_image(request: HttpRequest, turn_id: uuid.UUID, marker: int, page: int) -> HttpResponse:
+    """A page of the passage that a turn cites as [marker], with its words marked; `?large=1` for small print."""
+    source = _source(request, turn_id, marker)
+    if page not in source.page_numbers:
+        raise Http404
+    return image_response(request, lambda: source.image(page, large="large" in request.GET))
+
+
+def _source(request: HttpRequest, turn_id: uuid.UUID, marker: int) -> Source:
     try:
-        turn = turn_of(_user(request), turn_id)
+        return Source(*passage_of(_user(request), turn_id, marker))
     except NotAllowed as error:
         raise Http404 from error
-    found = next((one for one in turn.passages if one["marker"] == marker), None)
-    if found is None:
-        raise Http404
-    before, after = library.surroundings(found["chunk_id"])
-    context = {"passage": found, "turn": turn, "before": before, "after": after}
-    return render(request, "chat/passage.html", context)
 
 
 def _page(request: HttpRequest, conversation_id: uuid.UUID, found: Conversation | None) -> HttpResponse:

@@ -2,10 +2,15 @@
 
 import { say } from "./strings.js";
 
-/** "v2 · p. 4"; without a page for documents that have none. */
+/** "v2 · p. 4", "v2 · p. iv (file page 6)"; without a page for documents that have none. */
 export function sourcePlace({ version, page, page_label: label }) {
-  const shown = label || page;
-  return [version, shown ? say("source.page", { page: shown }) : ""].filter(Boolean).join(" · ");
+  return [version, page ? pageName(page, label) : ""].filter(Boolean).join(" · ");
+}
+
+/** A page as it is printed, and as it is counted in the file where that is another number. */
+function pageName(page, label) {
+  if (!label || label === String(page)) return say("source.page", { page });
+  return say("source.pages", { label, page });
 }
 
 /** "[1] Safety planning, v2 · p. 4" */

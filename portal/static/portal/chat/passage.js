@@ -1,0 +1,5 @@
+// The page of one passage.
+
+import { showPage } from "./page-view.js";
+
+showPage(document);
