@@ -325,6 +325,7 @@ class Question(models.Model):
         NOT_FOUND = "not_found"
         SILENT = "silent"  # no version of the guideline may answer now
         GONE = "gone"  # the version that answers has other words
+        UNCOVERED = "uncovered"  # found, but with so little confidence that nothing would be answered
         FAILED = "failed"  # the question could not be asked
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

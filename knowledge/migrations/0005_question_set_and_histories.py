@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='question',
             name='outcome',
-            field=models.CharField(blank=True, choices=[('found', 'Found'), ('not_found', 'Not Found'), ('silent', 'Silent'), ('gone', 'Gone'), ('failed', 'Failed')], max_length=9),
+            field=models.CharField(blank=True, choices=[('found', 'Found'), ('not_found', 'Not Found'), ('silent', 'Silent'), ('gone', 'Gone'), ('uncovered', 'Uncovered'), ('failed', 'Failed')], max_length=9),
         ),
         migrations.AddField(
             model_name='question',
