@@ -1,6 +1,7 @@
-"""The administrator's pages: what is in the library, since when, by whom."""
+"""The page of the library: what is in, what is out, since when, by whom; files taken in, several steps at once."""
 
 import uuid
+from collections.abc import Iterable
 from typing import Any, BinaryIO, cast
 
 from django.conf import settings
@@ -8,54 +9,65 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 import knowledge
-from knowledge import selectors
-from knowledge.models import Guideline, GuidelineVersion
+from knowledge import lifecycle, selectors
+from knowledge.models import FolderFile, Guideline, GuidelineVersion
 from portal.access import for_role
 from portal.accounts.models import User
-from portal.guidelines import services
+from portal.guidelines import estimates, listing, services
+from portal.guidelines.access import NotAllowed, version_for
+from portal.guidelines.forms import DatesForm, LibraryFilter, UploadForm
 
-_CHUNKS_A_PAGE = 25
+ACCEPTED = ".pdf,.docx,.html,.htm,.md,.markdown,.txt,.odt,.epub"
+_GUIDELINES_A_PAGE = 50
+_FILES_A_PAGE = 100
+_MOST_AT_ONCE = 200
 
 
 @require_GET
 @for_role("admin")
 def index(request: HttpRequest) -> HttpResponse:
     """The library, and the form that takes files in."""
-    guidelines = [_listed(one) for one in selectors.list_guidelines()]
-    limit = settings.HAVRE_UPLOAD_MAX_BYTES // (1024 * 1024)
-    return render(request, "guidelines/index.html", {"guidelines": guidelines, "upload_limit_mb": limit})
+    everything = listing.library(actor(request).username)
+    form = LibraryFilter(request.GET, languages={one.guideline.language for one in everything})
+    chosen = form.chosen()
+    found = listing.narrowed(everything, chosen)
+    query = request.GET.copy()
+    query.pop("page", None)
+    context = {
+        "listed": Paginator(found, _GUIDELINES_A_PAGE).get_page(request.GET.get("page")),
+        "all": len(everything),
+        "waiting": sum(one.for_me for one in everything),
+        "form": form,
+        "query": query.urlencode() if chosen else "",
+        "upload": UploadForm(),
+        "upload_limit_mb": settings.HAVRE_UPLOAD_MAX_BYTES // (1024 * 1024),
+        "accept": ACCEPTED,
+        "index": listing.index_state(),
+        "folder": listing.folder_state(),
+    }
+    return render(request, "guidelines/index.html", context)
 
 
 @require_POST
 @for_role("admin")
 def upload(request: HttpRequest) -> HttpResponse:
     """Take in every file of the form. Answers JSON to a script, else a redirect with messages."""
-    actor = _actor(request)
-    results: list[dict[str, Any]] = []
-    for file in request.FILES.getlist("files"):
-        name = file.name or "document"
-        try:
-            version = services.take_in(
-                cast("BinaryIO", file.file),
-                filename=name,
-                publisher=request.POST.get("publisher", "")[:200],
-                actor=actor.username,
-                actor_role=actor.role,
-            )
-        except knowledge.KnowledgeError as error:
-            results.append({"filename": name, "error": str(error)})
-        else:
-            results.append({"filename": name, "version": str(version.pk), "title": version.guideline.title})
+    form = UploadForm(request.POST)
+    form.is_valid()  # what is not valid is left out: it can be said later, on the guideline's own page
+    results = [_taken_in(request, file, form.cleaned_data) for file in request.FILES.getlist("files")]
     taken = sum("version" in one for one in results)
-    if taken and not services.queue_ingestion():
-        messages.warning(request, _("The guideline service is not running: the files wait until it is back."))
+    is_waiting = taken > 0 and not services.queue_ingestion()
+    later = _("The guideline service is not running: the files wait until it is back.") if is_waiting else ""
     if request.headers.get("accept", "").startswith("application/json"):
-        return JsonResponse({"files": results})
+        return JsonResponse({"files": results, "notice": later})
+    if later:
+        messages.warning(request, later)
     if not results:
         messages.error(request, _("No file was chosen."))
     for one in results:
@@ -67,63 +79,115 @@ def upload(request: HttpRequest) -> HttpResponse:
     return redirect("guidelines:index")
 
 
-@require_GET
-@for_role("admin")
-def detail(request: HttpRequest, guideline_id: uuid.UUID) -> HttpResponse:
-    """One guideline: its versions, and the passages of the one that answers."""
+def _taken_in(request: HttpRequest, file: Any, said: dict[str, Any]) -> dict[str, Any]:
+    one, name = actor(request), file.name or "document"
     try:
-        guideline = selectors.get_guideline(guideline_id)
-    except Guideline.DoesNotExist as error:
-        raise Http404 from error
-    versions = list(guideline.versions.all())
-    shown = next((one for one in versions if one.state == GuidelineVersion.State.EFFECTIVE), None)
-    page = None
-    if shown is not None:
-        chunks = shown.chunks.defer("terms").order_by("ordinal")
-        page = Paginator(chunks, _CHUNKS_A_PAGE).get_page(request.GET.get("page"))
-    context = {"guideline": guideline, "versions": versions, "effective": shown, "chunks": page}
-    return render(request, "guidelines/detail.html", context)
+        version = services.take_in(
+            cast("BinaryIO", file.file),
+            filename=name,
+            publisher=said.get("publisher", ""),
+            language=said.get("language") or None,
+            departments=list(said.get("departments", ())),
+            actor=one.username,
+        )
+    except knowledge.DuplicateDocument as error:
+        known = selectors.get_version(error.version_id)
+        return {"filename": name, "error": str(error), "known": reverse("guidelines:detail", args=[known.guideline_id])}
+    except knowledge.KnowledgeError as error:
+        return {"filename": name, "error": str(error)}
+    return {
+        "filename": name,
+        "version": str(version.pk),
+        "title": version.guideline.title,
+        "url": reverse("guidelines:detail", args=[version.guideline_id]),
+    }
 
 
 @require_POST
 @for_role("admin")
 def switch(request: HttpRequest, guideline_id: uuid.UUID) -> HttpResponse:
     """Let a guideline answer or not; the other button undoes it."""
-    actor, enabled = _actor(request), request.POST.get("enabled") == "1"
+    one, enabled = actor(request), request.POST.get("enabled") == "1"
     try:
-        guideline = services.switch(guideline_id, enabled, actor=actor.username, actor_role=actor.role)
+        guideline = knowledge.set_enabled(guideline_id, enabled, actor=one.username)
     except Guideline.DoesNotExist as error:
         raise Http404 from error
     text = _("“%(title)s” answers again.") if enabled else _("“%(title)s” no longer answers.")
     messages.success(request, text % {"title": guideline.title})
+    if request.POST.get("back") == "detail":
+        return redirect("guidelines:detail", guideline.pk)
     return redirect("guidelines:index")
 
 
 @require_POST
 @for_role("admin")
-def retry(request: HttpRequest, version_id: uuid.UUID) -> HttpResponse:
-    """Read a file again that could not be read."""
-    actor = _actor(request)
-    try:
-        version = services.retry(version_id, actor=actor.username, actor_role=actor.role)
-    except GuidelineVersion.DoesNotExist as error:
-        raise Http404 from error
-    except knowledge.KnowledgeError as error:
-        messages.error(request, str(error))
-    else:
-        services.queue_ingestion()
-        messages.success(request, _("“%(name)s” is being read again.") % {"name": version.filename})
-    return redirect("guidelines:index")
+def batch(request: HttpRequest) -> HttpResponse:
+    """Submit or approve several versions. An approval is read once more before it is done: `confirmed` does it."""
+    step = request.POST.get("step", "")
+    if step not in {"submit", "approve"}:
+        raise Http404
+    back = f"{reverse('guidelines:index')}?{request.POST.get('back', '')}".rstrip("?")
+    versions = _chosen(request.POST.getlist("versions"))
+    if not versions:
+        messages.error(request, _("No guideline was chosen."))
+        return redirect(back)
+    form = DatesForm(request.POST if request.POST.get("confirmed") else None, version=versions[0])
+    if step == "approve" and not (form.is_bound and form.is_valid()):
+        who = actor(request).username
+        rows = [{"version": one, "refusal": lifecycle.refusal("approve", one, who)} for one in versions]
+        context = {"rows": rows, "form": form, "back": request.POST.get("back", "")}
+        context["possible"] = sum(row["refusal"] is None for row in rows)
+        return render(request, "guidelines/batch.html", context)
+    arguments = form.values() if step == "approve" else {}
+    done = 0
+    for version in versions:
+        try:
+            getattr(lifecycle, step)(version.pk, actor=actor(request).username, **arguments)
+        except knowledge.KnowledgeError as error:
+            messages.error(request, str(error))
+        else:
+            done += 1
+    if done and step == "submit":
+        text = ngettext("%(n)d version was submitted.", "%(n)d versions were submitted.", done)
+        messages.success(request, text % {"n": done})
+    elif done:
+        text = ngettext("%(n)d version was approved.", "%(n)d versions were approved.", done)
+        messages.success(request, text % {"n": done})
+    return redirect(back)
+
+
+def _chosen(ids: Iterable[str]) -> list[GuidelineVersion]:
+    """The versions with these ids, as far as there are such."""
+    wanted = []
+    for one in list(ids)[:_MOST_AT_ONCE]:
+        try:
+            wanted.append(uuid.UUID(one))
+        except ValueError:
+            continue
+    found = GuidelineVersion.objects.filter(pk__in=wanted).defer("sketch").select_related("guideline")
+    return sorted(found, key=lambda one: (one.guideline.title.casefold(), one.number))
 
 
 @require_GET
 @for_role("admin")
 def progress(request: HttpRequest) -> JsonResponse:
-    """The versions that are being read, or were in the last minutes, for the page's progress bars."""
-    return JsonResponse({"versions": [_progress(one) for one in selectors.recent_versions()]})
+    """The versions that are being read, or were in the last minutes, and the index that is being built, for the page's
+    progress bars."""
+    recent = selectors.recent_versions()
+    unfinished = [one for one in recent if one.ingestion not in {"indexed", "failed"}]
+    queue = sorted(unfinished, key=lambda one: (one.ingestion == "pending", one.created_at))
+    left = estimates.queue_left(queue)
+    state = listing.index_state()
+    building = state.building and {
+        "id": str(state.building.pk),
+        "done": state.building.done,
+        "total": state.building.total,
+        "left": state.left,
+    }
+    return JsonResponse({"versions": [_progress(one, left.get(one.pk, "")) for one in recent], "building": building})
 
 
-def _progress(version: GuidelineVersion) -> dict[str, Any]:
+def _progress(version: GuidelineVersion, left: str) -> dict[str, Any]:
     return {
         "id": str(version.pk),
         "guideline": str(version.guideline_id),
@@ -133,33 +197,37 @@ def _progress(version: GuidelineVersion) -> dict[str, Any]:
         "ingestion": version.ingestion,
         "done": version.progress_done,
         "total": version.progress_total,
+        "left": left,
         "error": version.error,
+        "url": reverse("guidelines:detail", args=[version.guideline_id]),
     }
 
 
-def _listed(guideline: Guideline) -> dict[str, Any]:
-    versions = list(guideline.versions.all())
-    current = next((one for one in versions if one.state == GuidelineVersion.State.EFFECTIVE), None)
-    return {
-        "id": guideline.pk,
-        "title": guideline.title,
-        "publisher": guideline.publisher,
-        "language": guideline.language,
-        "licence": guideline.licence,
-        "source_url": guideline.source_url,
-        "enabled": guideline.enabled,
-        "versions_count": len(versions),
-        "current": current
-        and {
-            "number": current.number,
-            "pages": current.page_count,
-            "chunks": getattr(current, "chunk_count", None),
-            "indexed_at": current.indexed_at,
-        },
-        "latest": versions and _progress(versions[0]),
+@require_GET
+@for_role("admin")
+def folder(request: HttpRequest) -> HttpResponse:
+    """The files of the watched folder: which were taken in, and why the others were not."""
+    files = FolderFile.objects.select_related("version__guideline").order_by("path")
+    left_out = request.GET.get("left_out") == "1"
+    if left_out:
+        files = files.exclude(error_code="")
+    context = {
+        "folder": listing.folder_state(),
+        "files": Paginator(files, _FILES_A_PAGE).get_page(request.GET.get("page")),
+        "left_out": left_out,
     }
+    return render(request, "guidelines/folder.html", context)
 
 
-def _actor(request: HttpRequest) -> User:
+def actor(request: HttpRequest) -> User:
+    """The signed-in person."""
     assert isinstance(request.user, User)
     return request.user
+
+
+def version_of(request: HttpRequest, version_id: uuid.UUID) -> GuidelineVersion:
+    """The version that an address names. Raises Http404 where there is none for this person."""
+    try:
+        return version_for(request.user, version_id)
+    except NotAllowed as error:
+        raise Http404 from error

@@ -1,0 +1,98 @@
+"""What a step will do, in sentences, before somebody takes it."""
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from knowledge import selectors
+from knowledge.models import GuidelineVersion
+
+State = GuidelineVersion.State
+
+
+def of(step: str, version: GuidelineVersion) -> list[str]:
+    """The consequences of a step that may be taken from where the version is now."""
+    return {
+        "submit": _of_submitting,
+        "send_back": _of_sending_back,
+        "approve": _of_approving,
+        "unapprove": _of_ending,
+        "archive": _of_archiving,
+        "restore": _of_restoring,
+        "reschedule": _of_rescheduling,
+    }[step](version)
+
+
+def _of_submitting(version: GuidelineVersion) -> list[str]:
+    return [_("A second person, who has neither uploaded nor submitted it, can then approve it.")]
+
+
+def _of_sending_back(version: GuidelineVersion) -> list[str]:
+    return [_("It becomes a draft again. Whoever looks after it sees your reason.")]
+
+
+def _of_approving(version: GuidelineVersion) -> list[str]:
+    said = []
+    current = _answering(version)
+    if current is not None:
+        said.append(
+            _("From that moment on version %(old)s no longer answers: version %(new)s takes its place.")
+            % {"old": current.number, "new": version.number}
+        )
+        said.append(_("Answers that were given before keep pointing to the version that they used."))
+    else:
+        said.append(_("It will be the only version of this guideline that answers."))
+    return [*said, *_audience(version)]
+
+
+def _audience(version: GuidelineVersion) -> list[str]:
+    guideline = version.guideline
+    names = ", ".join(guideline.departments.values_list("name", flat=True))
+    said = [_("Only for: %(departments)s.") % {"departments": names} if names else _("For every department.")]
+    if not guideline.enabled:
+        said.append(_("The guideline is switched off: it answers only after it is switched on."))
+    return said
+
+
+def _of_ending(version: GuidelineVersion) -> list[str]:
+    if version.state == State.APPROVED and not _is_answering(version):
+        return [_("It will not come into force. It is a draft again.")]
+    said = [_("From the next question on no answer uses version %(number)s.") % {"number": version.number}]
+    earlier = selectors.restorable(version)
+    if earlier is not None:
+        said.append(
+            _("Version %(number)s does not come back by itself; you can restore it afterwards.")
+            % {"number": earlier.number}
+        )
+    else:
+        said.append(_("No version of this guideline answers then."))
+    said.append(_("Answers that were given before keep pointing to the version that they used."))
+    return said
+
+
+def _of_archiving(version: GuidelineVersion) -> list[str]:
+    if _is_answering(version):
+        return _of_ending(version)
+    return [_("It is put away. Nothing is deleted: it can be restored, and what cited it still opens.")]
+
+
+def _of_restoring(version: GuidelineVersion) -> list[str]:
+    if version.approved_at is None:
+        return [_("It is a draft again.")]
+    said = [_("It was approved before, so it answers again from now on.")]
+    if version.review_due and version.review_due < timezone.localdate():
+        said.append(_("Its review is overdue: look at the dates afterwards."))
+    return [*said, *_audience(version)]
+
+
+def _of_rescheduling(version: GuidelineVersion) -> list[str]:
+    if version.state == State.EFFECTIVE:
+        return [_("It is in force already, so the day on which it began stays as it is.")]
+    return []
+
+
+def _answering(version: GuidelineVersion) -> GuidelineVersion | None:
+    return selectors.answering_versions().filter(guideline=version.guideline_id).exclude(pk=version.pk).first()
+
+
+def _is_answering(version: GuidelineVersion) -> bool:
+    return selectors.answering_versions().filter(pk=version.pk).exists()

@@ -1,0 +1,202 @@
+"""What the page of the library shows: each guideline with the version that answers, the one that comes next, and what
+wants attention; searched, filtered and sorted."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Prefetch, QuerySet
+from django.utils import timezone
+
+from knowledge import lifecycle, selectors
+from knowledge.models import Department, FolderFile, Guideline, GuidelineVersion, Index
+from portal.guidelines import estimates
+
+State = GuidelineVersion.State
+Ingestion = GuidelineVersion.Ingestion
+
+REVIEW_SOON = timedelta(days=30)
+_COMING = {State.DRAFT, State.IN_REVIEW, State.APPROVED}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One guideline of the library. `current` answers at this moment; `coming` is the newest version that people still
+    have to do something about, or that waits for its day; `reading` is being read, or could not be."""
+
+    guideline: Guideline
+    departments: tuple[Department, ...]
+    current: GuidelineVersion | None
+    coming: GuidelineVersion | None
+    reading: GuidelineVersion | None
+    latest: GuidelineVersion | None
+    versions: int
+    review: str  # "overdue", "soon" or nothing
+    steps: frozenset[str]  # what this person may do with `coming`
+
+    @property
+    def condition(self) -> str:
+        """What of it matters most: failed, reading, off, waiting, answers, scheduled, draft or silent."""
+        if self.reading is not None:
+            return "failed" if self.reading.ingestion == Ingestion.FAILED else "reading"
+        if not self.guideline.enabled:
+            return "off"
+        if self.coming is not None and self.coming.state == State.IN_REVIEW:
+            return "waiting"
+        if self.current is not None:
+            return "answers"
+        if self.coming is not None:
+            return "scheduled" if self.coming.state == State.APPROVED else "draft"
+        return "silent"
+
+    @property
+    def for_me(self) -> bool:
+        """Whether this person may approve it."""
+        return "approve" in self.steps
+
+    @property
+    def looks_like(self) -> GuidelineVersion | None:
+        """The version of another guideline that the one to come resembles."""
+        return resembled(self.coming)
+
+
+def resembled(version: GuidelineVersion | None) -> GuidelineVersion | None:
+    """The version of another guideline that an undecided version resembles, if any."""
+    if version is None or version.state not in {State.DRAFT, State.IN_REVIEW}:
+        return None
+    like = version.similar_to
+    return like if like is not None and like.guideline_id != version.guideline_id else None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexState:
+    """The index that answers, the one that is being built, and the last one that failed, if it was tried after the one
+    that answers; `left` is how long the building will take, in words."""
+
+    active: Index | None
+    building: Index | None
+    failed: Index | None
+    left: str
+
+
+def index_state() -> IndexState:
+    """How the vector indexes stand."""
+    newest = list(Index.objects.exclude(state=Index.State.RETIRED)[:20])
+    active, building, failed = (
+        next((one for one in newest if one.state == state), None)
+        for state in (Index.State.ACTIVE, Index.State.BUILDING, Index.State.FAILED)
+    )
+    if failed and (building or (active and failed.started_at < active.started_at)):
+        failed = None
+    left = estimates.in_words(estimates.index_left(building)) if building else ""
+    return IndexState(active, building, failed, left)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderState:
+    """The watched folder: its files that were seen, and how many were left out."""
+
+    path: str
+    seen: int
+    left: int
+
+
+def folder_state() -> FolderState | None:
+    """How the watched folder stands; None where none is watched and none was."""
+    files = FolderFile.objects.all()
+    seen = files.count()
+    path = str(settings.HAVRE_WATCH_FOLDER)
+    return FolderState(path, seen, files.exclude(error_code="").count()) if path or seen else None
+
+
+def library(actor: str, at: datetime | None = None) -> list[Listed]:
+    """Every guideline, as `actor` sees it."""
+    now = at or timezone.now()
+    answering = set(selectors.answering_versions(now).values_list("pk", flat=True))
+    versions = GuidelineVersion.objects.order_by("-number").defer("sketch").select_related("similar_to__guideline")
+    found: QuerySet[Guideline] = Guideline.objects.prefetch_related(Prefetch("versions", versions), "departments")
+    return [_listed(one, answering, actor, timezone.localdate(now)) for one in found]
+
+
+def _listed(guideline: Guideline, answering: set[Any], actor: str, today: date) -> Listed:
+    versions = list(guideline.versions.all())
+    for one in versions:
+        one.guideline = guideline  # known already: no query a version
+    current = next((one for one in versions if one.pk in answering), None)
+    newer = [one for one in versions if current is None or one.number > current.number]
+    coming = next((one for one in newer if one.state in _COMING and one.pk not in answering), None)
+    unread = [one for one in versions if one.ingestion != Ingestion.INDEXED and one.state != State.ARCHIVED]
+    return Listed(
+        guideline=guideline,
+        departments=tuple(guideline.departments.all()),
+        current=current,
+        coming=coming,
+        reading=unread[0] if unread else None,
+        latest=versions[0] if versions else None,
+        versions=len(versions),
+        review=review_of(current, today),
+        steps=frozenset(lifecycle.steps(coming, actor)) if coming else frozenset(),
+    )
+
+
+def review_of(version: GuidelineVersion | None, today: date) -> str:
+    """Whether the review of a version is "overdue", due "soon", or neither (empty)."""
+    if version is None or version.review_due is None:
+        return ""
+    if version.review_due < today:
+        return "overdue"
+    return "soon" if version.review_due <= today + REVIEW_SOON else ""
+
+
+def narrowed(found: Iterable[Listed], chosen: Mapping[str, Any]) -> list[Listed]:
+    """Those that match every filter of `portal.guidelines.forms.LibraryFilter` that is set, in the order asked for."""
+    tests = [_TESTS[name](value) for name, value in chosen.items() if name in _TESTS and value]
+    kept = [one for one in found if all(test(one) for test in tests)]
+    return sorted(kept, key=_ORDERS.get(str(chosen.get("order", "")), _by_title))
+
+
+def _matches(words: str) -> Callable[[Listed], bool]:
+    wanted = words.casefold().split()
+
+    def test(one: Listed) -> bool:
+        guideline = one.guideline
+        file = one.latest.filename if one.latest else ""
+        said = [guideline.title, guideline.publisher, guideline.population, guideline.setting, file]
+        text = " ".join(said).casefold()
+        return all(word in text for word in wanted)
+
+    return test
+
+
+_TESTS: dict[str, Callable[[Any], Callable[[Listed], bool]]] = {
+    "q": _matches,
+    "state": lambda state: lambda one: one.condition == state,
+    "department": lambda department: lambda one: department in one.departments,
+    "language": lambda language: lambda one: one.guideline.language == language,
+    "review": lambda review: lambda one: one.review == review or (review == "soon" and one.review == "overdue"),
+    "mine": lambda _: lambda one: one.for_me,
+}
+
+_LAST = date.max.toordinal()
+
+
+def _by_title(one: Listed) -> tuple[Any, ...]:
+    return (one.guideline.title.casefold(), one.guideline.publisher.casefold())
+
+
+def _by_review(one: Listed) -> tuple[Any, ...]:
+    due = one.current.review_due if one.current else None
+    return (due.toordinal() if due else _LAST, *_by_title(one))
+
+
+def _by_change(one: Listed) -> tuple[Any, ...]:
+    moments = [one.guideline.created_at]
+    for version in (one.current, one.latest):
+        if version:
+            moments += [version.created_at, version.approved_at or version.created_at]
+    return (-max(moments).timestamp(), *_by_title(one))
+
+
+_ORDERS: dict[str, Callable[[Listed], tuple[Any, ...]]] = {"review": _by_review, "changed": _by_change}

@@ -1,0 +1,32 @@
+// Passages beside their page: the one under the pointer, or that the keyboard is on, is marked on the picture.
+
+const DELAY_MS = 120; // a pointer on its way across the list asks for nothing
+
+const sheet = document.getElementById("sheet");
+const picture = sheet.querySelector("img");
+const passages = [...document.querySelectorAll("[data-picture]")];
+let timer;
+
+function mark(passage) {
+  clearTimeout(timer);
+  if (passage.hasAttribute("data-shown")) return;
+  timer = setTimeout(() => {
+    for (const one of passages) one.toggleAttribute("data-shown", one === passage);
+    sheet.toggleAttribute("data-loading", true);
+    picture.src = passage.dataset.picture;
+  }, DELAY_MS);
+}
+
+picture.addEventListener("load", () => sheet.removeAttribute("data-loading"));
+picture.addEventListener("error", () => {
+  sheet.removeAttribute("data-loading");
+  sheet.querySelector("figcaption").textContent = sheet.dataset.failed;
+});
+for (const passage of passages) {
+  passage.addEventListener("pointerenter", () => mark(passage));
+  passage.addEventListener("focusin", () => mark(passage));
+  passage.addEventListener("click", () => mark(passage)); // a finger
+}
+
+const asked = location.hash && document.getElementById(location.hash.slice(1));
+if (asked?.dataset.picture) mark(asked);
