@@ -11,6 +11,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from knowledge._errors import NotPossible
@@ -186,21 +187,24 @@ def bring_up_to_date(guideline_id: UUID | str | None = None, at: datetime | None
     for one in sorted(set(due.values_list("guideline_id", flat=True))):
         with transaction.atomic():
             Guideline.objects.select_for_update().get(pk=one)
-            rows = due.filter(guideline_id=one).select_related("guideline").order_by("number")
-            changed += _advance(list(rows), now)
+            changed += _advance(due.filter(guideline_id=one), now)
     return changed
 
 
-def _advance(due: list[GuidelineVersion], now: datetime) -> list[GuidelineVersion]:
-    """The changes of one guideline; `due` is its versions whose time has come, oldest first."""
-    changed = []
-    for version in due[:-1]:
-        changed.append(_change(version, State.SUPERSEDED))
-    for version in due[-1:]:
-        if version.expires_at and version.expires_at <= now:
-            changed.append(_change(version, State.EXPIRED))
-        elif version.state != State.EFFECTIVE:
-            changed.append(_change(version, State.EFFECTIVE))
+def _advance(due: QuerySet[GuidelineVersion], now: datetime) -> list[GuidelineVersion]:
+    """The changes of one guideline, whose versions `due` have begun. The latest of them overtakes every one before it,
+    also those that were to begin later: what was replaced never comes back by itself."""
+    latest = due.select_related("guideline").order_by("number").last()
+    if latest is None:
+        return []
+    earlier = GuidelineVersion.objects.filter(
+        guideline=latest.guideline, state__in=_DECIDED, number__lt=latest.number
+    ).order_by("number")
+    changed = [_change(version, State.SUPERSEDED) for version in earlier.select_related("guideline")]
+    if latest.expires_at and latest.expires_at <= now:
+        changed.append(_change(latest, State.EXPIRED))
+    elif latest.state != State.EFFECTIVE:
+        changed.append(_change(latest, State.EFFECTIVE))
     return changed
 
 

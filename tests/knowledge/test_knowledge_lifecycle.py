@@ -1,0 +1,413 @@
+"""The life of a version: who may take which step from where, what the clock does, and that answers do not wait."""
+
+import uuid
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import knowledge
+from knowledge import lifecycle, selectors
+from knowledge.models import Department, Guideline, GuidelineVersion, Question
+from knowledge.signals import guideline_changed, version_changed
+
+State = GuidelineVersion.State
+STEPS = ("submit", "send_back", "approve", "unapprove", "reschedule", "archive", "restore")
+ALLOWED = {  # by somebody who neither uploaded nor submitted it
+    "draft": {"submit", "archive"},
+    "in_review": {"send_back", "approve", "archive"},
+    "approved": {"unapprove", "reschedule", "archive"},
+    "effective": {"unapprove", "reschedule", "archive"},
+    "superseded": {"restore", "archive"},
+    "expired": {"restore", "archive"},
+    "archived": {"restore"},
+}
+pytestmark = pytest.mark.django_db
+
+
+def day(number: float) -> datetime:
+    return timezone.now() + timedelta(days=number)
+
+
+def make(guideline: Guideline | None = None, **fields: Any) -> GuidelineVersion:
+    """A version as it is in the database, read and indexed, uploaded by anna and submitted by bela."""
+    guideline = guideline or Guideline.objects.create(title=f"Seclusion {uuid.uuid4()}")
+    number = guideline.versions.count() + 1
+    state = fields.get("state", State.DRAFT)
+    known: dict[str, Any] = {
+        "filename": "seclusion.pdf", "media_type": "application/pdf", "sha256": uuid.uuid4().hex, "size": 1,
+        "uploaded_by": "anna", "submitted_by": "" if state == State.DRAFT else "bela", "ingestion": "indexed",
+    }  # fmt: skip
+    if state in {State.APPROVED, State.EFFECTIVE, State.SUPERSEDED, State.EXPIRED}:
+        known |= {"approved_by": "dora", "approved_at": day(-2), "effective_from": day(-1)}
+    if state == State.APPROVED:
+        known["effective_from"] = day(1)
+    return GuidelineVersion.objects.create(guideline=guideline, number=number, **{**known, **fields})
+
+
+def take(step: str, version: GuidelineVersion, actor: str = "emil", **more: Any) -> GuidelineVersion:
+    needed: dict[str, dict[str, Any]] = {
+        "send_back": {"note": "Page 3 is missing."},
+        "unapprove": {"note": "Wrong dose."},
+        "reschedule": {"effective_from": None, "review_due": None, "expires_at": None},
+    }
+    return getattr(lifecycle, step)(version.pk, actor=actor, **{**needed.get(step, {}), **more})  # type: ignore[no-any-return]
+
+
+def answering(guideline: Guideline) -> list[int]:
+    return list(selectors.answering_versions().filter(guideline=guideline).values_list("number", flat=True))
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("state", sorted(ALLOWED))
+def test_each_step_is_taken_from_its_states_alone(state: str, step: str) -> None:
+    one = make(state=state)
+    assert set(lifecycle.steps(one, "emil")) == ALLOWED[state]
+    if step in ALLOWED[state]:
+        take(step, one)
+        return
+    with pytest.raises(knowledge.NotPossible) as caught:
+        take(step, one)
+    assert "Seclusion" in str(caught.value)
+    one.refresh_from_db()
+    assert one.state == state
+
+
+@pytest.mark.parametrize(("actor", "approves"), [("anna", False), ("bela", False), ("", False), ("emil", True)])
+def test_it_takes_a_second_person(actor: str, approves: bool) -> None:
+    one = make(state=State.IN_REVIEW)
+    assert ("approve" in lifecycle.steps(one, actor)) is approves
+    if not approves:
+        with pytest.raises(knowledge.NotPossible, match="needs a second person"):
+            take("approve", one, actor)
+        assert answering(one.guideline) == []
+        return
+    approved = take("approve", one, actor)
+    assert (approved.state, approved.approved_by) == ("effective", "emil")
+    assert answering(one.guideline) == [1]
+
+
+def test_whoever_runs_the_installation_approves_alone_and_from_a_draft() -> None:
+    one = make()
+    assert take("approve", one, "anna", operator=True).state == "effective"
+
+
+@pytest.mark.parametrize("ingestion", ["pending", "parsing", "embedding", "failed"])
+def test_nobody_approves_what_cannot_be_read_yet(ingestion: str) -> None:
+    one = make(state=State.IN_REVIEW, ingestion=ingestion)
+    with pytest.raises(knowledge.NotPossible, match="not completely read"):
+        take("approve", one)
+
+
+def test_a_file_that_could_not_be_read_is_not_submitted() -> None:
+    with pytest.raises(knowledge.NotPossible, match="could not be read"):
+        take("submit", make(ingestion="failed"))
+
+
+def test_the_whole_way_with_who_and_when() -> None:
+    one = make()
+    heard: list[tuple[str, str, str, str]] = []
+
+    def listen(version: GuidelineVersion, before: str, actor: str, note: str = "", **_: Any) -> None:
+        heard.append((before, version.state, actor, note))
+
+    version_changed.connect(listen)
+    take("submit", one, "bela")
+    take("send_back", one, "dora", note="Page  3\nis missing.")
+    take("submit", one, "bela")
+    review, end = timezone.localdate() + timedelta(days=365), day(700)
+    done = take("approve", one, "dora", review_due=review, expires_at=end)
+    version_changed.disconnect(listen)
+    assert heard == [
+        ("draft", "in_review", "bela", ""),
+        ("in_review", "draft", "dora", "Page 3 is missing."),
+        ("draft", "in_review", "bela", ""),
+        ("in_review", "approved", "dora", ""),
+        ("approved", "effective", "system", ""),
+    ]
+    assert (done.submitted_by, done.approved_by, done.review_due, done.expires_at) == ("bela", "dora", review, end)
+
+
+def test_what_begins_later_waits_and_then_takes_over() -> None:
+    first = make(state=State.EFFECTIVE)
+    second = make(first.guideline, state=State.IN_REVIEW)
+    assert take("approve", second, effective_from=day(10)).state == "approved"
+    assert answering(first.guideline) == [1]
+    at = day(10.01)
+    found = selectors.answering_versions(at).filter(guideline=first.guideline)
+    assert [one.number for one in found] == [2]  # before anybody wrote it down
+    changed = lifecycle.bring_up_to_date(at=at)
+    assert [(one.number, one.state) for one in changed] == [(1, "superseded"), (2, "effective")]
+    assert lifecycle.bring_up_to_date(at=at) == []
+
+
+def test_what_is_over_answers_no_more_and_the_one_before_does_not_come_back() -> None:
+    first = make(state=State.EFFECTIVE)
+    second = make(first.guideline, state=State.IN_REVIEW)
+    take("approve", second, expires_at=day(5))
+    assert not selectors.answering_versions(day(5.01)).exists()
+    lifecycle.bring_up_to_date(at=day(5.01))
+    states = list(first.guideline.versions.order_by("number").values_list("state", flat=True))
+    assert states == ["superseded", "expired"]
+
+
+def test_what_was_overtaken_before_it_began_never_begins() -> None:
+    first = make(state=State.APPROVED, effective_from=day(10))
+    second = make(first.guideline, state=State.IN_REVIEW)
+    take("approve", second, expires_at=day(5))
+    lifecycle.bring_up_to_date(at=day(6))
+    assert not selectors.answering_versions(day(11)).exists()
+    first.refresh_from_db()
+    assert first.state == "superseded"
+
+
+def test_taking_an_approval_back_stops_answers_at_once_and_brings_nothing_back() -> None:
+    first = make(state=State.SUPERSEDED)
+    second = make(first.guideline, state=State.EFFECTIVE)
+    assert selectors.restorable(second) == first
+    draft = take("unapprove", second)
+    assert (draft.state, draft.approved_by, draft.submitted_by, draft.effective_from) == ("draft", "", "", None)
+    assert answering(first.guideline) == []
+    assert take("restore", first).state == "effective"
+    assert answering(first.guideline) == [1]
+
+
+@pytest.mark.parametrize(("later", "words"), [("effective", "in force"), ("approved", "approved and will answer")])
+def test_nothing_is_restored_under_a_later_version(later: str, words: str) -> None:
+    first = make(state=State.SUPERSEDED)
+    second = make(first.guideline, state=later)
+    assert "restore" not in lifecycle.steps(first, "emil")
+    with pytest.raises(knowledge.NotPossible, match=words):
+        take("restore", first)
+    take("archive", second)
+    assert take("restore", first).state == "effective"
+
+
+def test_an_older_version_is_not_approved_under_a_later_one() -> None:
+    first = make(state=State.IN_REVIEW)
+    make(first.guideline, state=State.EFFECTIVE)
+    with pytest.raises(knowledge.NotPossible, match="later version in force, version 2"):
+        take("approve", first)
+
+
+@pytest.mark.parametrize(
+    ("state", "restored"), [("draft", "draft"), ("in_review", "draft"), ("effective", "effective")]
+)
+def test_an_archived_version_comes_back_as_what_was_decided(state: str, restored: str) -> None:
+    one = make(state=state)
+    assert take("archive", one).archived_at is not None
+    back = take("restore", one)
+    assert (back.state, back.archived_at) == (restored, None)
+
+
+def test_an_expired_version_that_is_restored_has_no_end_in_the_past() -> None:
+    one = make(state=State.EXPIRED, expires_at=day(-0.5))
+    back = take("restore", one)
+    assert (back.state, back.expires_at) == ("effective", None)
+    lifecycle.bring_up_to_date()
+    assert answering(one.guideline) == [1]
+
+
+@pytest.mark.parametrize(
+    ("dates", "words"),
+    [
+        ({"expires_at": -1}, "before it begins, or before now"),
+        ({"effective_from": 10, "expires_at": 5}, "before it begins"),
+    ],
+)
+def test_dates_that_make_no_sense(dates: dict[str, float], words: str) -> None:
+    one = make(state=State.IN_REVIEW)
+    with pytest.raises(knowledge.NotPossible, match=words):
+        take("approve", one, **{name: day(number) for name, number in dates.items()})
+    with pytest.raises(knowledge.NotPossible, match="lies in the past"):
+        take("approve", one, review_due=timezone.localdate() - timedelta(days=1))
+
+
+def test_new_dates_and_what_they_may_not_do() -> None:
+    one = make(state=State.EFFECTIVE, review_due=timezone.localdate() - timedelta(days=3))
+    heard: list[dict[str, Any]] = []
+    guideline_changed.connect(listener := lambda kind, changes, **_: heard.append(changes))
+    overdue = one.review_due
+    kept = take("reschedule", one, review_due=overdue, expires_at=day(30))  # an overdue review may stay overdue
+    assert (kept.state, kept.review_due) == ("effective", overdue)
+    with pytest.raises(knowledge.NotPossible, match="in force already"):
+        take("reschedule", one, effective_from=day(3))
+    assert guideline_changed.disconnect(listener)
+    assert [list(changes) for changes in heard] == [["expires_at"]]
+    waiting = make(state=State.APPROVED)
+    assert take("reschedule", waiting, effective_from=day(-1)).state == "effective"
+
+
+def test_decisions_are_made_on_what_the_clock_says() -> None:
+    """A version whose end has passed since the last tick is expired for whoever decides now."""
+    one = make(state=State.EFFECTIVE, expires_at=day(-0.001))
+    with pytest.raises(knowledge.NotPossible, match="is expired now"):
+        take("unapprove", one)
+
+
+# which of the possible steps, with which version, by whom, in how many days or until when
+moves = st.lists(
+    st.tuples(st.integers(0, 5), st.integers(1, 3), st.sampled_from(["anna", "bela", "dora"]), st.integers(0, 12)),
+    min_size=5,
+    max_size=25,
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(moves)
+def test_whatever_people_and_the_clock_do(
+    monkeypatch: pytest.MonkeyPatch, taken: list[tuple[int, int, str, int]]
+) -> None:
+    """At every moment at most one version of a guideline answers, it was approved by a second person, has begun and is
+    not over; and whether somebody writes down what the clock has decided makes no difference to who answers."""
+    clock = [timezone.now()]
+    with transaction.atomic(), monkeypatch.context() as patched:
+        patched.setattr(timezone, "now", lambda: clock[0])
+        guideline = make().guideline
+        for _ in range(2):
+            make(guideline)
+        for choice, number, actor, days in taken:
+            one = guideline.versions.get(number=number)
+            step = dict(enumerate(lifecycle.steps(one, actor))).get(choice, "wait")
+            if step == "wait":
+                clock[0] += timedelta(days=days)
+            else:
+                dates = {"effective_from": clock[0] + timedelta(days=days)} if days % 2 else {}
+                ends = {"expires_at": clock[0] + timedelta(days=20 - days)} if days % 3 else {}
+                with suppress(knowledge.NotPossible):  # the end lies before the beginning
+                    take(step, one, actor, **({**dates, **ends} if step in {"approve", "reschedule"} else {}))
+            before, then = answering(guideline), clock[0] + timedelta(days=days)
+            later = list(selectors.answering_versions(then))
+            lifecycle.bring_up_to_date()
+            assert answering(guideline) == before
+            assert list(selectors.answering_versions(then)) == later
+            assert len(before) <= 1
+            for found in guideline.versions.filter(number__in=before):
+                assert found.state == "effective"
+                assert found.approved_by not in {"", found.uploaded_by, found.submitted_by}
+                assert found.effective_from
+                assert found.effective_from <= clock[0]
+                assert found.expires_at is None or found.expires_at > clock[0]
+        transaction.set_rollback(True)
+
+
+# --- descriptions, departments, versions joined
+
+
+def describe(guideline: Guideline, **fields: Any) -> dict[str, list[Any]]:
+    names = ("title", "publisher", "language", "population", "setting", "evidence_level", "licence", "source_url")
+    known = {name: getattr(guideline, name) for name in (*names, "contact")}
+    return knowledge.describe(
+        guideline.pk, actor="dora", **{**known, "departments": list(guideline.departments.all()), **fields}
+    )
+
+
+def test_what_a_description_changed_is_told_before_and_after() -> None:
+    one = make(reader=3)
+    ward = knowledge.add_department("Ward 3", actor="dora")
+    title = one.guideline.title
+    changes = describe(one.guideline, title=" Seclusion \n and restraint", population="adults", departments=[ward.pk])
+    assert changes == {
+        "title": [title, "Seclusion and restraint"], "population": ["", "adults"], "departments": [[], ["Ward 3"]],
+    }  # fmt: skip
+    one.refresh_from_db()
+    assert one.reader == 0  # a title is searched with the text: it is read again
+    guideline = Guideline.objects.get(pk=one.guideline_id)
+    assert describe(guideline) == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"title": " \n"}, "needs a title"),
+        ({"title": "Taken"}, "another guideline with the title"),
+        ({"source_url": "javascript:alert(1)"}, "is not a web address"),
+        ({"source_url": "https://[broken"}, "is not a web address"),
+        ({"departments": [uuid.uuid4()]}, "was removed meanwhile"),
+    ],
+)
+def test_descriptions_that_are_refused_change_nothing(fields: dict[str, Any], words: str) -> None:
+    make(Guideline.objects.create(title="Taken"))
+    guideline = make().guideline
+    with pytest.raises(knowledge.NotPossible, match=words):
+        describe(guideline, population="adults", **fields)
+    guideline.refresh_from_db()
+    assert guideline.population == ""
+
+
+def test_removing_a_department_never_opens_a_guideline() -> None:
+    ward, emergency = (knowledge.add_department(name, actor="dora") for name in ("Ward 3", "Emergency"))
+    alone, shared = make(state=State.EFFECTIVE).guideline, make(state=State.EFFECTIVE).guideline
+    alone.departments.set([ward])
+    shared.departments.set([ward, emergency])
+    with pytest.raises(knowledge.NotPossible, match="do not become visible to everybody"):
+        knowledge.remove_department(ward.pk, actor="dora")
+    alone.departments.set([emergency])
+    knowledge.remove_department(ward.pk, actor="dora")
+    assert not selectors.answering_versions(departments=[]).exists()
+    assert selectors.answering_versions(departments=[emergency.pk]).count() == 2
+
+
+@pytest.mark.parametrize("name", ["", "  ", "ward 3", " Ward  3 "])
+def test_departments_have_names_of_their_own(name: str) -> None:
+    knowledge.add_department("Ward 3", actor="dora")
+    other = knowledge.add_department("Emergency", actor="dora")
+    with pytest.raises(knowledge.NotPossible):
+        knowledge.add_department(name, actor="dora")
+    with pytest.raises(knowledge.NotPossible):
+        knowledge.rename_department(other.pk, name, actor="dora")
+    assert knowledge.rename_department(other.pk, "emergency", actor="dora").name == "emergency"
+    assert Department.objects.count() == 2
+
+
+def test_a_draft_joins_another_guideline_and_splits_off_again() -> None:
+    known, draft = make(state=State.EFFECTIVE).guideline, make(similarity=0.8)
+    left = draft.guideline_id
+    case = Question.objects.create(text="How long?", guideline=draft.guideline, quote="four hours", added_by="dora")
+    joined = knowledge.join(draft.pk, known.pk, actor="dora")
+    assert (joined.guideline_id, joined.number, joined.similarity, joined.reader) == (known.pk, 2, None, 0)
+    assert not Guideline.objects.filter(pk=left).exists()
+    case.refresh_from_db()
+    assert case.guideline_id == known.pk
+    ward = knowledge.add_department("Ward 3", actor="dora")
+    known.departments.set([ward])
+    alone = knowledge.split_off(draft.pk, actor="dora", title="Restraint")
+    assert (alone.guideline.title, alone.number) == ("Restraint", 1)
+    assert list(alone.guideline.departments.all()) == [ward]  # nobody sees more than before
+
+
+def test_joins_that_are_refused() -> None:
+    known, decided, draft = make(state=State.EFFECTIVE).guideline, make(state=State.EFFECTIVE), make()
+    with pytest.raises(knowledge.NotPossible, match="Only a draft or a version in review"):
+        knowledge.join(decided.pk, known.pk, actor="dora")
+    with pytest.raises(knowledge.NotPossible, match="belongs to this guideline already"):
+        knowledge.join(draft.pk, draft.guideline_id, actor="dora")
+    with pytest.raises(knowledge.NotPossible, match="no other version"):
+        knowledge.split_off(draft.pk, actor="dora")
+    ward, emergency = (knowledge.add_department(name, actor="dora") for name in ("Ward 3", "Emergency"))
+    draft.guideline.departments.set([ward])
+    for departments in ([], [emergency], [ward, emergency]):
+        known.departments.set(departments)
+        with pytest.raises(knowledge.NotPossible, match="would be open to more people"):
+            knowledge.join(draft.pk, known.pk, actor="dora")
+    known.departments.set([ward])
+    assert knowledge.join(draft.pk, known.pk, actor="dora").guideline == known
+
+
+def test_a_scan_is_put_back_to_be_read_by_ocr() -> None:
+    scan = make(ingestion="failed", error_code="scan", error_parameters={"name": "scan.pdf"})
+    assert selectors.wants_ocr(scan)
+    with pytest.raises(knowledge.NotPossible, match="French and English only"):
+        knowledge.read_by_ocr(scan.pk, "de", actor="dora")
+    waiting = knowledge.read_by_ocr(scan.pk, "fr", actor="dora")
+    assert (waiting.ingestion, waiting.ocr_language, waiting.error_code) == ("pending", "fr", "")
+    with pytest.raises(knowledge.NotPossible, match="does not wait for OCR"):
+        knowledge.read_by_ocr(scan.pk, "fr", actor="dora")
+    locked = make(ingestion="failed", error_code="encrypted")
+    with pytest.raises(knowledge.NotPossible, match="does not wait for OCR"):
+        knowledge.read_by_ocr(locked.pk, "fr", actor="dora")
