@@ -127,3 +127,86 @@ and check each name.
 - Refusals are written down.
 - The physician is told.
 """
+
+_WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+_OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+
+
+def zipped(parts: dict[str, str | bytes], *, stored_first: bool = False) -> bytes:
+    """An archive of the given parts; with `stored_first` the first one is not packed, as OpenDocument and EPUB have
+    it."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for index, (name, content) in enumerate(parts.items()):
+            packed = zipfile.ZIP_STORED if stored_first and index == 0 else zipfile.ZIP_DEFLATED
+            archive.writestr(name, content, packed)
+    return target.getvalue()
+
+
+def word_xml(body: str, *, prolog: str = "", main: str = "word/document.xml", **parts: str) -> bytes:
+    """A Word file with the given XML in its body; further parts (styles, numbering, footnotes …) by their names."""
+    space = (
+        f'xmlns:w="{_WORD}" xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006" '
+        'xmlns:wps="http://schemas.microsoft.com/office/word/2010/wordprocessingShape" '
+        'xmlns:v="urn:schemas-microsoft-com:vml"'
+    )
+    relation = f'<Relationship Id="r1" Type="{_OFFICE}/officeDocument" Target="{main}"/>'
+    return zipped(
+        {
+            "[Content_Types].xml": "<Types/>",
+            "_rels/.rels": f"<Relationships>{relation}</Relationships>",
+            main: f"{prolog}<w:document {space}><w:body>{body}</w:body></w:document>",
+            **{f"word/{name}.xml": f"<w:{name} {space}>{content}</w:{name}>" for name, content in parts.items()},
+        }
+    )
+
+
+def open_document(body: str, *, styles: str = "", prolog: str = "", **parts: str) -> bytes:
+    """An OpenDocument text with the given XML in its body; `styles` are automatic ones."""
+    space = " ".join(
+        f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{path}:1.0"'
+        for name, path in [
+            ("office", "office"), ("text", "text"), ("table", "table"), ("style", "style"), ("draw", "drawing"),
+            ("fo", "xsl-fo-compatible"), ("manifest", "manifest"),
+        ]
+    )  # fmt: skip
+    content = (
+        f"{prolog}<office:document-content {space}><office:automatic-styles>{styles}</office:automatic-styles>"
+        f"<office:body><office:text>{body}</office:text></office:body></office:document-content>"
+    )
+    return zipped(
+        {
+            "mimetype": "application/vnd.oasis.opendocument.text",
+            "content.xml": content,
+            "meta.xml": f"<office:document-meta {space} xmlns:dc='http://purl.org/dc/elements/1.1/'><office:meta>"
+            "<dc:title>Leave from the ward</dc:title></office:meta></office:document-meta>",
+            **parts,
+        },
+        stored_first=True,
+    )
+
+
+def epub(chapters: dict[str, str], *, package: str = "", **parts: str | bytes) -> bytes:
+    """An EPUB with the given XHTML files, in the order of its spine."""
+    items = "".join(
+        f'<item id="i{index}" href="{name}" media-type="application/xhtml+xml"/>' for index, name in enumerate(chapters)
+    )
+    spine = "".join(f'<itemref idref="i{index}"/>' for index in range(len(chapters)))
+    package = package or (
+        '<package xmlns="http://www.idpf.org/2007/opf" xmlns:dc="http://purl.org/dc/elements/1.1/"><metadata>'
+        f"<dc:title>Ward handbook</dc:title></metadata><manifest>{items}</manifest><spine>{spine}</spine></package>"
+    )
+    container = (
+        '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'
+        '<rootfile full-path="OEBPS/content.opf"/></rootfiles></container>'
+    )
+    return zipped(
+        {
+            "mimetype": "application/epub+zip",
+            "META-INF/container.xml": container,
+            "OEBPS/content.opf": package,
+            **{f"OEBPS/{name}": content for name, content in chapters.items()},
+            **parts,
+        },
+        stored_first=True,
+    )
