@@ -139,7 +139,7 @@ def _language(document: ParsedDocument) -> str:
 
 def _chunks(version: GuidelineVersion, document: ParsedDocument, language: str) -> Iterator[Chunk]:
     title = version.guideline.title
-    for ordinal, piece in enumerate(cut(document.pages, token_counter(), Sizes.fitting(256))):
+    for ordinal, piece in enumerate(cut(document.pages, token_counter(), Sizes.fitting(get_embedder().max_tokens))):
         # Title and headings are searched with the text that stands below them.
         words = terms(" ".join([title, piece.heading, piece.text]), language)
         yield Chunk(
