@@ -4,6 +4,8 @@ from base64 import b64decode, b64encode
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+BlockKind = Literal["table", "box"]
+
 
 @dataclass(frozen=True, slots=True)
 class Heading:
@@ -20,7 +22,7 @@ class Block:
 
     start: int
     end: int
-    kind: Literal["table", "box"]
+    kind: BlockKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ class PageWriter:
         if len(self._parts) > before:
             self._headings.append(Heading(start, self._length - 1, level))
 
-    def block(self, start: int, kind: Literal["table", "box"]) -> None:
+    def block(self, start: int, kind: BlockKind) -> None:
         """What was added since `start` (an earlier `place`) must stay in one piece."""
         if self._length > start:
             self._blocks.append(Block(start, self._length - 1, kind))

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from knowledge.parsing._boxes import pack_boxes
-from knowledge.parsing._document import PageWriter, ParsedPage
-from knowledge.parsing._sheet import MARKS, Line, Sheet, locate
-from knowledge.parsing._text import clean
+from knowledge.parsing._document import ParsedPage
+from knowledge.parsing._paragraphs import ITEM, Wording, compose
+from knowledge.parsing._sheet import Line, Sheet, locate
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,6 @@ _BARE_NUMBER = re.compile(
     r"^(?:page\s*|p\.\s*)?[-–—]?\s*(\d{1,4}|[ivxlc]{1,7})\s*[-–—]?(?:\s*(?:/|of|sur|de)\s*\d{1,4})?$",
     re.IGNORECASE,
 )
-_ITEM = re.compile(r"^(?:[•●▪■◦○‣⁃·*–—-]|[\uf0a7\uf0b7\uf06e]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])\s+\S")
-_BROKEN_WORD = re.compile(r"([^\W\d_]+(?:-[^\W\d_]+)*)-$")
 _EDGE = 3  # lines at the top and at the bottom of a page where running heads stand
 
 
@@ -36,13 +34,7 @@ def lay_out(sheets: list[Sheet], labels: list[str], outline: list[OutlineEntry])
     pages = [_without_margin_numbers(sheet.lines) for sheet in sheets]
     labels = labels if any(labels) else _printed_labels(pages)
     pages = _without_running_heads(pages)
-    words = Counter(
-        word for page in pages for line in page for word in re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)*", line.text.lower())
-    )
-    ends = sum(1 for page in pages for line in page if line.text.rstrip().endswith("-"))
-    hyphenated = ends > max(
-        1, len(pages)
-    )  # set with hyphenation: a hyphen at a line's end is then rarely the word's own
+    wording = Wording.of(pages)
     styles = _heading_styles(pages)
     by_page: dict[int, list[OutlineEntry]] = {}
     for entry in outline:
@@ -50,11 +42,10 @@ def lay_out(sheets: list[Sheet], labels: list[str], outline: list[OutlineEntry])
     matched = [_match_outline(page, by_page.get(index, [])) for index, page in enumerate(pages)]
     use_outline = sum(len(m) for m in matched) >= max(3, len(outline) // 3)
     result = []
-    for index, page in enumerate(pages):
-        levels = matched[index] if use_outline else _match_styles(page, styles)
-        written = _compose(page, levels, words, hyphenated, number=index + 1, label=labels[index])
-        sheet = sheets[index]
+    for index, (page, sheet) in enumerate(zip(pages, sheets, strict=True)):
         sheet.lines = page
+        levels = matched[index] if use_outline else _match_styles(page, styles)
+        written = compose(sheet, levels, wording, index + 1, labels[index])
         boxes = pack_boxes(locate(written.text, sheet))
         result.append(replace(written, boxes=boxes, width=sheet.width, height=sheet.height, ocr=sheet.ocr))
     return tuple(result)
@@ -62,7 +53,11 @@ def lay_out(sheets: list[Sheet], labels: list[str], outline: list[OutlineEntry])
 
 def _without_margin_numbers(page: list[Line]) -> list[Line]:
     """Without the line numbers of drafts and legal texts, which count through the lines of a page."""
-    numbers = [(index, int(found.group(1))) for index, line in enumerate(page) if (found := _NUMBERED.match(line.text))]
+    numbers = [
+        (index, int(found.group(1)))
+        for index, line in enumerate(page)
+        if not line.row and (found := _NUMBERED.match(line.text))
+    ]
     steps = sum(1 for (_, a), (_, b) in pairwise(numbers) if b == a + 1)
     if len(numbers) < 8 or steps < 0.8 * (len(numbers) - 1) or len(numbers) < 0.5 * len(page):
         return page
@@ -139,7 +134,7 @@ def _heading_styles(pages: list[list[Line]]) -> dict[tuple[float, bool], int]:
     weights: Counter[tuple[float, bool]] = Counter()
     for page in pages:
         for line in page:
-            if line.height:
+            if line.height and not line.row:
                 weights[(line.height, line.bold)] += len(line.text)
     if not weights:
         return {}
@@ -163,10 +158,11 @@ def _match_styles(page: list[Line], styles: dict[tuple[float, bool], int]) -> di
         text = line.text.strip()
         if (
             level
+            and not line.row
             and len(text) <= 140
             and re.search(r"[^\W\d_]{2}", text)
             and not text.endswith((".", ",", ";"))
-            and not _ITEM.match(text)
+            and not ITEM.match(text)
         ):
             levels[index] = level
     return levels
@@ -199,85 +195,3 @@ def _match_outline(page: list[Line], entries: list[OutlineEntry]) -> dict[int, i
             if index in levels:
                 break
     return levels
-
-
-def _compose(
-    page: list[Line], levels: dict[int, int], words: Counter[str], hyphenated: bool, *, number: int, label: str
-) -> ParsedPage:
-    writer = PageWriter()
-    width, leading = max((len(line.text) for line in page), default=0), _leading(page)
-    paragraph = ""
-    index = 0
-    while index < len(page):
-        line = page[index]
-        if index in levels:
-            writer.line(paragraph)
-            paragraph, text, last = "", line.text, index
-            while (
-                last + 1 in levels
-                and levels[last + 1] == levels[index]
-                and page[last + 1].height == line.height
-                and len(text) < 140
-            ):
-                last += 1
-                text = _join(text, page[last].text, words, hyphenated)
-            writer.heading(_visible(text), levels[index])
-            index = last + 1
-            continue
-        if paragraph and _starts_paragraph(page[index - 1], line, width, leading):
-            writer.line(paragraph)
-            paragraph = ""
-        paragraph = _join(paragraph, line.text, words, hyphenated) if paragraph else _visible(line.text, keep_end=True)
-        index += 1
-    writer.line(_visible(paragraph))
-    return writer.page(number, label)
-
-
-def _leading(page: list[Line]) -> float:
-    """The distance of two lines of one paragraph, in points: the smallest that is common on the page."""
-    gaps = Counter(
-        round((b.top - a.top) * 2) / 2
-        for a, b in pairwise(page)
-        if a.height and a.height == b.height and 0.7 * a.height < b.top - a.top < 4 * a.height
-    )
-    common = [gap for gap, count in gaps.items() if count >= 0.15 * gaps.total()]
-    return min(common, default=0.0)
-
-
-def _starts_paragraph(before: Line, line: Line, width: int, leading: float) -> bool:
-    if _ITEM.match(line.text.strip()):
-        return True
-    if before.height and line.height:
-        if abs(line.height - before.height) > 0.2 * before.height:
-            return True
-        gap = line.top - before.top
-        if gap > 1.25 * max(leading, before.height) or gap < -0.5 * before.height:  # white space, or the next column
-            return True
-    ended = before.text.rstrip()
-    # A line that ends early ends a paragraph or an item of a list whose marks are drawn, not written.
-    return len(ended) < 0.6 * width and (ended.endswith((".", "!", "?", ":")) or line.text.lstrip()[:1].isupper())
-
-
-def _join(before: str, after: str, words: Counter[str], hyphenated: bool) -> str:
-    """Two lines of a paragraph as one, a word broken at the end of the first made whole."""
-    before, after = before.rstrip(), _visible(after, keep_end=True).lstrip()
-    if before and before[-1] in MARKS:
-        return before.rstrip(MARKS) + after
-    if not before.endswith("-"):
-        return f"{before} {after}"
-    head, tail = _BROKEN_WORD.search(before[-80:]), re.match(r"[^\W\d_]+", after)
-    if not head:
-        return f"{before} {after}"
-    if not tail or not after[0].islower():
-        return before + after
-    whole, compound = (head.group(1) + tail.group()).lower(), f"{head.group(1)}-{tail.group()}".lower()
-    keep = not hyphenated if words[whole] == words[compound] else words[compound] > words[whole]
-    return before + after if keep else before[:-1] + after
-
-
-def _visible(text: str, keep_end: bool = False) -> str:
-    """Without pdfium's marks for hyphens, except (for joining) one at the very end."""
-    text = text.rstrip() if keep_end else text
-    end = text[-1] if keep_end and text and text[-1] in MARKS else ""
-    body = text[: len(text) - len(end)]
-    return clean(body.replace("\x02", "-").replace("\ufffe", "-")) + end

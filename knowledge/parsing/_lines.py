@@ -17,13 +17,12 @@ _BOLD = 600  # font weight
 _NOWHERE = (0.0, 0.0, -1.0, -1.0)
 
 
-def read_sheet(page: Any) -> Sheet:
+def read_sheet(page: Any, frame: "Frame") -> Sheet:
     """The lines of a page in the order of the file, placed as the page is shown: turned and cut as the file says.
 
     Two boxes a word are asked for, of its first and its last character, because each call costs about half a
     microsecond. Raises PdfiumError.
     """
-    frame = frame_of(page)
     sheet = Sheet(width=frame.width, height=frame.height)
     textpage = page.get_textpage()
     try:
@@ -132,11 +131,14 @@ class _Reader:
 
 @cache
 def _functions() -> tuple[Callable[..., int], Callable[..., int]]:
-    """pdfium's functions for the box and the weight of a character, without the checks of arguments that ctypes would
-    otherwise make at each call: a third of the time."""
+    """The functions for the box and the weight of a character."""
+    return bare("FPDFText_GetLooseCharBox", ctypes.c_int), bare("FPDFText_GetFontWeight", ctypes.c_int)
+
+
+def bare(name: str, result: type) -> Callable[..., Any]:
+    """A function of pdfium without the checks of arguments that ctypes would otherwise make at each call, which are two
+    thirds of its time. Pointers must be given as `c_void_p` or `byref`, or they are cut to 32 bits."""
     from pypdfium2 import raw
 
-    plain = ctypes.CFUNCTYPE(ctypes.c_int)
-    found = (raw.FPDFText_GetLooseCharBox, raw.FPDFText_GetFontWeight)
-    box, weight = (plain(ctypes.cast(function, ctypes.c_void_p).value or 0) for function in found)
-    return box, weight
+    address = ctypes.cast(getattr(raw, name), ctypes.c_void_p).value
+    return ctypes.CFUNCTYPE(result)(address or 0)

@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from knowledge.parsing._blocks import mark_blocks
 from knowledge.parsing._document import ParsedDocument
 from knowledge.parsing._layout import OutlineEntry, lay_out
 from knowledge.parsing._limits import Limits, OnPage, ParseFailed, silent
-from knowledge.parsing._lines import read_sheet
+from knowledge.parsing._lines import frame_of, read_sheet
+from knowledge.parsing._shapes import read_shapes
 from knowledge.parsing._sheet import Sheet
 
 _EMPTY_TREE = re.compile(rb"/Count\s+0\b")  # pdfium refuses a file without pages and calls that success
@@ -65,7 +67,9 @@ def _read_pages(document: Any, count: int, limits: Limits, on_page: OnPage) -> t
         try:
             page = document[index]
             try:
-                sheet = read_sheet(page)
+                frame = frame_of(page)
+                sheet = read_sheet(page, frame)
+                mark_blocks(sheet, read_shapes(page, frame))
             finally:
                 page.close()
         except pdfium.PdfiumError:

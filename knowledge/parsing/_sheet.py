@@ -1,21 +1,26 @@
 """A page as printed, before it becomes paragraphs: its lines, and where each of their words stands."""
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
 
 from knowledge.parsing._boxes import Box, Rect
+from knowledge.parsing._document import BlockKind
 from knowledge.parsing._text import clean
 
 MARKS = "\x02\ufffe\xad"  # how pdfium and files write a hyphen that a line's end has made
+
+
+_NOWHERE: Rect = (0.0, 0.0, -1.0, -1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """A line as printed: `height` of its first letter, `top` and `left` in points from the page's top left corner.
 
-    The place of its first word in the sheet is `word`; the others follow.
+    The place of its first word in the sheet is `word`; the others follow. `block` is the number, from 1, of the table
+    or box that it is part of; a `row` of a table stands for itself.
     """
 
     text: str
@@ -24,24 +29,59 @@ class Line:
     top: float
     left: float
     word: int = 0
+    block: int = 0
+    row: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word as printed, with its number in the sheet."""
+
+    text: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+    number: int
+    bold: bool = False
+
+    @property
+    def place(self) -> Rect:
+        """Where it stands."""
+        return self.left, self.top, self.right, self.bottom
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Its middle."""
+        return (self.left + self.right) / 2, (self.top + self.bottom) / 2
 
 
 @dataclass(slots=True)
 class Sheet:
     """The lines of a page in reading order. `places` has left, top, right and bottom of each word (what `str.split`
     gives of a line's text), packed because a document may have millions; a word without a place has right < left.
+    `blocks` are the kinds of the page's tables and boxes.
     """
 
     lines: list[Line] = field(default_factory=list)
     places: "array[float]" = field(default_factory=lambda: array("f"))
     width: float = 0.0
     height: float = 0.0
+    blocks: list[BlockKind] = field(default_factory=list)
     ocr: bool = False
 
-    def extent(self, line: Line) -> Rect:
-        """Left, top, right and bottom of all words of a line."""
-        numbers = self.places[4 * line.word : 4 * (line.word + len(line.text.split()))]
-        return min(numbers[0::4]), min(numbers[1::4]), max(numbers[2::4]), max(numbers[3::4])
+    def words(self, line: Line) -> Iterator[Word]:
+        """The words of a line with their places."""
+        for number, text in enumerate(line.text.split(), line.word):
+            left, top, right, bottom = self.places[4 * number : 4 * number + 4]
+            yield Word(text, left, top, right, bottom, number, line.bold)
+
+    def placed(self, places: Iterable[Rect | None]) -> int:
+        """Add the places of the words of a new line; gives the number of the first."""
+        first = len(self.places) // 4
+        for place in places:
+            self.places.extend(place or _NOWHERE)
+        return first
 
 
 def locate(text: str, sheet: Sheet) -> Iterator[Box]:
@@ -90,10 +130,3 @@ def _cut(left: float, top: float, right: float, bottom: float, sheet: Sheet) -> 
     """A place cut at the edges of the page; None where nothing of it is on the page."""
     left, top, right, bottom = max(left, 0.0), max(top, 0.0), min(right, sheet.width), min(bottom, sheet.height)
     return (left, top, right, bottom) if left < right and top < bottom else None  # not for what is no number either
-
-
-def words_of(sheet: Sheet, line: Line) -> Iterator[tuple[str, float, float, float, float]]:
-    """The words of a line with their places."""
-    for number, word in enumerate(line.text.split(), line.word):
-        left, top, right, bottom = sheet.places[4 * number : 4 * number + 4]
-        yield word, left, top, right, bottom

@@ -225,8 +225,8 @@ def test_the_child_sees_no_secrets_of_the_installation() -> None:
     code = (
         "import subprocess, knowledge.parsing._run as run\n"
         "seen = {}\n"
-        "def fake(*a, **k):\n    seen.update(k['env']); raise subprocess.TimeoutExpired('x', 1)\n"
-        "run.subprocess.run = fake\n"
+        "def fake(*a, **k):\n    seen.update(k['env']); raise OSError\n"
+        "run.subprocess.Popen = fake\n"
         "from pathlib import Path\n"
         "try:\n    run.parse(Path('x'), 'text/plain', 'x')\nexcept Exception:\n    pass\n"
         "print(sorted(seen))\n"

@@ -1,0 +1,90 @@
+"""Tables and boxes of a page: what must stay in one piece is put together in the order of its lines and marked."""
+
+from dataclasses import replace
+
+from knowledge.parsing._boxes import Rect
+from knowledge.parsing._shapes import Shapes
+from knowledge.parsing._sheet import Line, Sheet
+from knowledge.parsing._tables import Table, find_tables, row_lines
+
+_LEAST = 40  # characters in a box; less is a label or a button
+_MOST = 0.75  # of the page's characters: more is the page itself on a background
+_BLEED = 4.0  # points: a panel that reaches the edges of the page is decoration
+_INSIDE = 0.9  # share of a line's words that stand in a box
+
+
+def mark_blocks(sheet: Sheet, shapes: Shapes) -> None:
+    """Find the tables and boxes of a page and mark their lines. The words of a table become a line a row; the lines of
+    a box stand together, where the first of them stood."""
+    for table in find_tables(sheet, shapes.rules):
+        _put_table(sheet, table)
+    for panel in _outermost(shapes.panels, sheet):
+        _put_box(sheet, panel)
+
+
+def _put_table(sheet: Sheet, table: Table) -> None:
+    """Rows in the place of the lines whose words stand in the table; what stands beside it on the same line stays."""
+    taken = {word.number for row in table.rows for cell in row for word in cell.words}
+    lines: list[Line] = []
+    at = None
+    for line in sheet.lines:
+        words = [] if line.row else list(sheet.words(line))
+        rest = [word for word in words if word.number not in taken]
+        if len(rest) == len(words):
+            lines.append(line)
+            continue
+        at = len(lines) if at is None else at
+        if rest:
+            text = " ".join(word.text for word in rest)
+            lines.append(replace(line, text=text, word=sheet.placed([word.place for word in rest])))
+    if at is not None:
+        sheet.blocks.append("table")
+        lines[at:at] = row_lines(table, sheet, len(sheet.blocks))
+        sheet.lines = lines
+
+
+def _outermost(panels: list[Rect], sheet: Sheet) -> list[Rect]:
+    """Panels that may be boxes of text, none inside another: inside the page's edges and smaller than the page."""
+    kept: list[Rect] = []
+    for panel in sorted(set(panels), key=lambda p: (p[0] - p[2]) * (p[3] - p[1])):  # the largest first
+        left, top, right, bottom = panel
+        if left < _BLEED or right > sheet.width - _BLEED or top < -_BLEED or bottom > sheet.height + _BLEED:
+            continue
+        if not any(_shared(panel, other) > 0.5 for other in kept):
+            kept.append(panel)
+    return sorted(kept, key=lambda p: p[1])
+
+
+def _shared(inner: Rect, outer: Rect) -> float:
+    """The share of one area that lies in another."""
+    width = min(inner[2], outer[2]) - max(inner[0], outer[0])
+    height = min(inner[3], outer[3]) - max(inner[1], outer[1])
+    return max(width, 0.0) * max(height, 0.0) / ((inner[2] - inner[0]) * (inner[3] - inner[1]))
+
+
+def _put_box(sheet: Sheet, panel: Rect) -> None:
+    inside: list[Line] = []
+    outside: list[Line] = []
+    at = crossing = 0
+    for line in sheet.lines:
+        share = 0.0 if line.block else _share_inside(sheet, line, panel)
+        if share >= _INSIDE:
+            at = at if inside else len(outside)
+            inside.append(line)
+        else:
+            crossing += share > 0
+            outside.append(line)
+    size, rest = (sum(len(line.text) for line in lines) for lines in (inside, outside))
+    # Text that runs over the edge of a panel does not belong to it: the panel is a background.
+    if size < _LEAST or size > _MOST * (size + rest) or crossing > 0.2 * len(inside):
+        return
+    sheet.blocks.append("box")
+    number = len(sheet.blocks)
+    sheet.lines = [*outside[:at], *(replace(line, block=number) for line in inside), *outside[at:]]
+
+
+def _share_inside(sheet: Sheet, line: Line, panel: Rect) -> float:
+    """The share of a line's words that stand in a panel."""
+    words = list(sheet.words(line))
+    held = sum(1 for x, y in (w.centre for w in words) if panel[0] <= x <= panel[2] and panel[1] <= y <= panel[3])
+    return held / len(words) if words else 0.0
