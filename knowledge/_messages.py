@@ -131,6 +131,10 @@ MESSAGES = {
     ),
     "index_broken": _("The vector index in %(folder)s cannot be opened: %(reason)s"),
     "index_failed": _("The vector index failed: %(reason)s"),
+    "search_failed": _(
+        "The library could not be searched because of an error in the program. "
+        "The log of the guideline service says where it happened."
+    ),
 }
 
 _KINDS = {

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
 from django.utils import timezone
 
+from knowledge._analysis import query_terms, stemmer_language
 from knowledge.models import Chunk, Guideline, GuidelineVersion, Page
 
 _ANSWERING = [GuidelineVersion.State.APPROVED, GuidelineVersion.State.EFFECTIVE]
@@ -16,6 +17,7 @@ _PAST = [
     GuidelineVersion.State.ARCHIVED,
 ]
 _SURROUNDING = 1500  # characters
+_MOST_WORDS = 12  # that a place is looked for by
 _ENDED = [GuidelineVersion.Ingestion.INDEXED, GuidelineVersion.Ingestion.FAILED]
 
 
@@ -57,6 +59,24 @@ def wants_ocr(version: GuidelineVersion) -> bool:
 def get_chunk(chunk_id: int) -> Chunk:
     """One chunk with its version and guideline, whatever their state. Raises Chunk.DoesNotExist."""
     return Chunk.objects.select_related("version__guideline").defer("terms").get(pk=chunk_id)
+
+
+def chunks_with_words(words: str, most: int = 20) -> list[Chunk]:
+    """Chunks in which every one of some words stands in one of its forms, of versions that are not archived; those that
+    may answer now first, and marked `answers`. None where the words say nothing ("the", "de la").
+
+    For a person who looks for a place in the library; questions are `retrieve`'s business.
+    """
+    held = Q(pk__in=[])
+    for language in Chunk.objects.order_by().values_list("language", flat=True).distinct():
+        stems = query_terms(words, stemmer_language(language))[:_MOST_WORDS]
+        if stems:
+            held |= Q(*(Q(terms__contains=stem) for stem in stems), language=language)
+    found = Chunk.objects.filter(held, version__ingestion=GuidelineVersion.Ingestion.INDEXED)
+    found = found.exclude(version__state=GuidelineVersion.State.ARCHIVED).defer("terms")
+    found = found.annotate(answers=Exists(answering_versions().filter(pk=OuterRef("version_id"))))
+    order = ("-answers", "version__guideline__title", "-version__number", "ordinal")
+    return list(found.select_related("version__guideline").order_by(*order)[:most])
 
 
 def get_page_text(version_id: UUID | str, page: int | None) -> str:

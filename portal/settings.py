@@ -225,6 +225,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    "look-after-test-bench": {
+        "task": "portal.guidelines.tasks.look_after_bench",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     "test-drafts": {
         "task": "portal.safeguards.tasks.run_tests",
         "schedule": 60.0,

@@ -2,7 +2,7 @@
 
 import knowledge
 from portal.celery import app
-from portal.guidelines import services
+from portal.guidelines import questions, services, trials
 
 
 @app.task
@@ -23,3 +23,24 @@ def look_into_folder() -> None:
     """Take in what is new in the watched folder."""
     if knowledge.look_into_folder().taken:
         services.ingest_pending()
+
+
+@app.task
+def try_question(trial_id: str) -> None:
+    """Work out a trial of the test bench."""
+    trials.work_out(trial_id)
+
+
+@app.task
+def ask_questions() -> None:
+    """Ask the cases of the question set that wait."""
+    questions.ask_waiting()
+
+
+@app.task
+def look_after_bench() -> None:
+    """Trials and cases whose message got lost, and those that are old enough to be deleted."""
+    trials.forget_old()
+    questions.forget_old()
+    trials.work_out_lost()
+    questions.ask_waiting()

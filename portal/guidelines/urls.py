@@ -1,4 +1,4 @@
-from django.urls import path
+from django.urls import include, path
 
 from portal.guidelines import department_views, page_views, reading_views, version_views, views
 
@@ -9,6 +9,7 @@ urlpatterns = [
     path("progress/", views.progress, name="progress"),
     path("batch/", views.batch, name="batch"),
     path("folder/", views.folder, name="folder"),
+    path("bench/", include("portal.guidelines.bench_urls")),
     path("departments/", department_views.departments, name="departments"),
     path("departments/<uuid:department_id>/", department_views.department, name="department"),
     path("departments/<uuid:department_id>/rename/", department_views.rename, name="rename_department"),

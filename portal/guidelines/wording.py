@@ -71,6 +71,9 @@ EVENTS: dict[str, Words] = {
     "guideline.joined": _("Made a version of this guideline"),
     "guideline.split_off": _("Made a guideline of its own"),
     "guideline.kept_apart": _("Not a version of the guideline that it is like"),
+    "guideline.case_added": _("Test question added"),
+    "guideline.case_removed": _("Test question removed"),
+    "guideline.case_restored": _("Test question brought back"),
 }
 
 FIELDS: dict[str, Any] = {

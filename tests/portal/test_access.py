@@ -27,6 +27,18 @@ TABLE: dict[str, tuple[str, int, int, int, int, int]] = {
     "chat:index": ("get", SIGN_IN, 200, 200, 403, 403),
     "chat:conversation": ("get", SIGN_IN, 200, 404, 403, 403),
     "chat:passage": ("get", SIGN_IN, 200, 404, 403, 403),
+    "guidelines:bench": ("get", SIGN_IN, 403, 403, 200, 403),
+    "guidelines:ask": ("post", SIGN_IN, 403, 403, 200, 403),
+    "guidelines:trial": ("get", SIGN_IN, 403, 403, 404, 403),
+    "guidelines:trial_state": ("get", SIGN_IN, 403, 403, 404, 403),
+    "guidelines:add_case": ("post", SIGN_IN, 403, 403, 404, 403),
+    "guidelines:question_set": ("get", SIGN_IN, 403, 403, 200, 403),
+    "guidelines:set_state": ("get", SIGN_IN, 403, 403, 200, 403),
+    "guidelines:ask_all": ("post", SIGN_IN, 403, 403, 302, 403),
+    "guidelines:import_set": ("post", SIGN_IN, 403, 403, 200, 403),
+    "guidelines:export_set": ("post", SIGN_IN, 403, 403, 200, 403),
+    "guidelines:remove_case": ("post", SIGN_IN, 403, 403, 404, 403),
+    "guidelines:keep_case": ("post", SIGN_IN, 403, 403, 404, 403),
     "guidelines:index": ("get", SIGN_IN, 403, 403, 200, 403),
     "guidelines:upload": ("post", SIGN_IN, 403, 403, 302, 403),
     "guidelines:progress": ("get", SIGN_IN, 403, 403, 200, 403),
@@ -115,6 +127,7 @@ def _ids_of(route: str) -> list[uuid.UUID]:
     """Nobody's id for a route of the library that takes one."""
     name = route.partition(":")[2]
     without = {"index", "upload", "progress", "batch", "folder", "departments"}
+    without |= {"bench", "ask", "question_set", "set_state", "ask_all", "import_set", "export_set"}
     return [NOBODY] if route.startswith("guidelines:") and name not in without else []
 
 
