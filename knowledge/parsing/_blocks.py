@@ -1,24 +1,23 @@
 """Tables and boxes of a page: what must stay in one piece is put together in the order of its lines and marked."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from knowledge.parsing._boxes import Rect
-from knowledge.parsing._shapes import Shapes
 from knowledge.parsing._sheet import Line, Sheet
 from knowledge.parsing._tables import Table, find_tables, row_lines
 
 _LEAST = 40  # characters in a box; less is a label or a button
 _MOST = 0.75  # of the page's characters: more is the page itself on a background
-_BLEED = 4.0  # points: a panel that reaches the edges of the page is decoration
 _INSIDE = 0.9  # share of a line's words that stand in a box
 
 
-def mark_blocks(sheet: Sheet, shapes: Shapes) -> None:
-    """Find the tables and boxes of a page and mark their lines. The words of a table become a line a row; the lines of
-    a box stand together, where the first of them stood."""
-    for table in find_tables(sheet, shapes.rules):
+def mark_blocks(sheet: Sheet, rules: Sequence[Rect], panels: Sequence[Rect]) -> None:
+    """Find the tables among the rules of a page and the boxes among its panels and mark their lines. The words of a
+    table become a line a row; the lines of a box stand together, where the first of them stood."""
+    for table in find_tables(sheet, rules):
         _put_table(sheet, table)
-    for panel in _outermost(shapes.panels, sheet):
+    for panel in panels:
         _put_box(sheet, panel)
 
 
@@ -41,25 +40,6 @@ def _put_table(sheet: Sheet, table: Table) -> None:
         sheet.blocks.append("table")
         lines[at:at] = row_lines(table, sheet, len(sheet.blocks))
         sheet.lines = lines
-
-
-def _outermost(panels: list[Rect], sheet: Sheet) -> list[Rect]:
-    """Panels that may be boxes of text, none inside another: inside the page's edges and smaller than the page."""
-    kept: list[Rect] = []
-    for panel in sorted(set(panels), key=lambda p: (p[0] - p[2]) * (p[3] - p[1])):  # the largest first
-        left, top, right, bottom = panel
-        if left < _BLEED or right > sheet.width - _BLEED or top < -_BLEED or bottom > sheet.height + _BLEED:
-            continue
-        if not any(_shared(panel, other) > 0.5 for other in kept):
-            kept.append(panel)
-    return sorted(kept, key=lambda p: p[1])
-
-
-def _shared(inner: Rect, outer: Rect) -> float:
-    """The share of one area that lies in another."""
-    width = min(inner[2], outer[2]) - max(inner[0], outer[0])
-    height = min(inner[3], outer[3]) - max(inner[1], outer[1])
-    return max(width, 0.0) * max(height, 0.0) / ((inner[2] - inner[0]) * (inner[3] - inner[1]))
 
 
 def _put_box(sheet: Sheet, panel: Rect) -> None:

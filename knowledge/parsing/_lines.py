@@ -14,6 +14,9 @@ from knowledge.parsing._sheet import Line, Sheet
 _WORD = re.compile(r"\S+")
 _LETTER = re.compile(r"[^\W_]")
 _BOLD = 600  # font weight
+# A line's end; one after a hyphen is written as a mark in place of the hyphen, without a line break.
+_BREAK = re.compile(r"\r\n|(?<=[\x02\ufffe])(?=\S)")
+_HYPHENS = str.maketrans({"\x02": "-", "\ufffe": "-"})
 _NOWHERE = (0.0, 0.0, -1.0, -1.0)
 
 
@@ -88,10 +91,11 @@ class _Reader:
     def read(self) -> None:
         """Read all lines."""
         start = 0
-        for piece in self._text.split("\r\n"):
+        for end in _BREAK.finditer(self._text + "\r\n"):
+            piece = self._text[start : end.start()]
             if piece and not piece.isspace():
-                self._line(piece, start)
-            start += len(piece) + 2
+                self._line(piece.translate(_HYPHENS), start)
+            start = end.end()
 
     def _line(self, piece: str, start: int) -> None:
         places, first = self._sheet.places, len(self._sheet.places) // 4
@@ -118,9 +122,24 @@ class _Reader:
         place = start + (letter.start() if letter else len(piece) - len(piece.lstrip()))
         place = place if aligned else self._character(place)
         _, top, _, bottom = shown(*rect) if at_box(page, place, target) else _NOWHERE
-        height = round((bottom - top) * 2) / 2 if isfinite(bottom - top) else 0.0
+        height = self._height(bottom - top, place, end)
         bold = weight(page, place) >= _BOLD and weight(page, end) >= _BOLD
         self._sheet.lines.append(Line(piece, height, bold, top, places[4 * first], first))
+
+    def _height(self, height: float, first: int, last: int) -> float:
+        """The height of a line whose first letter has the given one: where its last character has another one, because
+        a word or a footnote's number is set in another font, that of most of three."""
+        at_box, _ = _functions()
+        rect = (ctypes.c_float * 4)()
+        heights = [height]
+        for place in (last, (first + last) // 2):
+            if at_box(self._page, place, ctypes.byref(rect)):
+                _, top, _, bottom = self._frame.shown(*rect)
+                heights.append(bottom - top)
+            if len(heights) == 2 and abs(heights[0] - heights[1]) < 0.5:
+                break
+        height = sorted(heights)[len(heights) // 2] if len(heights) == 3 else height
+        return round(height * 2) / 2 if isfinite(height) else 0.0
 
     def _character(self, position: int) -> int:
         from pypdfium2 import raw

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from knowledge.parsing._document import BlockKind, PageWriter, ParsedPage
-from knowledge.parsing._sheet import MARKS, Line, Sheet
+from knowledge.parsing._sheet import SOFT_HYPHEN, Line, Sheet
 from knowledge.parsing._text import clean
 
 ITEM = re.compile(r"^(?:[•●▪■◦○‣⁃·*–—-]|[\uf0a7\uf0b7\uf06e]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])\s+\S")
@@ -32,6 +32,15 @@ class Wording:
         words = Counter(word for page in pages for line in page for word in _WORD.findall(line.text.lower()))
         ends = sum(1 for page in pages for line in page if line.text.rstrip().endswith("-"))
         return cls(words, ends > max(1, len(pages)))
+
+    def keeps_hyphen(self, head: str, tail: str) -> bool:
+        """Whether the hyphen between two parts at a line's end is the word's own: the document writes the word so
+        elsewhere, or knows both parts as words (each is seen here once), or is not set with hyphenation at all."""
+        head, tail = head.lower(), tail.lower()
+        whole, compound = self.words[head + tail], self.words[f"{head}-{tail}"]
+        if whole != compound:
+            return compound > whole
+        return not self.hyphenated or (self.words[head] > 1 and self.words[tail] > 1)
 
 
 def compose(sheet: Sheet, levels: Mapping[int, int], wording: Wording, number: int, label: str) -> ParsedPage:
@@ -134,8 +143,8 @@ class _Composer:
     def _join(self, before: str, after: str) -> str:
         """Two lines of a paragraph as one, a word broken at the end of the first made whole."""
         before, after = before.rstrip(), _visible(after, keep_end=True).lstrip()
-        if before and before[-1] in MARKS:
-            return before.rstrip(MARKS) + after
+        if before.endswith(SOFT_HYPHEN):
+            return before.rstrip(SOFT_HYPHEN) + after
         if not before.endswith("-"):
             return f"{before} {after}"
         head, tail = _BROKEN_WORD.search(before[-80:]), re.match(r"[^\W\d_]+", after)
@@ -143,10 +152,7 @@ class _Composer:
             return f"{before} {after}"
         if not tail or not after[0].islower():
             return before + after
-        words = self._wording.words
-        whole, compound = (head.group(1) + tail.group()).lower(), f"{head.group(1)}-{tail.group()}".lower()
-        own = not self._wording.hyphenated if words[whole] == words[compound] else words[compound] > words[whole]
-        return before + after if own else before[:-1] + after
+        return before + after if self._wording.keeps_hyphen(head.group(1), tail.group()) else before[:-1] + after
 
 
 def _kept_blocks(sheet: Sheet, levels: Mapping[int, int]) -> dict[int, BlockKind]:
@@ -180,8 +186,7 @@ def _leading(lines: list[Line]) -> float:
 
 
 def _visible(text: str, keep_end: bool = False) -> str:
-    """Without pdfium's marks for hyphens, except (for joining) one at the very end."""
+    """Without what readers cannot see, except (for joining) a soft hyphen at the very end."""
     text = text.rstrip() if keep_end else text
-    end = text[-1] if keep_end and text and text[-1] in MARKS else ""
-    body = text[: len(text) - len(end)]
-    return clean(body.replace("\x02", "-").replace("\ufffe", "-")) + end
+    end = SOFT_HYPHEN if keep_end and text.endswith(SOFT_HYPHEN) else ""
+    return clean(text) + end

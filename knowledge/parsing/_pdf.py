@@ -12,7 +12,8 @@ from knowledge.parsing._document import ParsedDocument
 from knowledge.parsing._layout import OutlineEntry, lay_out
 from knowledge.parsing._limits import Limits, OnPage, ParseFailed, silent
 from knowledge.parsing._lines import frame_of, read_sheet
-from knowledge.parsing._shapes import read_shapes
+from knowledge.parsing._order import put_in_order
+from knowledge.parsing._shapes import outermost, read_shapes
 from knowledge.parsing._sheet import Sheet
 
 _EMPTY_TREE = re.compile(rb"/Count\s+0\b")  # pdfium refuses a file without pages and calls that success
@@ -69,7 +70,10 @@ def _read_pages(document: Any, count: int, limits: Limits, on_page: OnPage) -> t
             try:
                 frame = frame_of(page)
                 sheet = read_sheet(page, frame)
-                mark_blocks(sheet, read_shapes(page, frame))
+                shapes = read_shapes(page, frame)
+                panels = outermost(shapes.panels, sheet.width, sheet.height)
+                put_in_order(sheet, panels)
+                mark_blocks(sheet, shapes.rules, panels)
             finally:
                 page.close()
         except pdfium.PdfiumError:

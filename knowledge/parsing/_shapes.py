@@ -1,7 +1,7 @@
 """The rules and panels that are drawn on a PDF's page: what tables and boxes are told by."""
 
 import ctypes
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -16,6 +16,7 @@ _DEPTH = 3  # of drawings inside drawings
 _THIN = 3.0  # points: a rule, not an area
 _SHORT = 12.0  # points: neither a rule nor a panel
 _PANEL = (100.0, 24.0)  # points: the least width and height
+_BLEED = 4.0  # points: a panel that reaches the edges of the page is decoration
 _WHITE = 245  # of 255
 _PATH, _FORM = 2, 5  # FPDF_PAGEOBJ_PATH, FPDF_PAGEOBJ_FORM
 _MOVE, _LINE = 2, 0  # FPDF_SEGMENT_MOVETO, FPDF_SEGMENT_LINETO
@@ -38,6 +39,26 @@ def read_shapes(page: Any, frame: Frame) -> Shapes:
     reader = _Reader(frame, shapes)
     reader.read(ctypes.c_void_p(ctypes.cast(page.raw, ctypes.c_void_p).value))
     return shapes
+
+
+def outermost(panels: Iterable[Rect], width: float, height: float) -> list[Rect]:
+    """The panels that may be boxes of text on a page of this size, none inside another: those that do not reach its
+    left and right edges."""
+    kept: list[Rect] = []
+    for panel in sorted(set(panels), key=lambda p: (p[0] - p[2]) * (p[3] - p[1])):  # the largest first
+        left, top, right, bottom = panel
+        if left < _BLEED or right > width - _BLEED or top < -_BLEED or bottom > height + _BLEED:
+            continue
+        if not any(_shared(panel, other) > 0.5 for other in kept):
+            kept.append(panel)
+    return sorted(kept, key=lambda p: p[1])
+
+
+def _shared(inner: Rect, outer: Rect) -> float:
+    """The share of one area that lies in another."""
+    width = min(inner[2], outer[2]) - max(inner[0], outer[0])
+    height = min(inner[3], outer[3]) - max(inner[1], outer[1])
+    return max(width, 0.0) * max(height, 0.0) / ((inner[2] - inner[0]) * (inner[3] - inner[1]))
 
 
 class _Reader:

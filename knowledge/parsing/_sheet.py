@@ -9,7 +9,7 @@ from knowledge.parsing._boxes import Box, Rect
 from knowledge.parsing._document import BlockKind
 from knowledge.parsing._text import clean
 
-MARKS = "\x02\ufffe\xad"  # how pdfium and files write a hyphen that a line's end has made
+SOFT_HYPHEN = "\xad"  # one that only a line's end makes visible
 
 
 _NOWHERE: Rect = (0.0, 0.0, -1.0, -1.0)
@@ -76,6 +76,11 @@ class Sheet:
             left, top, right, bottom = self.places[4 * number : 4 * number + 4]
             yield Word(text, left, top, right, bottom, number, line.bold)
 
+    def extent(self, line: Line) -> Rect:
+        """Left, top, right and bottom of all words of a line."""
+        places = self.places[4 * line.word : 4 * (line.word + len(line.text.split()))]
+        return min(places[0::4]), min(places[1::4]), max(places[2::4]), max(places[3::4])
+
     def placed(self, places: Iterable[Rect | None]) -> int:
         """Add the places of the words of a new line; gives the number of the first."""
         first = len(self.places) // 4
@@ -119,7 +124,7 @@ def locate(text: str, sheet: Sheet) -> Iterator[Box]:
 
 def _matched(wanted: str, inside: int, printed: str) -> int:
     """How many characters of `wanted`, from `inside` on, a printed word is; 0 for a word that cleaning left out."""
-    seen = clean(printed.replace("\x02", "-").replace("\ufffe", "-")).strip()
+    seen = clean(printed).strip()
     for candidate in (seen, seen.removesuffix("-")):
         if candidate and wanted.startswith(candidate, inside):
             return len(candidate)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from knowledge.parsing._boxes import Rect
-from knowledge.parsing._sheet import MARKS, Line, Sheet, Word
+from knowledge.parsing._sheet import SOFT_HYPHEN, Line, Sheet, Word
 
 _MOST_CROSSINGS = 6000  # level times upright rules of a page: a table of 100 rows has about 1000
 _TOLERANCE = 3.0  # points between rules that are meant to be one
@@ -90,9 +90,9 @@ def _tokens(words: Sequence[Word], end: str) -> list[tuple[str, Rect | None]]:
     for word in words:
         text = joined + word.text
         joined = ""
-        if text[-1] in MARKS and len(text) > 1 and word is not words[-1]:
+        if text.endswith(SOFT_HYPHEN) and len(text) > 1 and word is not words[-1]:
             joined = text[:-1]
-        elif text.strip(MARKS):
+        elif text.strip(SOFT_HYPHEN):
             tokens.append((text, word.place))
     if end and tokens:
         text, place = tokens[-1]

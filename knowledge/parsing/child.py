@@ -33,10 +33,22 @@ def read(path: Path, options: Options, first: int | None = None, on_page: OnPage
         from knowledge.parsing._docx import parse_docx
 
         document = parse_docx(path.read_bytes(), limits)
-    elif media_type in {"text/html", "text/markdown"}:
-        from knowledge.parsing._html import parse_html, parse_markdown
+    elif media_type.endswith("opendocument.text"):
+        from knowledge.parsing._odt import parse_odt
 
-        document = (parse_html if media_type == "text/html" else parse_markdown)(path.read_bytes())
+        document = parse_odt(path.read_bytes(), limits)
+    elif media_type == "application/epub+zip":
+        from knowledge.parsing._epub import parse_epub
+
+        document = parse_epub(path.read_bytes(), limits)
+    elif media_type == "text/html":
+        from knowledge.parsing._html import parse_html
+
+        document = parse_html(path.read_bytes())
+    elif media_type == "text/markdown":
+        from knowledge.parsing._markdown import parse_markdown
+
+        document = parse_markdown(path.read_bytes())
     else:
         from knowledge.parsing._text import parse_text
 
