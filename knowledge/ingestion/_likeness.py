@@ -7,7 +7,6 @@ most). Numbers and punctuation say little of what a document is and change with 
 
 import re
 import unicodedata
-from collections.abc import Iterable
 from hashlib import blake2b
 
 from knowledge.models import GuidelineVersion
@@ -36,14 +35,14 @@ def resemblance(one: bytes, other: bytes) -> float:
     return sum(one in first and one in second for one in least) / len(least)
 
 
-def compare_with_library(version: GuidelineVersion, texts: Iterable[str]) -> None:
+def compare_with_library(version: GuidelineVersion, sketched: bytes) -> None:
     """Write down a version's sketch and the version of any guideline that it is most like, if one is like enough."""
-    version.sketch = sketch("\n".join(texts))
+    version.sketch = sketched
     best: tuple[float, int] = (0.0, 0)
     version.similar_to_id, version.similarity = None, None
     others = GuidelineVersion.objects.exclude(pk=version.pk).exclude(sketch=None)
     for pk, number, other in others.values_list("pk", "number", "sketch").iterator(chunk_size=500):
-        found = (resemblance(version.sketch, bytes(other)), number)
+        found = (resemblance(sketched, bytes(other)), number)
         if found[0] >= LIKE and found > best:
             best, version.similar_to_id, version.similarity = found, pk, round(found[0], 3)
     version.save(update_fields=["sketch", "similar_to", "similarity"])
