@@ -14,7 +14,7 @@ from knowledge.parsing._archive import Archive, xml_root
 from knowledge.parsing._document import PageWriter, ParsedDocument
 from knowledge.parsing._limits import Limits, ParseFailed
 from knowledge.parsing._rows import Cell, row_lines
-from knowledge.parsing._text import clean
+from knowledge.parsing._text import readable
 from knowledge.parsing._word_styles import Numbering, Style, Styles, W, is_on, number, value
 
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
@@ -52,7 +52,7 @@ def parse_docx(data: bytes, limits: Limits) -> ParsedDocument:
     )
     reader.blocks(body)
     title = reader.title or _core_title(archive)
-    return ParsedDocument(" ".join(clean(title).split()), (reader.writer.page(),))
+    return ParsedDocument(" ".join(readable(title).split()), (reader.writer.page(),))
 
 
 def _xml(archive: Archive, name: str) -> Any:
@@ -100,7 +100,7 @@ class _Text:
 
     @property
     def text(self) -> str:
-        return clean("".join(self.parts))
+        return readable("".join(self.parts))
 
 
 class _Reader:
@@ -204,7 +204,7 @@ class _Reader:
             elif hidden:
                 continue
             elif tag in {f"{W}t", _MATH_TEXT}:
-                text = child.text or ""
+                text = (child.text or "").replace("\n", " ")
                 found.parts.append(text)
                 found.plain += 0 if bold else sum(char.isalpha() for char in text)
             elif tag in {f"{W}br", f"{W}cr"}:

@@ -1,40 +1,22 @@
-"""HTML and Markdown: the main content with its headings, lists and table rows; navigation, scripts and forms are left
-out."""
+"""HTML: the main content with its headings, lists, tables and boxes; navigation, banners, scripts and what is hidden
+are left out."""
 
+import codecs
 import re
 
 from bs4 import BeautifulSoup, Tag
-from bs4.element import Comment, NavigableString, PreformattedString
 
 from knowledge.parsing._document import PageWriter, ParsedDocument
+from knowledge.parsing._furniture import is_brief
 from knowledge.parsing._limits import ParseFailed
-from knowledge.parsing._text import clean, decode
+from knowledge.parsing._text import decode, readable
+from knowledge.parsing._walk import Walker
 
-_DROPPED = [
-    "script",
-    "style",
-    "noscript",
-    "template",
-    "nav",
-    "form",
-    "button",
-    "select",
-    "iframe",
-    "svg",
-    "object",
-    "head",
-]
-_ROLES = {"navigation", "banner", "contentinfo", "search", "complementary", "menu", "dialog", "alert"}
-_BLOCKS = {
-    "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "dialog", "div", "dl",
-    "dt",    "fieldset", "figcaption", "figure", "footer", "header", "hgroup", "hr", "html",
-    "legend", "li", "main", "ol", "p",
-    "pre", "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul", "br",
-}  # fmt: skip
-_HEADING = re.compile(r"^h([1-6])$")
-_FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
-_FRONT_TITLE = re.compile(r"^title:[ \t]*(.+)$", re.MULTILINE | re.IGNORECASE)
-_CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECASE)
+_CHARSET = re.compile(rb"<(?:meta|\?xml)[^>]+(?:charset|encoding)\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECASE)
+_TEXT_CODECS = re.compile(r"^(?:ascii|big5|cp\d|euc|gb|iso8859|iso2022|johab|koi8|latin|mac-|shift|tis|utf)")
+_CONTENT = "#content, #main-content, #main, #contenu, #page-content, .main-content, .page-content, .entry-content"
+_SCRIPTS = ["script", "style", "template", "head"]
+_MOST_FRAMES = 2000  # headers, footers and asides; a page with more was made to do harm
 
 
 def parse_html(data: bytes) -> ParsedDocument:
@@ -42,26 +24,17 @@ def parse_html(data: bytes) -> ParsedDocument:
     text = _decode_html(data)
     if text is None:
         raise ParseFailed("damaged", kind="html")
-    soup = BeautifulSoup(clean(text), "lxml")
+    soup = BeautifulSoup(readable(text), "lxml")
     title = " ".join(soup.title.get_text(" ").split()) if soup.title else ""
-    return _document(soup, title)
-
-
-def parse_markdown(data: bytes) -> ParsedDocument:
-    """Markdown (CommonMark with tables). Raw HTML inside it is read as text, not as markup. Raises ParseFailed."""
-    from markdown_it import MarkdownIt
-
-    text = decode(data)
-    if text is None:
-        raise ParseFailed("damaged", kind="text")
-    text = clean(text)
-    title = ""
-    if front := _FRONT_MATTER.match(text):
-        text = text[front.end() :]
-        named = _FRONT_TITLE.search(front.group())
-        title = named.group(1).strip("\"' ") if named else ""
-    html = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
-    return _document(BeautifulSoup(html, "lxml"), title)
+    root, body = _main(soup), soup.body or soup
+    if root is body:
+        _remove_frame(soup)
+    writer = PageWriter()
+    Walker(writer).walk(root)
+    if writer.place < 200 and not is_brief(body, 1000) and writer.place < 0.2 * _length(body):
+        writer = PageWriter()  # nearly all of it looked like furniture: better too much than nothing
+        Walker(writer, whole=True).walk(_without_scripts(body))
+    return ParsedDocument(title, (writer.page(),))
 
 
 def _decode_html(data: bytes) -> str | None:
@@ -71,88 +44,44 @@ def _decode_html(data: bytes) -> str | None:
             data.decode("utf-8")
         except UnicodeDecodeError:
             try:
-                return data.decode(declared.group(1).decode("ascii"))
-            except (LookupError, UnicodeDecodeError):
+                codec = codecs.lookup(declared.group(1).decode("ascii")).name
+                if _TEXT_CODECS.match(codec):
+                    return data.decode(codec)
+            except (LookupError, UnicodeError):
                 pass
     return decode(data)
 
 
-def _document(soup: BeautifulSoup, title: str) -> ParsedDocument:
-    for tag in soup.find_all(_DROPPED):
-        tag.decompose()
-    for tag in soup.select("[role]"):
-        if not tag.decomposed and str(tag.get("role")).lower() in _ROLES:
-            tag.decompose()
-    for tag in soup.select("[hidden]"):
-        if not tag.decomposed:
-            tag.decompose()
-    root = _main(soup)
-    if root is soup.body or root is soup:
-        for tag in soup.find_all(["header", "footer", "aside"]):  # of the page, not of an article
-            if not tag.decomposed and not tag.find_parent(["article", "main", "section"]) and not tag.find("h1"):
-                tag.decompose()
-    writer = PageWriter()
-    _Walker(writer).walk(root)
-    return ParsedDocument(title, (writer.page(),))
-
-
 def _main(soup: BeautifulSoup) -> Tag:
-    for candidate in (soup.find("main"), soup.select_one("[role=main]"), _single_article(soup)):
-        if isinstance(candidate, Tag) and len(candidate.get_text(strip=True)) > 200:
+    body = soup.body or soup
+    least = min(200, 0.3 * _length(body))
+    candidates = [*soup.find_all("main", limit=3), soup.select_one("[role=main]"), _single_article(soup)]
+    for candidate in (*candidates, soup.select_one(_CONTENT)):
+        if isinstance(candidate, Tag) and not candidate.has_attr("hidden") and _length(candidate) > least:
             return candidate
-    return soup.body or soup
+    return body
 
 
 def _single_article(soup: BeautifulSoup) -> Tag | None:
-    articles = [tag for tag in soup.find_all("article") if not tag.find_parent("article")]
-    return articles[0] if len(articles) == 1 else None
+    articles = soup.find_all("article", limit=2)
+    if not articles or (len(articles) == 2 and articles[1].find_parent("article") is not articles[0]):
+        return None
+    return articles[0] if _length(articles[0]) > 0.3 * _length(soup.body or soup) else None
 
 
-class _Walker:
-    """Goes through a tree once and writes its blocks as lines; an explicit stack, because documents nest without
-    bounds."""
+def _length(tag: Tag) -> int:
+    return len(tag.get_text(strip=True))
 
-    def __init__(self, writer: PageWriter) -> None:
-        self._writer = writer
-        self._inline: list[str] = []
 
-    def _flush(self) -> None:
-        text = "".join(self._inline)
-        if text.strip() != "•":  # the mark of a list item waits for the paragraph inside the item
-            self._writer.line(text)
-            self._inline.clear()
+def _remove_frame(soup: BeautifulSoup) -> None:
+    """Remove the header, the footer and the margins of the page; those of an article stay."""
+    for tag in soup.find_all(["header", "footer", "aside"], limit=_MOST_FRAMES):
+        if not tag.decomposed and not tag.find_parent(["article", "main", "section"]) and not tag.find("h1"):
+            tag.decompose()
 
-    def walk(self, root: Tag) -> None:
-        """Write everything below `root`."""
-        stack: list[tuple[str, Tag | NavigableString]] = [("open", root)]
-        while stack:
-            action, node = stack.pop()
-            if isinstance(node, NavigableString):
-                if not isinstance(node, Comment | PreformattedString):
-                    self._inline.append(str(node))
-            elif action == "close":
-                self._flush()
-            elif len(stack) > 100_000:
-                raise ParseFailed("too_deep")
-            else:
-                self._open(node, stack)
-        self._flush()
 
-    def _open(self, tag: Tag, stack: list[tuple[str, Tag | NavigableString]]) -> None:
-        heading = _HEADING.match(tag.name)
-        if heading:
-            self._flush()
-            self._writer.heading(tag.get_text(" "), int(heading.group(1)))
-            return
-        if tag.name == "tr":
-            self._flush()
-            cells = [" ".join(cell.get_text(" ").split()) for cell in tag.find_all(["td", "th"], recursive=False)]
-            self._writer.line(" | ".join(cells) if any(cells) else "")
-            return
-        if tag.name in _BLOCKS:
-            self._flush()
-            stack.append(("close", tag))
-        if tag.name == "li":
-            self._inline.append("• ")
-        children = [child for child in tag.children if isinstance(child, Tag | NavigableString)]
-        stack.extend(("open", child) for child in reversed(children))
+def _without_scripts(body: Tag) -> Tag:
+    for tag in body.find_all(_SCRIPTS):
+        if not tag.decomposed:
+            tag.decompose()
+    return body

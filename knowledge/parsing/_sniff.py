@@ -2,6 +2,7 @@
 
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -20,10 +21,12 @@ class MediaType:
 
 PDF = MediaType("application/pdf", "pdf", (".pdf",))
 DOCX = MediaType("application/vnd.openxmlformats-officedocument.wordprocessingml.document", "docx", (".docx",))
+ODT = MediaType("application/vnd.oasis.opendocument.text", "odt", (".odt",))
+EPUB = MediaType("application/epub+zip", "epub", (".epub",))
 HTML = MediaType("text/html", "html", (".html", ".htm", ".xhtml"))
 MARKDOWN = MediaType("text/markdown", "markdown", (".md", ".markdown"))
 TEXT = MediaType("text/plain", "text", (".txt", ".text"))
-MEDIA_TYPES = (PDF, DOCX, HTML, MARKDOWN, TEXT)
+MEDIA_TYPES = (PDF, DOCX, ODT, EPUB, HTML, MARKDOWN, TEXT)
 
 _FOREIGN = (
     (b"\x89PNG", "png"),
@@ -39,6 +42,9 @@ _FOREIGN = (
     (b"Rar!", "archive"),
     (b"%!PS", "postscript"),
 )
+_WORD_PART = re.compile(r"^word/document\d*\.xml$")
+_PACKAGE = "EncryptedPackage".encode("utf-16-le")
+_MAIL = re.compile(rb"\A(?:[A-Za-z-]+:[^\n]*\n(?:[ \t][^\n]*\n)*){0,20}MIME-Version:", re.IGNORECASE)
 _HTML_START = re.compile(
     rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b",
     re.IGNORECASE | re.DOTALL,
@@ -69,7 +75,11 @@ def _binary_type(path: Path, head: bytes, filename: str) -> MediaType | None:
     if head.startswith(b"PK"):
         return _zip_type(path, filename)
     if head.startswith(b"\xd0\xcf\x11\xe0"):
+        if _PACKAGE in path.read_bytes():  # the envelope that Office puts around a file with a password
+            raise DocumentRejected("encrypted", name=filename)
         raise DocumentRejected("old_office", name=filename)
+    if _MAIL.match(head[:8192].replace(b"\r\n", b"\n")):
+        raise DocumentRejected("foreign_type", name=filename, kind="mail")
     for magic, kind in _FOREIGN:
         if head.startswith(magic):
             raise DocumentRejected("foreign_type", name=filename, kind=kind)
@@ -80,12 +90,27 @@ def _zip_type(path: Path, filename: str) -> MediaType:
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise DocumentRejected("damaged", name=filename, kind="docx") from error
-    if "word/document.xml" in names:
+            declared = _declared(archive)
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError, zlib.error) as error:
+        named = next((kind for kind in (DOCX, ODT, EPUB) if filename.lower().endswith(kind.extensions)), DOCX)
+        raise DocumentRejected("damaged", name=filename, kind=named.kind) from error
+    if any(_WORD_PART.match(name) for name in names):
         return DOCX
+    if declared in {ODT.media_type, f"{ODT.media_type}-template"}:
+        return ODT
+    if declared == EPUB.media_type or "META-INF/container.xml" in names:
+        return EPUB
     kind = "excel" if "xl/workbook.xml" in names else "powerpoint" if "ppt/presentation.xml" in names else "archive"
+    kind = "opendocument" if declared.startswith("application/vnd.oasis.opendocument.") else kind
     raise DocumentRejected("foreign_type", name=filename, kind=kind)
+
+
+def _declared(archive: zipfile.ZipFile) -> str:
+    """The media type that OpenDocument and EPUB archives begin with."""
+    if "mimetype" not in archive.namelist():
+        return ""
+    with archive.open("mimetype") as part:
+        return part.read(200).decode("ascii", errors="replace").strip()
 
 
 def _text_type(path: Path, filename: str, named: MediaType | None) -> MediaType:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from knowledge import DocumentRejected, DocumentUnreadable, ParsingLimitExceeded
 from knowledge.parsing import Limits, ParsedDocument, parse, sniff
-from knowledge.parsing._html import parse_html, parse_markdown
+from knowledge.parsing._html import parse_html
 from knowledge.parsing._limits import ParseFailed
+from knowledge.parsing._markdown import parse_markdown
 from knowledge.parsing._text import decode, parse_text
 
 from .documents import HTML, MARKDOWN, TEXT, bomb_docx, encrypted_pdf, make_docx, make_pdf
@@ -103,7 +104,7 @@ def test_html_keeps_the_main_content_only(tmp_path: Path) -> None:
     assert outline(document) == [(1, "Observation levels"), (2, "Level one")]
     assert "There are three levels of observation, which the team" in text
     assert "• The checks are written down." in text.split("\n")
-    assert "Two | 15 minutes" in text.split("\n")
+    assert "Level: Two; Interval: 15 minutes" in text.split("\n")
     for gone in ("Menu of the hospital", "Banner", "Imprint", "alert", "color"):
         assert gone not in text
 
@@ -113,7 +114,7 @@ def test_markdown_treats_markup_inside_as_text(tmp_path: Path) -> None:
     text = document.pages[0].text
     assert [title for _, title in outline(document)] == ["Leave from the ward", "Before leave", "After leave"]
     assert "It lasts four hours at most." in text
-    assert "Monday | 4" in text
+    assert "Day: Monday; Hours: 4" in text.split("\n")
     assert "nobody" not in text
     assert "<script>alert(1)</script>" in text  # as words; nothing renders it
 
