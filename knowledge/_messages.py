@@ -18,11 +18,12 @@ MESSAGES = {
     "storage": _("“%(name)s” could not be stored in the data folder: %(reason)s."),
     # what it is
     "unknown_type": _(
-        "“%(name)s” is of a type that cannot be read. Havre reads PDF, Word (.docx), HTML, Markdown and plain text."
+        "“%(name)s” is of a type that cannot be read. "
+        "Havre reads PDF, Word (.docx), OpenDocument (.odt), EPUB, HTML, Markdown and plain text."
     ),
     "foreign_type": _(
         "“%(name)s” is %(kind)s, not a document with text. "
-        "Havre reads PDF, Word (.docx), HTML, Markdown and plain text."
+        "Havre reads PDF, Word (.docx), OpenDocument (.odt), EPUB, HTML, Markdown and plain text."
     ),
     "mislabelled": _(
         "“%(name)s” is named like %(named)s, but its content is %(found)s. "
@@ -131,6 +132,22 @@ MESSAGES = {
     ),
     "index_broken": _("The vector index in %(folder)s cannot be opened: %(reason)s"),
     "index_failed": _("The vector index failed: %(reason)s"),
+    "embedder_changed": _("The embedding model %(folder)s is not the one any more that the index was made with."),
+    "chroma_public": _(
+        "HAVRE_CHROMA_URL leads to %(address)s, which is not a private address. The server has no password: it must "
+        "be reachable from this machine or a private network only."
+    ),
+    "chroma_silent": _("The vector index server %(address)s does not answer: %(reason)s"),
+    "index_building": _("A new index is being built already."),
+    "index_given_up": _("The building of this index was interrupted, and the settings want another one now."),
+    "index_memory": _("There is not enough memory to build this index."),
+    "index_disk_full": _("The disk is full: this index could not be built. Make room and start `manage.py reindex`."),
+    "index_check_dimension": _("The model made vectors that do not all have %(dimension)s numbers. They are not used."),
+    "index_check_numbers": _("The model made vectors that are not numbers of length one. They are not used."),
+    "index_check_contents": _(
+        "The new index did not pass its check: %(missing)s passages are missing, %(stray)s do not belong in it."
+    ),
+    "index_check_lost": _("The new index did not pass its check: %(lost)s of its passages are not found in it."),
     "search_failed": _(
         "The library could not be searched because of an error in the program. "
         "The log of the guideline service says where it happened."
@@ -140,6 +157,8 @@ MESSAGES = {
 _KINDS = {
     "pdf": "PDF",
     "docx": "Word (.docx)",
+    "odt": "OpenDocument (.odt)",
+    "epub": "EPUB",
     "html": "HTML",
     "markdown": "Markdown",
     "text": _("plain text"),
@@ -153,6 +172,8 @@ _KINDS = {
     "archive": _("an archive"),
     "excel": _("an Excel workbook"),
     "powerpoint": _("a PowerPoint file"),
+    "opendocument": _("an OpenDocument spreadsheet or presentation"),
+    "mail": _("an e-mail or a web page saved as one file (.mht)"),
 }
 
 _STATES = {
