@@ -5,6 +5,7 @@ from datetime import datetime, time, timedelta
 from typing import Any
 
 from django import forms
+from django.forms.models import fields_for_model, model_to_dict
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -76,26 +77,29 @@ class UploadForm(forms.Form):
     )
 
 
-class DescriptionForm(forms.ModelForm):  # type: ignore[type-arg]
-    """What a guideline is and who may see it."""
+_DESCRIBED = [
+    "title", "publisher", "language", "population", "setting", "evidence_level", "licence", "source_url", "contact",
+    "departments",
+]  # fmt: skip
+_HELP: dict[str, Any] = {
+    "language": _("Two letters: fr, en."),
+    "population": _("For example: adults, adolescents."),
+    "setting": _("For example: ward, outpatients."),
+    "evidence_level": _("As the document states it."),
+    "source_url": _("Web address of the original."),
+    "contact": _("Whom to ask about it."),
+    "departments": _("Only people of these departments get answers from it. With none chosen, everybody does."),
+}
 
-    class Meta:
-        model = Guideline
-        fields = [
-            "title", "publisher", "language", "population", "setting", "evidence_level", "licence", "source_url",
-            "contact", "departments",
-        ]  # fmt: skip
-        labels = FIELDS
-        help_texts = {
-            "language": _("Two letters: fr, en."),
-            "population": _("For example: adults, adolescents."),
-            "setting": _("For example: ward, outpatients."),
-            "evidence_level": _("As the document states it."),
-            "source_url": _("Web address of the original."),
-            "contact": _("Whom to ask about it."),
-            "departments": _("Only people of these departments get answers from it. With none chosen, everybody does."),
-        }
-        widgets = {"departments": forms.CheckboxSelectMultiple}
+
+class DescriptionForm(forms.Form):
+    """What a guideline is and who may see it. Whether it may be so is for the library to say (`knowledge.describe`)."""
+
+    def __init__(self, data: Any = None, *, guideline: Guideline) -> None:
+        super().__init__(data, initial=model_to_dict(guideline, _DESCRIBED))
+        widgets: dict[str, Any] = {"departments": forms.CheckboxSelectMultiple}
+        fields = fields_for_model(Guideline, _DESCRIBED, widgets=widgets, labels=FIELDS, help_texts=_HELP)
+        self.fields.update(fields)
 
     def clean_language(self) -> str:
         """The code in lower case."""

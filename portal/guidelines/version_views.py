@@ -57,7 +57,7 @@ def _undo(request: HttpRequest, lives: list[timeline.Life]) -> dict[str, Any] | 
 def describe(request: HttpRequest, guideline_id: uuid.UUID) -> HttpResponse:
     """What a guideline is and who may see it."""
     guideline = _guideline(guideline_id)
-    form = DescriptionForm(request.POST or None, instance=guideline)
+    form = DescriptionForm(request.POST or None, guideline=guideline)
     if request.method == "POST" and form.is_valid():
         values = {**form.cleaned_data, "departments": list(form.cleaned_data["departments"])}
         try:
@@ -67,8 +67,7 @@ def describe(request: HttpRequest, guideline_id: uuid.UUID) -> HttpResponse:
         else:
             messages.success(request, _("The description was changed.") if changes else _("Nothing was changed."))
             return redirect("guidelines:detail", guideline.pk)
-    title = Guideline.objects.values_list("title", flat=True).get(pk=guideline.pk)  # the form has changed the other one
-    return render(request, "guidelines/describe.html", {"guideline": guideline, "title": title, "form": form})
+    return render(request, "guidelines/describe.html", {"guideline": guideline, "form": form})
 
 
 @require_http_methods(["GET", "POST"])

@@ -17,13 +17,13 @@ from django.views.decorators.http import require_GET, require_POST
 import knowledge
 from knowledge import lifecycle, selectors
 from knowledge.models import FolderFile, Guideline, GuidelineVersion
+from knowledge.parsing import MEDIA_TYPES
 from portal.access import for_role
 from portal.accounts.models import User
 from portal.guidelines import estimates, listing, services
 from portal.guidelines.access import NotAllowed, version_for
 from portal.guidelines.forms import DatesForm, LibraryFilter, UploadForm
 
-ACCEPTED = ".pdf,.docx,.html,.htm,.md,.markdown,.txt,.odt,.epub"
 _GUIDELINES_A_PAGE = 50
 _FILES_A_PAGE = 100
 _MOST_AT_ONCE = 200
@@ -47,7 +47,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "query": query.urlencode() if chosen else "",
         "upload": UploadForm(),
         "upload_limit_mb": settings.HAVRE_UPLOAD_MAX_BYTES // (1024 * 1024),
-        "accept": ACCEPTED,
+        "accept": ",".join(ending for kind in MEDIA_TYPES for ending in kind.extensions),
         "index": listing.index_state(),
         "folder": listing.folder_state(),
     }

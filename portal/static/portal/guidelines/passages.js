@@ -29,4 +29,4 @@ for (const passage of passages) {
 }
 
 const asked = location.hash && document.getElementById(location.hash.slice(1));
-if (asked?.dataset.picture) mark(asked);
+if (asked && asked.dataset.picture) mark(asked);

@@ -1,0 +1,615 @@
+"""The administrator's pages of the library, as a browser without scripts sees them: what they say, what their buttons
+do, and what they refuse."""
+
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+import knowledge
+from knowledge.models import (
+    Chunk,
+    Department,
+    FolderFile,
+    Guideline,
+    GuidelineVersion,
+    Index,
+    Page,
+)
+from portal.accounts.models import User
+from portal.guidelines import estimates
+from tests.conftest import PASSWORD, Cast
+
+State, Ingestion = GuidelineVersion.State, GuidelineVersion.Ingestion
+TEXT = "The plan is written together with the person. It is read again at every contact."
+
+
+@pytest.fixture(autouse=True)
+def own_folder(settings: Any, tmp_path: Path) -> None:
+    settings.HAVRE_DATA_DIR = tmp_path
+
+
+@pytest.fixture
+def dina(cast: Cast) -> User:
+    """Another administrator."""
+    return User.objects.create_user("dina", password=PASSWORD, role="admin")
+
+
+@pytest.fixture
+def page(client: Client, cast: Cast) -> Client:
+    """Dora's browser, without scripts."""
+    client.force_login(cast.dora)  # type: ignore[arg-type]
+    return client
+
+
+@pytest.fixture
+def version(db: None) -> Callable[..., GuidelineVersion]:
+    """A version that has been read, without reading one: `version("Safety plan", State.DRAFT)`."""
+    made = iter(range(1000))
+
+    def make(title: str, state: str = State.DRAFT, text: str = TEXT, **fields: Any) -> GuidelineVersion:
+        publisher = fields.pop("publisher", "Ward 3")
+        guideline, _ = Guideline.objects.get_or_create(title=title, publisher=publisher, defaults={"language": "en"})
+        number = guideline.versions.count() + 1
+        defaults = {
+            "filename": "plan.pdf", "media_type": "application/pdf", "sha256": f"{next(made):064x}", "size": 4000,
+            "page_count": 2, "uploaded_by": "dora", "ingestion": Ingestion.INDEXED, "language": "en",
+        }  # fmt: skip
+        one = GuidelineVersion.objects.create(
+            guideline=guideline, number=number, state=State.DRAFT, **{**defaults, **fields}
+        )
+        heading = "Steps"
+        for place in (1, 2):
+            words = f"{heading}\n{text}" if place == 1 else "The last page says little."
+            headings = [[0, len(heading), 1]] if place == 1 else []
+            Page.objects.create(version=one, number=place, label=f"A{place}", text=words, headings=headings)
+            start = len(heading) + 1 if place == 1 else 0
+            Chunk.objects.create(
+                version=one, ordinal=place - 1, page=place, last_page=place, page_label=f"A{place}", heading=heading,
+                text=words[start:], start=start, end=len(words), language="en", terms="",
+            )  # fmt: skip
+        _bring_to(one, state)
+        return one
+
+    return make
+
+
+def _bring_to(version: GuidelineVersion, state: str) -> None:
+    """By the steps that people take."""
+    if state == State.DRAFT:
+        return
+    knowledge.submit(version.pk, actor="dora")
+    if state == State.IN_REVIEW:
+        return
+    knowledge.approve(version.pk, actor="carl")
+    if state == State.ARCHIVED:
+        knowledge.archive(version.pk, actor="carl")
+    version.refresh_from_db()
+
+
+def read(page: Client, name: str, *arguments: Any, query: str = "", **more: Any) -> str:
+    """The words of a page, without its tags."""
+    response = page.get(reverse(f"guidelines:{name}", args=arguments) + query, **more)
+    assert response.status_code == 200
+    return words(response.content.decode())
+
+
+def words(html: str) -> str:
+    body = html.partition("<main")[2].partition("</main>")[0]
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body))
+
+
+def send(page: Client, route: str, /, *arguments: Any, **fields: Any) -> str:
+    """The words of the page that a form leads to."""
+    response = page.post(reverse(f"guidelines:{route}", args=arguments), fields, follow=True)
+    assert response.status_code == 200
+    return words(response.content.decode())
+
+
+# --- the library
+
+
+def test_an_empty_library_says_what_to_do(page: Client) -> None:
+    said = read(page, "index")
+    assert "The library is empty" in said
+    assert "Drop documents or folders here" in said
+
+
+def test_each_guideline_says_what_is_in_force_since_when_by_whom(page: Client, version: Any) -> None:
+    version("Safety plan", State.EFFECTIVE)
+    version("Safety plan", State.IN_REVIEW)
+    said = read(page, "index")
+    assert "Version 1 since" in said
+    assert "approved by carl" in said
+    assert "Version 2 In review" in said
+    assert "submitted by dora" in said
+
+
+FILTERS = [
+    ("", {"Plan", "Restraint", "Lithium", "Sleep"}),
+    ("?q=lithium", {"Lithium"}),
+    ("?q=ward+LITH", {"Lithium"}),
+    ("?q=nothing+of+that", set()),
+    ("?state=answers", {"Plan", "Lithium"}),
+    ("?state=waiting", {"Restraint"}),
+    ("?state=off", {"Sleep"}),
+    ("?language=fr", {"Lithium"}),
+    ("?review=overdue", {"Lithium"}),
+    ("?review=soon", {"Lithium", "Plan"}),
+    ("?mine=on", {"Restraint"}),
+    ("?state=<script>", {"Plan", "Restraint", "Lithium", "Sleep"}),
+    ("?department=nonsense", {"Plan", "Restraint", "Lithium", "Sleep"}),
+]
+
+
+@pytest.mark.parametrize(("query", "expected"), FILTERS)
+def test_filters(client: Client, dina: User, version: Any, query: str, expected: set[str]) -> None:
+    today = timezone.localdate()
+    for title, state in {
+        "Plan": "effective",
+        "Restraint": "in_review",
+        "Lithium": "effective",
+        "Sleep": "effective",
+    }.items():
+        version(title, state)
+    GuidelineVersion.objects.filter(guideline__title="Lithium").update(review_due=today - timedelta(1))
+    GuidelineVersion.objects.filter(guideline__title="Plan").update(review_due=today + timedelta(9))
+    Guideline.objects.filter(title="Lithium").update(language="fr")
+    Guideline.objects.filter(title="Sleep").update(enabled=False)
+    client.force_login(dina)
+    html = client.get(reverse("guidelines:index") + query).content.decode()
+    assert set(re.findall(r"<strong>(Plan|Restraint|Lithium|Sleep)</strong>", html)) == expected
+    assert "<script>" not in html
+
+
+def test_by_department_and_by_review(page: Client, version: Any) -> None:
+    emergency = Department.objects.create(name="Emergency")
+    first, second = version("A", "effective"), version("B", "effective")
+    second.guideline.departments.add(emergency)
+    GuidelineVersion.objects.filter(pk=second.pk).update(review_due=timezone.localdate())
+    html = page.get(reverse("guidelines:index"), {"department": str(emergency.pk)}).content.decode()
+    assert re.findall(r"<strong>([AB])</strong>", html) == ["B"]
+    html = page.get(reverse("guidelines:index"), {"order": "review"}).content.decode()
+    assert re.findall(r"<strong>([AB])</strong>", html) == ["B", "A"]
+    assert first.pk != second.pk
+
+
+def test_nobody_is_asked_to_approve_their_own(page: Client, version: Any) -> None:
+    version("Safety plan", State.IN_REVIEW)
+    assert 'name="versions"' not in page.get(reverse("guidelines:index")).content.decode()
+
+
+def test_a_likely_next_version_is_pointed_out_and_joined(page: Client, version: Any) -> None:
+    known = version("Safety plan", State.EFFECTIVE)
+    new = version("Plan final v2", publisher="", similar_to=known, similarity=0.8)
+    assert "Much of it stands in version 1 of “Safety plan”" in read(page, "index")
+    said = send(page, "likeness", new.pk, answer="join", like=str(known.pk))
+    assert "It is a version of “Safety plan” now." in said
+    new.refresh_from_db()
+    assert (new.guideline_id, new.number) == (known.guideline_id, 2)
+    assert not Guideline.objects.filter(title="Plan final v2").exists()
+    assert "It is a guideline of its own now." in send(page, "split", new.pk)
+
+
+def test_or_kept_apart_and_not_asked_again(page: Client, version: Any) -> None:
+    known = version("Safety plan", State.EFFECTIVE)
+    new = version("Other plan", similar_to=known, similarity=0.8)
+    send(page, "likeness", new.pk, answer="apart", like=str(known.pk))
+    assert "Much of it" not in read(page, "index")
+    said = send(page, "likeness", new.pk, answer="join", like=str(known.pk))  # an old page's button
+    assert "The library has changed meanwhile" in said
+    assert Guideline.objects.count() == 2
+
+
+def test_the_index_says_how_it_stands(page: Client) -> None:
+    assert "There is no index of meanings yet" in read(page, "index")
+    started = timezone.now() - timedelta(minutes=4)
+    long_ago = timezone.now() - timedelta(days=9)
+    Index.objects.create(embedder="e5-small", source="e5", state="active", total=812, started_at=long_ago)
+    building = Index.objects.create(embedder="bge-m3", source="/models/bge", done=400, total=812, started_at=started)
+    said = read(page, "index")
+    assert "e5-small" in said
+    assert "Last checked not yet" in said
+    assert "400 / 812 · about 4 minutes" in said
+    Index.objects.filter(pk=building.pk).update(
+        state="failed", error_code="embedder_missing", error_parameters={"folder": "/models/bge"}
+    )
+    assert "could not be built" in read(page, "index")
+
+
+def test_the_watched_folder_says_why_a_file_was_left(page: Client, settings: Any, version: Any) -> None:
+    settings.HAVRE_WATCH_FOLDER = "/srv/guidelines"
+    taken = version("Safety plan")
+    FolderFile.objects.create(path="a.pdf", size=9, modified_ns=1, version=taken)
+    FolderFile.objects.create(path="b.exe", size=9, modified_ns=1, error_code="empty", error_parameters={"name": "b"})
+    said = read(page, "folder")
+    assert "Files that are put into /srv/guidelines" in said
+    assert "“b” is empty." in said
+    only = read(page, "folder", query="?left_out=1")
+    assert "a.pdf" not in only
+    assert "b.exe" in only
+
+
+# --- taking in
+
+
+def test_several_files_at_once_each_with_its_own_end(page: Client, tmp_path: Path) -> None:
+    ward = Department.objects.create(name="Ward 3")
+    files = [
+        SimpleUploadedFile("plan.md", b"# Safety plan\n\nWrite it together with the person."),
+        SimpleUploadedFile("same.md", b"# Safety plan\n\nWrite it together with the person."),
+        SimpleUploadedFile("nothing.pdf", b""),
+        SimpleUploadedFile("program.exe", b"MZ\x00\x00"),
+    ]
+    response = page.post(
+        reverse("guidelines:upload"),
+        {"files": files, "publisher": "Ward 3", "language": "fr", "departments": [str(ward.pk)]},
+        headers={"accept": "application/json"},
+    )
+    plan, same, nothing, program = response.json()["files"]
+    version = GuidelineVersion.objects.get()
+    assert plan["version"] == str(version.pk)
+    assert (version.state, version.language, version.uploaded_by) == (State.DRAFT, "fr", "dora")
+    assert list(version.guideline.departments.all()) == [ward]
+    assert same["known"] == plan["url"] == reverse("guidelines:detail", args=[version.guideline_id])
+    assert "is in the library already" in same["error"]
+    assert "is empty" in nothing["error"]
+    assert "not a document" in program["error"] or "cannot be read" in program["error"]
+
+
+def test_a_form_without_script_says_the_same(page: Client) -> None:
+    assert "No file was chosen." in send(page, "upload")
+    said = send(page, "upload", files=SimpleUploadedFile("plan.md", b"# Plan\n\nWrite it."), departments="nonsense")
+    assert "1 file is being read." in said
+    assert "Waiting" in said
+
+
+@pytest.mark.parametrize("code", ["scan", "damaged"])
+def test_a_failure_says_why_and_what_can_be_done(page: Client, version: Any, code: str) -> None:
+    one = version(
+        "Scan", ingestion=Ingestion.FAILED, error_code=code, error_parameters={"name": "s.pdf", "kind": "pdf"}
+    )
+    said = read(page, "index")
+    assert "could not be read" in said
+    assert ("Read by OCR (French)" in said) == (code == "scan")
+    said = send(page, "retry", one.pk, **({"ocr": "fr"} if code == "scan" else {}))
+    assert "is being read again" in said
+    one.refresh_from_db()
+    assert one.ingestion == Ingestion.PENDING
+    assert one.ocr_language == ("fr" if code == "scan" else "")
+
+
+def test_ocr_is_for_scans_and_for_two_languages(page: Client, version: Any) -> None:
+    one = version(
+        "Plan", ingestion=Ingestion.FAILED, error_code="damaged", error_parameters={"name": "s", "kind": "pdf"}
+    )
+    send(page, "retry", one.pk, ocr="fr")
+    send(page, "retry", one.pk, ocr="de")
+    one.refresh_from_db()
+    assert one.ingestion == Ingestion.FAILED
+
+
+def test_progress_tells_steps_and_time(page: Client, version: Any) -> None:
+    started = timezone.now() - timedelta(minutes=1)
+    first = version("A", ingestion=Ingestion.EMBEDDING, progress_done=100, progress_total=400, step_started_at=started)
+    second = version("B", ingestion=Ingestion.PENDING, page_count=None, size=1 << 20)
+    found = {one["id"]: one for one in page.get(reverse("guidelines:progress")).json()["versions"]}
+    assert found[str(first.pk)]["left"] == "about 3 minutes"
+    assert found[str(second.pk)]["left"] == "about 3 minutes"  # and some seconds of its own
+    assert (found[str(first.pk)]["done"], found[str(first.pk)]["total"]) == (100, 400)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "less than a minute"), (29, "less than a minute"), (45, "about 1 minute"), (3500, "about 58 minutes"),
+     (3600, "about 1 hour"), (9000, "about 2 hours"), (None, "")],
+)  # fmt: skip
+def test_time_in_words(seconds: int | None, said: str) -> None:
+    assert estimates.in_words(None if seconds is None else timedelta(seconds=seconds)) == said
+
+
+@pytest.mark.parametrize(("done", "total", "seconds"), [(0, 10, 60), (5, 0, 60), (5, 10, 1), (11, 10, 60)])
+def test_no_time_is_promised_where_there_is_no_pace(version: Any, done: int, total: int, seconds: int) -> None:
+    now = timezone.now()
+    one = version(
+        "A", ingestion=Ingestion.EMBEDDING, progress_done=done, progress_total=total,
+        step_started_at=now - timedelta(seconds=seconds),
+    )  # fmt: skip
+    assert estimates.time_left(one, now) is None
+
+
+# --- the life of a version
+
+
+def test_from_draft_to_force_by_two_people(page: Client, dina: User, version: Any) -> None:
+    old, new = version("Plan", State.EFFECTIVE), version("Plan")
+    said = send(page, "step", new.pk, "submit")
+    assert "Version 2 was submitted." in said
+    assert "needs a second person" in said
+    assert "needs a second person" in send(page, "step", new.pk, "approve")  # a form made by hand
+    new.refresh_from_db()
+    assert new.state == State.IN_REVIEW
+
+    page.force_login(dina)
+    asked = read(page, "step", new.pk, "approve")
+    assert "From that moment on version 1 no longer answers: version 2 takes its place." in asked
+    last, review = timezone.localdate() + timedelta(30), timezone.localdate() + timedelta(20)
+    said = send(page, "step", new.pk, "approve", expires_on=last.isoformat(), review_due=review.isoformat())
+    assert "Version 2 is approved." in said
+    assert "Version 2 answers" in said
+    assert "Review due soon" in said
+    new.refresh_from_db(), old.refresh_from_db()
+    assert (new.state, new.approved_by, old.state) == (State.EFFECTIVE, "dina", State.SUPERSEDED)
+    assert timezone.localtime(new.expires_at) == timezone.make_aware(datetime.combine(last + timedelta(1), time.min))
+
+
+def test_the_line_of_a_version_tells_who_when_and_why(page: Client, version: Any) -> None:
+    one = version("Plan", State.IN_REVIEW)
+    said = send(page, "step", one.pk, "send_back", note="The dose on page 3 is wrong.")
+    assert "Version 1 is a draft again." in said
+    line = said.partition("Versions")[2].partition("History")[0]
+    places = [line.index(part) for part in ("Uploaded", "Submitted for approval", "Sent back", "The dose on page 3")]
+    assert places == sorted(places)
+    assert "Undo" in said
+
+
+def test_a_step_back_needs_a_reason(page: Client, version: Any) -> None:
+    one = version("Plan", State.EFFECTIVE)
+    response = page.post(reverse("guidelines:step", args=[one.pk, "unapprove"]), {"note": " "})
+    assert response.status_code == 200
+    one.refresh_from_db()
+    assert one.state == State.EFFECTIVE
+    assert "approval of version 1 was taken back" in send(page, "step", one.pk, "unapprove", note="wrong file")
+
+
+def test_taking_back_says_which_version_could_answer_instead(page: Client, version: Any) -> None:
+    version("Plan", State.EFFECTIVE)
+    new = version("Plan", State.EFFECTIVE)
+    assert "Version 1 does not come back by itself" in read(page, "step", new.pk, "unapprove")
+    send(page, "step", new.pk, "archive")
+    old = GuidelineVersion.objects.get(number=1)
+    assert "it answers again from now on" in read(page, "step", old.pk, "restore")
+    assert "Version 1 answers" in send(page, "step", old.pk, "restore")
+
+
+@pytest.mark.parametrize(
+    ("field", "days", "says"),
+    [("expires_on", -1, "The last day is before the first one"), ("review_due", -1, "This day is over"),
+     ("effective_from", None, "This is not a date")],
+)  # fmt: skip
+def test_dates_that_cannot_be(
+    client: Client, dina: User, version: Any, field: str, days: int | None, says: str
+) -> None:
+    client.force_login(dina)
+    one = version("Plan", State.IN_REVIEW)
+    value = "soon" if days is None else (timezone.localdate() + timedelta(days)).isoformat()
+    assert says in send(client, "step", one.pk, "approve", **{field: value})
+    one.refresh_from_db()
+    assert one.state == State.IN_REVIEW
+
+
+def test_a_day_ahead_begins_at_midnight_and_can_be_moved(client: Client, dina: User, version: Any) -> None:
+    client.force_login(dina)
+    one = version("Plan", State.IN_REVIEW)
+    first = timezone.localdate() + timedelta(9)
+    said = send(client, "step", one.pk, "approve", effective_from=first.isoformat())
+    assert "Comes into force" in said
+    assert "No version in force" in said
+    one.refresh_from_db()
+    assert (one.state, timezone.localtime(one.effective_from).date()) == (State.APPROVED, first)
+    assert timezone.localtime(one.effective_from).hour == 0
+    before = one.effective_from
+    send(client, "step", one.pk, "reschedule", effective_from=first.isoformat(), review_due="", expires_on="")
+    one.refresh_from_db()
+    assert (one.effective_from, one.review_due) == (before, None)
+    today = timezone.localdate().isoformat()
+    assert "Version 1 answers" in send(client, "step", one.pk, "reschedule", effective_from=today)
+
+
+def test_dates_of_a_version_in_force_leave_its_beginning(page: Client, version: Any) -> None:
+    one = version("Plan", State.EFFECTIVE)
+    html = page.get(reverse("guidelines:step", args=[one.pk, "reschedule"])).content.decode()
+    assert 'name="effective_from"' not in html
+    due = timezone.localdate() + timedelta(5)
+    send(page, "step", one.pk, "reschedule", review_due=due.isoformat())
+    began = one.effective_from
+    one.refresh_from_db()
+    assert (one.review_due, one.effective_from) == (due, began)
+
+
+@pytest.mark.parametrize("step", ["delete", "describe", "__class__", "bring_up_to_date", "steps"])
+def test_no_step_by_another_name(page: Client, version: Any, step: str) -> None:
+    one = version("Plan", State.EFFECTIVE)
+    assert page.post(f"/guidelines/versions/{one.pk}/{step}/").status_code in {404, 405}
+
+
+def test_a_step_that_is_over_says_so(page: Client, version: Any) -> None:
+    one = version("Plan", State.EFFECTIVE)
+    assert "This step is not possible" in read(page, "step", one.pk, "submit")
+    assert "This step is not possible" in send(page, "step", one.pk, "submit")
+
+
+# --- several at once
+
+
+def test_submitting_several_says_which_could_not(page: Client, version: Any) -> None:
+    good, gone = version("A"), version("B", State.EFFECTIVE)
+    said = send(page, "batch", step="submit", versions=[str(good.pk), str(gone.pk), "nonsense", str(uuid.uuid4())])
+    assert "1 version was submitted." in said
+    assert "“B”, version 1, is in force now" in said
+
+
+def test_approving_several_is_read_once_more_first(client: Client, dina: User, version: Any) -> None:
+    client.force_login(dina)
+    waiting = [version(title, State.IN_REVIEW) for title in ("A", "B")]
+    own = version("C", uploaded_by="dina", state=State.IN_REVIEW)
+    chosen = [str(one.pk) for one in (*waiting, own)]
+    said = send(client, "batch", step="approve", versions=chosen)
+    assert "Approve 2 versions" in said
+    assert "needs a second person" in said
+    assert not GuidelineVersion.objects.filter(state=State.EFFECTIVE).exists()
+    past = (timezone.localdate() - timedelta(3)).isoformat()
+    assert "This day is over" in send(client, "batch", step="approve", versions=chosen, confirmed="1", review_due=past)
+    said = send(client, "batch", step="approve", versions=chosen, confirmed="1", back="mine=on")
+    assert "2 versions were approved." in said
+    own.refresh_from_db()
+    assert own.state == State.IN_REVIEW
+
+
+def test_nothing_chosen_and_nothing_else(page: Client) -> None:
+    assert "No guideline was chosen." in send(page, "batch", step="approve")
+    assert page.post(reverse("guidelines:batch"), {"step": "archive"}).status_code == 404
+
+
+# --- descriptions
+
+
+def described(**changes: Any) -> dict[str, Any]:
+    return {"title": "Plan", "publisher": "Ward 3", "language": "en", **changes}
+
+
+def test_a_description_is_changed_and_remembered(page: Client, version: Any) -> None:
+    one = version("Plan", State.EFFECTIVE)
+    ward = Department.objects.create(name="Emergency")
+    fields = described(population="adolescents", language="FR", departments=[str(ward.pk)])
+    said = send(page, "describe", one.guideline_id, **fields)
+    assert "The description was changed." in said
+    assert "For whom: empty → adolescents" in said
+    assert "Departments: empty → Emergency" in said
+    one.guideline.refresh_from_db()
+    assert one.guideline.language == "fr"
+    assert "Nothing was changed." in send(page, "describe", one.guideline_id, **{**fields, "language": "fr"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"title": "  "}, "required"),
+        ({"title": "Other"}, "another guideline with the title"),
+        ({"language": "french"}, "two letters"),
+        ({"source_url": "javascript:alert(1)"}, "not a web address"),
+        ({"departments": ["99999999-9999-4999-8999-999999999999"]}, "not one of the available choices"),
+    ],
+)
+def test_a_description_that_cannot_be(page: Client, version: Any, changes: dict[str, Any], says: str) -> None:
+    one = version("Plan")
+    version("Other")
+    assert says in send(page, "describe", one.guideline_id, **described(**changes))
+    one.guideline.refresh_from_db()
+    assert (one.guideline.title, one.guideline.language, one.guideline.departments.count()) == ("Plan", "en", 0)
+
+
+def test_switching_off_and_on(page: Client, version: Any) -> None:
+    one = version("Plan", State.EFFECTIVE)
+    assert "“Plan” no longer answers." in send(page, "switch", one.guideline_id, enabled="0")
+    said = send(page, "switch", one.guideline_id, enabled="1", back="detail")
+    assert "“Plan” answers again." in said
+    assert "Version 1 answers" in said
+
+
+def test_what_a_document_is_called_is_never_markup(page: Client, version: Any) -> None:
+    one = version("<img src=x onerror=alert(1)>", State.EFFECTIVE, filename="<b>.pdf", text="<script>alert(1)</script>")
+    for name, argument in (("detail", one.guideline_id), ("passages", one.pk), ("describe", one.guideline_id)):
+        html = page.get(reverse(f"guidelines:{name}", args=[argument])).content.decode()
+        assert "<img src=x" not in html
+        assert "<script>alert" not in html
+
+
+# --- reading
+
+
+def test_passages_of_a_page_with_their_places(page: Client, version: Any) -> None:
+    one = version("Plan")
+    response = page.get(reverse("guidelines:passages", args=[one.pk]))
+    said = words(response.content.decode())
+    assert TEXT in said
+    assert "p. A1 (page 1 of the file)" in said
+    assert "The last page says little." not in said
+    assert "The last page says little." in read(page, "passages", one.pk, query="?passage=1")
+
+
+@pytest.mark.parametrize(
+    ("asked", "number"), [("2", 2), ("A2", 2), ("a2", 2), ("0", 1), ("99", 2), ("-1", 1), ("x", 1), ("9" * 30, 1)]
+)
+def test_pages_by_number_and_by_label(page: Client, version: Any, asked: str, number: int) -> None:
+    one = version("Plan")
+    assert page.get(reverse("guidelines:passages", args=[one.pk]), {"page": asked}).context["number"] == number
+
+
+def test_a_file_that_is_lost_is_said(page: Client, version: Any) -> None:
+    assert "no longer in the data folder" in read(page, "passages", version("Plan").pk)
+
+
+def test_two_versions_side_by_side(page: Client, version: Any) -> None:
+    version("Plan", State.EFFECTIVE)
+    new = version("Plan", text=TEXT.replace("every contact", "each visit"))
+    response = page.get(reverse("guidelines:compare", args=[new.pk]))
+    html = response.content.decode()
+    assert "From version 1 to version 2" in html
+    assert re.search(r"<del>[^<]*every contact", html)
+    assert re.search(r"<ins>[^<]*each visit", html)
+    assert "1 section is different." in html
+
+
+def test_a_comparison_with_something_that_was_not_offered(page: Client, version: Any) -> None:
+    new, foreign = version("Plan"), version("Other")
+    assert "There is no other version to compare with." in read(page, "compare", new.pk)
+    for asked in (foreign.pk, uuid.uuid4(), "nonsense"):
+        assert page.get(reverse("guidelines:compare", args=[new.pk]), {"old": str(asked)}).status_code == 404
+
+
+def test_long_unchanged_words_are_folded(page: Client, version: Any) -> None:
+    long = " ".join(f"Sentence number {n} is here." for n in range(200))
+    version("Plan", State.EFFECTIVE, text=f"{long} Ask every day.")
+    new = version("Plan", text=f"{long} Ask every week.")
+    html = page.get(reverse("guidelines:compare", args=[new.pk])).content.decode()
+    assert re.search(r"<summary[^>]*>… \d+ unchanged words …", html)
+    kept = re.sub(r"<summary.*?</summary>", "", html)
+    assert "Sentence number 100 is here." in kept  # folded, not left out
+
+
+# --- departments
+
+
+def test_departments_are_added_named_and_filled(page: Client, cast: Cast) -> None:
+    assert "There are no departments yet" in read(page, "departments")
+    assert "Emergency" in send(page, "departments", name="Emergency")
+    assert "a department with the name “emergency” already" in send(page, "departments", name="emergency")
+    assert "Write the name" in send(page, "departments", name=" ")
+    one = Department.objects.get()
+    assert "who belongs to “Emergency”" in send(page, "department", one.pk, people=[str(cast.anna.pk)])  # type: ignore[attr-defined]
+    assert set(one.people.all()) == {cast.anna}
+    assert "is called “Acute care” now" in send(page, "rename_department", one.pk, name="Acute care")
+    send(page, "department", one.pk)
+    assert not one.people.exists()
+
+
+def test_only_clinicians_belong_to_departments(page: Client, cast: Cast) -> None:
+    one = Department.objects.create(name="Emergency")
+    send(page, "department", one.pk, people=[str(cast.emil.pk)])  # type: ignore[attr-defined]
+    assert not one.people.exists()
+
+
+def test_removing_a_department_never_opens_a_guideline(page: Client, version: Any) -> None:
+    one = version("Restraint", State.EFFECTIVE)
+    ward = Department.objects.create(name="Emergency")
+    one.guideline.departments.add(ward)
+    assert "visible to everybody" in read(page, "remove_department", ward.pk)
+    assert "cannot be removed" in send(page, "remove_department", ward.pk)
+    one.guideline.departments.set([Department.objects.create(name="Ward 3")])
+    assert "was removed" in send(page, "remove_department", ward.pk)
+    assert list(one.guideline.departments.values_list("name", flat=True)) == ["Ward 3"]
+
+
+@pytest.fixture(autouse=True)
+def closed(db: None) -> Iterator[None]:
+    yield
+    knowledge.close()
