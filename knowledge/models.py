@@ -194,6 +194,7 @@ class Chunk(models.Model):
     text = models.TextField()
     start = models.PositiveIntegerField()
     end = models.PositiveIntegerField()
+    tokens = models.PositiveIntegerField(null=True, blank=True)  # of the embedder that it was cut for
     language = models.CharField(max_length=8, blank=True)
     terms = models.TextField(blank=True)
 
