@@ -264,7 +264,7 @@ class _Reader:
         lines = row_lines(_hang(read, cells), self._heads(table, rows, read, bold=plain == 0))
         for line in lines:
             self.writer.line(line)
-        if len(lines) > 1:
+        if len(rows) > 1:
             self.writer.block(place, "table")
         self._after(hanging)
 

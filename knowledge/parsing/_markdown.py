@@ -9,9 +9,7 @@ from knowledge.parsing._limits import ParseFailed
 from knowledge.parsing._text import decode, readable
 from knowledge.parsing._walk import Walker
 
-_FRONT_MATTER = re.compile(
-    r"\A(---|\+\+\+)[ \t]*\n((?:[\w-]+[ \t]*[:=]|[ \t#-]|\n).*?\n)?(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL
-)
+_FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n([\w-]+[ \t]*[:=].*?\n)(?:\1|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _FRONT_TITLE = re.compile(r"^title[ \t]*[:=][ \t]*(.+)$", re.MULTILINE | re.IGNORECASE)
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -50,7 +48,7 @@ def _front_matter(text: str) -> tuple[str, str]:
     front = _FRONT_MATTER.match(text)
     if front is None:
         return "", text
-    named = _FRONT_TITLE.search(front.group(2) or "")
+    named = _FRONT_TITLE.search(front.group(2))
     return (named.group(1).strip().strip("\"'").strip() if named else ""), text[front.end() :]
 
 
@@ -62,7 +60,8 @@ def _plain_markdown(text: str) -> str:
         kept.append(part if index % 2 else _COMMENT.sub("", part))
     notes: dict[str, str] = {}
     parts = [part if index % 2 else _without_notes(part, notes) for index, part in enumerate(kept)]
-    numbers = {name: str(number) for number, name in enumerate(notes, start=1)}
+    cited = [name for part in parts[::2] for name in _REFERENCE.findall(part) if name in notes]
+    numbers = {name: str(number) for number, name in enumerate(dict.fromkeys([*cited, *notes]), start=1)}
     return "".join(
         part if index % 2 else _with_boxes(_with_notes(part, notes, numbers)) for index, part in enumerate(parts)
     )

@@ -212,7 +212,7 @@ class _Reader:
         )
         for line in lines:
             self.writer.line(line)
-        if len(lines) > 1:
+        if len(rows) > 1:
             self.writer.block(place, "table")
         self._after(hanging)
 

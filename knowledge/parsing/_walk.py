@@ -158,7 +158,7 @@ class Walker:
         lines = row_lines([row for row in cells if row], heads or None)
         for line in lines:
             self._writer.line(line)
-        if len(lines) > 1:
+        if len(rows) > 1:
             self._writer.block(place, "table")
 
 
