@@ -229,6 +229,9 @@ def _moved(pairs: dict[int, int]) -> set[int]:
 
 # --- words
 
+_Step = tuple[str, int, int, int, int]
+"""What happened, and from where to where in the old and in the new words."""
+
 
 @dataclass(slots=True)
 class _Left:
@@ -246,22 +249,29 @@ class _Left:
 def _runs(old: str, new: str, left: _Left) -> list[Run]:
     before, after = _SENTENCE.findall(old), _SENTENCE.findall(new)
     runs: list[Run] = []
-    for kind, i, j, k, m in _differences(before, after):
+    steps = _differences(before, after)
+    for place, (kind, i, j, k, m) in enumerate(steps):
         gone, come = _split(before[i:j]), _split(after[k:m])
         if kind != "equal" and gone and come and left.take(len(gone) * len(come)):
             runs += _of_words(gone, come)
         elif kind == "equal":
-            runs.append(Run("same", "".join(come)))
+            runs.append(_same(gone, come, steps[place + 1 : place + 2]))
         else:
             runs += [Run("deleted", "".join(gone)), Run("inserted", "".join(come))]
     return _joined(runs)
+
+
+def _same(old: list[str], new: list[str], behind: list[_Step]) -> Run:
+    """Words of both, as the new version has them; but the last does not run into what was deleted behind it."""
+    is_cut = behind and behind[0][1] < behind[0][2] and not new[-1][-1:].isspace()
+    return Run("same", "".join(new[:-1]) + (old[-1] if is_cut else new[-1]))
 
 
 def _split(sentences: Iterable[str]) -> list[str]:
     return [word for sentence in sentences for word in _WORD.findall(sentence)]
 
 
-def _differences(old: Sequence[str], new: Sequence[str]) -> list[tuple[str, int, int, int, int]]:
+def _differences(old: Sequence[str], new: Sequence[str]) -> list[_Step]:
     plain = [[" ".join(one.split()) for one in side] for side in (old, new)]
     return SequenceMatcher(None, *plain, autojunk=len(new) >= _AUTOJUNK).get_opcodes()
 
@@ -274,13 +284,13 @@ def _of_words(old: list[str], new: list[str]) -> list[Run]:
         is_between = m - k < _ISLAND and 0 < place < len(steps) - 1
         is_island = is_between and 2 * (j - i) <= max(_size(steps[place - 1]), _size(steps[place + 1]))
         if kind == "equal" and not is_island:
-            runs.append(Run("same", "".join(new[k:m])))
+            runs.append(_same(old[i:j], new[k:m], steps[place + 1 : place + 2]))
         else:
             runs += [Run("deleted", "".join(old[i:j])), Run("inserted", "".join(new[k:m]))]
     return runs
 
 
-def _size(step: tuple[str, int, int, int, int]) -> int:
+def _size(step: _Step) -> int:
     return step[2] - step[1] + step[4] - step[3]
 
 
