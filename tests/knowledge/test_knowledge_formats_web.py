@@ -213,8 +213,8 @@ ODT = """<text:tracked-changes><text:p>Deleted.</text:p></text:tracked-changes>
  the ward</text:p><text:table-of-content><text:p>Contents 1</text:p></text:table-of-content>
 <text:h text:outline-level="2">Before<text:s/>leave</text:h>
 <text:p>The risk<text:note><text:note-citation>1</text:note-citation><text:note-body><text:p>See 3.2.</text:p>
-</text:note-body></text:note> is <text:span text:style-name="Hid">not </text:span>assessed.<office:annotation><text:p>Why?
-</text:p></office:annotation></text:p>
+</text:note-body></text:note> is <text:span text:style-name="Hid">not </text:span>assessed.<office:annotation>
+<text:p>Why?</text:p></office:annotation></text:p>
 <text:list text:style-name="L1"><text:list-item><text:p>One</text:p><text:list><text:list-item><text:p>deeper</text:p>
 </text:list-item></text:list></text:list-item><text:list-item><text:p>Two</text:p></text:list-item></text:list>
 <table:table><table:table-header-rows><table:table-row><table:table-cell><text:p>Day</text:p></table:table-cell>
@@ -238,7 +238,7 @@ def test_open_document() -> None:
         "The risk[1] is assessed.", "[1 See 3.2.]", "1) One", "– deeper", "2) Two", "Day: Monday; Hours: 4", "Beside.",
         "Call 15 at once.",
     ]  # fmt: skip
-    assert blocks(document) == [("box", "Call 15 at once.")]
+    assert blocks(document) == [("table", "Day: Monday; Hours: 4"), ("box", "Call 15 at once.")]
     locked = open_document("", **{"META-INF/manifest.xml": "<manifest:encryption-data/>"})
     with pytest.raises(ParseFailed, match="encrypted"):
         parse_odt(locked, Limits())
