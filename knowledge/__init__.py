@@ -21,6 +21,7 @@ from knowledge._errors import (
     DocumentUnreadable,
     DuplicateDocument,
     EmbedderUnavailable,
+    IndexBuilding,
     IndexLocked,
     IndexUnavailable,
     IngestionRunning,
@@ -53,6 +54,15 @@ if TYPE_CHECKING:
         set_enabled,
         split_off,
     )
+    from knowledge.indexes import (
+        close,
+        look_after_index,
+        rebuild_index,
+        reread_all,
+        reread_outdated,
+        verify_index,
+        warm,
+    )
     from knowledge.lifecycle import (
         approve,
         archive,
@@ -68,16 +78,12 @@ if TYPE_CHECKING:
     from knowledge.retrieval import explain, retrieve
     from knowledge.services import (
         add_version,
-        close,
         ingest,
         ingest_samples,
         look_into_folder,
         read_by_ocr,
-        rebuild_index,
         receive,
         retry,
-        verify_index,
-        warm,
     )
 
 __all__ = [
@@ -87,6 +93,7 @@ __all__ = [
     "DuplicateDocument",
     "EmbedderUnavailable",
     "Explanation",
+    "IndexBuilding",
     "IndexLocked",
     "IndexReport",
     "IndexUnavailable",
@@ -114,6 +121,7 @@ __all__ = [
     "ingest_samples",
     "join",
     "keep_apart",
+    "look_after_index",
     "look_into_folder",
     "page_image",
     "read_by_ocr",
@@ -121,6 +129,8 @@ __all__ = [
     "receive",
     "remove_department",
     "rename_department",
+    "reread_all",
+    "reread_outdated",
     "reschedule",
     "restore",
     "retrieve",
@@ -138,18 +148,26 @@ __all__ = [
 _LATER = dict.fromkeys(("explain", "retrieve"), "knowledge.retrieval") | dict.fromkeys(
     (
         "add_version",
-        "close",
         "ingest",
         "ingest_samples",
         "look_into_folder",
         "read_by_ocr",
-        "rebuild_index",
         "receive",
         "retry",
+    ),
+    "knowledge.services",
+)
+_LATER |= dict.fromkeys(
+    (
+        "close",
+        "look_after_index",
+        "rebuild_index",
+        "reread_all",
+        "reread_outdated",
         "verify_index",
         "warm",
     ),
-    "knowledge.services",
+    "knowledge.indexes",
 )
 _LATER |= dict.fromkeys(
     (

@@ -12,6 +12,7 @@ KnowledgeError
 ├── IngestionRunning          another process or thread is ingesting this version
 ├── EmbedderUnavailable       the embedding model is missing or cannot be loaded
 └── IndexUnavailable          the vector index cannot be used
+    ├── IndexBuilding         a new one is being built already
     └── IndexLocked           another process has it open
 """
 
@@ -75,6 +76,10 @@ class EmbedderUnavailable(KnowledgeError):
 
 class IndexUnavailable(KnowledgeError):
     """The vector index cannot be used."""
+
+
+class IndexBuilding(IndexUnavailable):
+    """A new index is being built already."""
 
 
 class IndexLocked(IndexUnavailable):

@@ -17,7 +17,7 @@ from django.conf import settings
 from knowledge import parsing
 from knowledge._errors import DocumentUnreadable, NoSuchPage, RenderingBusy
 from knowledge.citations import Span
-from knowledge.ingestion._steps import stored_file
+from knowledge.ingestion._reading import stored_file
 from knowledge.models import GuidelineVersion, Page
 from knowledge.parsing import Rect, boxes_of, unpack_boxes
 

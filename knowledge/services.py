@@ -11,8 +11,7 @@ from django.db.models import Max
 
 from knowledge import lifecycle, selectors
 from knowledge._errors import DuplicateDocument, KnowledgeError, NotPossible
-from knowledge._types import IndexReport, OnProgress
-from knowledge.indexing import _sync
+from knowledge._types import OnProgress
 from knowledge.ingestion import _folder, _intake, _steps
 from knowledge.ingestion._folder import FolderLook
 from knowledge.ingestion._intake import ReceivedFile, title_of
@@ -169,27 +168,6 @@ def _read_once_more(version_id: UUID | str, kind: str, actor: str) -> GuidelineV
     return version
 
 
-def rebuild_index() -> IndexReport:
-    """Delete the vector index and make it again from SQL. Raises IndexLocked when another process has it open."""
-    _sync.discard_index()
-    return verify_index()
-
-
-def verify_index() -> IndexReport:
-    """Compare the vector index with SQL, chunk by chunk and by searching for a sample; mend it or make it again when
-    they differ.
-
-    Raises IndexLocked when another process has it open.
-    """
-    index = _sync.open_index()
-    report = _sync.reconcile(index)
-    lost = _sync.unfindable(index)
-    if lost:
-        _sync.discard_index()
-        _sync.open_index()
-    return IndexReport(report.expected, report.missing, report.stray, lost, report.rebuilt or bool(lost))
-
-
 def ingest_samples(on_progress: OnProgress | None = None, *, uploaded_by: str = "samples") -> list[GuidelineVersion]:
     """Take in and ingest the sample guidelines that come with the project; those that are there already are left
     alone."""
@@ -218,23 +196,7 @@ def ingest_samples(on_progress: OnProgress | None = None, *, uploaded_by: str = 
     ]
 
 
-def warm() -> None:
-    """Load the embedding model and open the vector index, so that the first question need not wait for them.
-
-    Raises EmbedderUnavailable, IndexLocked, IndexUnavailable.
-    """
-    from knowledge.indexing._embedder import get_embedder
-
-    get_embedder().load()
-    _sync.open_index()
-
-
-def close() -> None:
-    """Close the vector index if this process has it open, so that another may have it."""
-    _sync.close_index()
-
-
 __all__ = [
-    "FolderLook", "KnowledgeError", "ReceivedFile", "add_version", "close", "ingest", "ingest_samples",
-    "look_into_folder", "read_by_ocr", "rebuild_index", "receive", "retry", "verify_index", "warm",
+    "FolderLook", "KnowledgeError", "ReceivedFile", "add_version", "ingest", "ingest_samples",
+    "look_into_folder", "read_by_ocr", "receive", "retry",
 ]  # fmt: skip

@@ -20,3 +20,7 @@ department_changed = Signal()
 
 ingestion_ended = Signal()
 """Sent with `version` when its ingestion has ended, indexed or failed."""
+
+index_changed = Signal()
+"""Sent with `index` and what happened to it (`kind`): "switched" (it answers in place of another one), "failed" (it was
+not made, the old one answers on), "mended" (it differed from the database); `details` says more (values of JSON)."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
@@ -230,6 +231,16 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    "look-after-index": {
+        "task": "portal.guidelines.tasks.look_after_index",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "verify-index": {
+        "task": "portal.guidelines.tasks.verify_index",
+        "schedule": crontab(hour="2", minute="40"),
+        "options": {"expires": 3600},
+    },
     "test-drafts": {
         "task": "portal.safeguards.tasks.run_tests",
         "schedule": 60.0,
@@ -328,6 +339,7 @@ HAVRE_MODELS_DIR = Path(_env("MODELS_DIR", str(HAVRE_DATA_DIR / "models")))
 HAVRE_LEAST_GROUNDED = float(_env("LEAST_GROUNDED", "0.5"))
 HAVRE_ENGINE = _env("ENGINE", "xllamacpp")  # "scripted" obeys whatever it reads: for tests of the guardrails alone
 HAVRE_EMBEDDER = _env("EMBEDDER", "e5")  # "e5", "minilm", or the path of a sentence-transformers folder
+HAVRE_CHROMA_URL = _env("CHROMA_URL")  # empty: in the data folder, opened by one knowledge worker
 
 LOGGING = {
     "version": 1,

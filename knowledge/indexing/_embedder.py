@@ -59,8 +59,10 @@ class Embedder:
         return int(self._loaded().get_embedding_dimension())
 
     def load(self) -> None:
-        """Load the weights and embed a word, so that the first question does not wait. Raises EmbedderUnavailable."""
-        self.embed_query("warm")
+        """Load the weights and embed a word, so that the first question does not wait; nothing when that is done.
+        Raises EmbedderUnavailable."""
+        if self._model is None:
+            self.embed_query("warm")
 
     def embed_query(self, text: str) -> bytes:
         """The vector of a question: float32, little-endian, unit length. Raises EmbedderUnavailable."""

@@ -6,8 +6,15 @@ from typing import Any
 
 from django.dispatch import receiver
 
-from knowledge.models import Department, Guideline, GuidelineVersion
-from knowledge.signals import department_changed, guideline_changed, ingestion_ended, version_added, version_changed
+from knowledge.models import Department, Guideline, GuidelineVersion, Index
+from knowledge.signals import (
+    department_changed,
+    guideline_changed,
+    index_changed,
+    ingestion_ended,
+    version_added,
+    version_changed,
+)
 from portal.accounts.selectors import role_of
 from portal.audit.services import record
 
@@ -84,6 +91,12 @@ def _ended(sender: object, version: GuidelineVersion, **_: Any) -> None:
     indexed = version.ingestion == GuidelineVersion.Ingestion.INDEXED
     payload = {"state": version.state, "error": version.error_code}
     _record("indexed" if indexed else "failed", version.guideline, "system", version, payload)
+
+
+@receiver(index_changed)
+def _index(sender: object, index: Index, kind: str, details: Mapping[str, Any], **_: Any) -> None:
+    payload = {"embedder": index.embedder, **details}
+    record(f"index.{kind}", actor="system", subject=str(index.pk), payload=payload)
 
 
 def _record(

@@ -1,8 +1,12 @@
 """The guideline library's tasks, on the queue `knowledge`."""
 
+import logging
+
 import knowledge
 from portal.celery import app
 from portal.guidelines import questions, services, trials
+
+logger = logging.getLogger(__name__)
 
 
 @app.task
@@ -44,3 +48,24 @@ def look_after_bench() -> None:
     questions.forget_old()
     trials.work_out_lost()
     questions.ask_waiting()
+
+
+@app.task
+def look_after_index() -> None:
+    """Build the index that the settings want, and read documents anew that an older version of the program has read."""
+    knowledge.look_after_index()
+
+
+@app.task
+def verify_index() -> None:
+    """At night: compare the index with the database, and mend it."""
+    knowledge.verify_index()
+
+
+@app.task
+def rebuild_index() -> None:
+    """Make the index again because somebody asked for it (`manage.py reindex`)."""
+    try:
+        knowledge.rebuild_index()
+    except knowledge.KnowledgeError as error:
+        logger.error("index not built: %s", error)

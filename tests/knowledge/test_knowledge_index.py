@@ -24,10 +24,10 @@ import sys, time
 from pathlib import Path
 import django
 django.setup()
-from knowledge.indexing._vectors import VectorIndex
+from knowledge.indexing._vectors import VectorStore
 from knowledge import IndexLocked
 try:
-    index = VectorIndex(Path(sys.argv[1]), "minilm:test")
+    store = VectorStore(Path(sys.argv[1]))
 except IndexLocked as error:
     print(error); sys.exit(7)
 print("open", flush=True)
@@ -142,7 +142,7 @@ if sys.argv[1] == "add":
     from django.core.management import call_command
     call_command("migrate", verbosity=0)
     for path in sys.argv[2:]:
-        knowledge.add_version(path)
+        knowledge.add_version(path, approve=True)
 elif sys.argv[1] == "ingest":
     for version in selectors.pending_versions():
         knowledge.ingest(version.pk, tell)
