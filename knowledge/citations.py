@@ -16,7 +16,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from knowledge import selectors
-from knowledge.models import Guideline, GuidelineVersion, Page
+from knowledge.models import GuidelineVersion, Page
 
 State = GuidelineVersion.State
 Ingestion = GuidelineVersion.Ingestion
@@ -98,13 +98,13 @@ def surroundings(wanted: Quotation) -> tuple[str, str]:
     return before, after
 
 
-def is_open_to(guideline_id: UUID | str, departments: Collection[UUID]) -> bool:
-    """Whether people of these departments may see a guideline now; also where it is gone, and nothing of it left."""
-    guideline = Guideline.objects.filter(pk=guideline_id).prefetch_related("departments").first()
-    if guideline is None:
+def is_open_to(version_id: UUID | str, departments: Collection[UUID]) -> bool:
+    """Whether people of these departments may see the document that a version belongs to now; also where the version
+    is gone, and nothing of it left to be seen."""
+    version = GuidelineVersion.objects.filter(pk=version_id).only("guideline_id").first()
+    if version is None:
         return True
-    wanted = {one.pk for one in guideline.departments.all()}
-    return not wanted or not wanted.isdisjoint(departments)
+    return selectors.guidelines_open_to(departments).filter(pk=version.guideline_id).exists()
 
 
 # --- what has become of a version ----------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ def passage_of(user: User | AnonymousUser, turn_id: uuid.UUID, marker: int) -> t
     passage = next((one for one in turn.passages if one["marker"] == marker), None)
     if passage is None or not isinstance(user, User):
         raise NotAllowed
-    if not is_open_to(passage["guideline_id"], departments_of(user)):
+    if not is_open_to(passage["version_id"], departments_of(user)):
         raise NotAllowed
     return turn, passage
 
