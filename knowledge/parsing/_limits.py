@@ -37,9 +37,9 @@ class Limits:
 
 TITLE_LIMITS = Limits(memory_bytes=1024 * 1024 * 1024, cpu_seconds=5, wall_seconds=15.0)  # somebody waits for it
 IMAGE_LIMITS = Limits(memory_bytes=1024 * 1024 * 1024, cpu_seconds=15, wall_seconds=30.0)  # as well
-# OCR takes about ten CPU seconds a page, and more on a busy machine.
+# OCR takes about ten CPU seconds a page, and minutes on a busy machine.
 OCR_LIMITS = Limits(
-    memory_bytes=4 * 1024 * 1024 * 1024, cpu_seconds=8 * 3600, wall_seconds=8 * 3600.0, silent_seconds=240.0
+    memory_bytes=4 * 1024 * 1024 * 1024, cpu_seconds=8 * 3600, wall_seconds=8 * 3600.0, silent_seconds=900.0
 )
 
 

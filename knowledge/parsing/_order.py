@@ -29,6 +29,16 @@ def put_in_order(sheet: Sheet, panels: Sequence[Rect]) -> None:
         sheet.lines = [lines[index] for index in cut]
 
 
+def by_columns(sheet: Sheet) -> list[Line]:
+    """The lines of a page that has no order of its own, from the top, or by columns where they are clear."""
+    lines = sorted(sheet.lines, key=lambda line: line.top)
+    if not 1 < len(lines) <= _MOST:
+        return lines
+    places = [sheet.extent(line) for line in lines]
+    cut = list(_by_columns(places, []))
+    return lines if _contradicts(cut, places) else [lines[index] for index in cut]
+
+
 def _by_columns(places: Sequence[Rect], panels: Sequence[Rect]) -> Iterator[int]:
     """All lines by columns, each panel in the place of one line, its own lines by columns."""
     within: dict[int, list[int]] = {}

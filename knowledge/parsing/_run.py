@@ -39,6 +39,8 @@ def parse(
     DocumentUnreadable or ParsingLimitExceeded, which name the file; of a file that is all images without `ocr` the code
     is "scan".
     """
+    if ocr not in {"", "fr", "en"}:
+        raise ValueError(f"OCR reads French and English, not {ocr}")
     options = Options(limits or (OCR_LIMITS if ocr else Limits()), media_type, ocr)
     return ParsedDocument.from_json(_run("text", path, name, options, on_page or silent))
 

@@ -18,7 +18,7 @@ _SHORT = 12.0  # points: neither a rule nor a panel
 _PANEL = (100.0, 24.0)  # points: the least width and height
 _BLEED = 4.0  # points: a panel that reaches the edges of the page is decoration
 _WHITE = 245  # of 255
-_PATH, _FORM = 2, 5  # FPDF_PAGEOBJ_PATH, FPDF_PAGEOBJ_FORM
+_PATH, _IMAGE, _FORM = 2, 3, 5  # FPDF_PAGEOBJ_PATH, FPDF_PAGEOBJ_IMAGE, FPDF_PAGEOBJ_FORM
 _MOVE, _LINE = 2, 0  # FPDF_SEGMENT_MOVETO, FPDF_SEGMENT_LINETO
 
 Matrix = tuple[float, float, float, float, float, float]
@@ -27,10 +27,12 @@ Matrix = tuple[float, float, float, float, float, float]
 @dataclass(slots=True)
 class Shapes:
     """Rules (thin rectangles and the straight edges of areas) and panels (areas with a colour or a border), in points
-    from the top left corner of the page as shown."""
+    from the top left corner of the page as shown; and where there are pictures. `objects` counts all that is drawn."""
 
     rules: list[Rect] = field(default_factory=list)
     panels: list[Rect] = field(default_factory=list)
+    pictures: list[Rect] = field(default_factory=list)
+    objects: int = 0
 
 
 def read_shapes(page: Any, frame: Frame) -> Shapes:
@@ -79,9 +81,12 @@ class _Reader:
             found = kind(item)
             if found == _PATH:
                 self._path(item, None)
+            elif found == _IMAGE:
+                self._picture(item, None)
             elif found == _FORM:
                 self._form(item, None, 1)
         self._left -= count
+        self._shapes.objects = count
 
     def _form(self, form: ctypes.c_void_p, outer: Matrix | None, depth: int) -> None:
         """Read the objects of a drawing inside the page, whose places are its own."""
@@ -95,6 +100,8 @@ class _Reader:
             found = call["FPDFPageObj_GetType"](item)
             if found == _PATH:
                 self._path(item, matrix)
+            elif found == _IMAGE:
+                self._picture(item, matrix)
             elif found == _FORM and depth < _DEPTH:
                 self._form(item, matrix, depth + 1)
 
@@ -116,6 +123,13 @@ class _Reader:
             # A rectangle, whose corners may be round, not a letter or a wave.
             if width >= _PANEL[0] and height >= _PANEL[1] and straight >= 1.2 * (width + height):
                 self._shapes.panels.append(self._frame.shown(left, top, right, bottom))
+
+    def _picture(self, image: ctypes.c_void_p, outer: Matrix | None) -> None:
+        if _functions()["FPDFPageObj_GetBounds"](image, *self._targets):
+            left, bottom, right, top = self._bounds
+            if outer:
+                left, bottom, right, top = _moved((left, bottom, right, top), outer)
+            self._shapes.pictures.append(self._frame.shown(left, top, right, bottom))
 
     def _visible(self, path: ctypes.c_void_p) -> bool:
         """Whether an area has a border or a colour other than white."""

@@ -1,5 +1,6 @@
 """A page as printed, before it becomes paragraphs: its lines, and where each of their words stands."""
 
+import math
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -58,9 +59,12 @@ class Word:
 
 @dataclass(slots=True)
 class Sheet:
-    """The lines of a page in reading order. `places` has left, top, right and bottom of each word (what `str.split`
-    gives of a line's text), packed because a document may have millions; a word without a place has right < left.
-    `blocks` are the kinds of the page's tables and boxes.
+    """The lines of a page in reading order.
+
+    `places` has left, top, right and bottom of each word (what `str.split` gives of a line's text), packed because a
+    document may have millions; a word without a place has right < left. `blocks` are the kinds of the page's tables and
+    boxes. The words of a `picture`, if it has any, are drawn or photographed; with `ocr` they have been read off it. On
+    a page that was scanned askew, so that lines run downhill by `tilt` degrees, places are as if they ran level.
     """
 
     lines: list[Line] = field(default_factory=list)
@@ -68,7 +72,9 @@ class Sheet:
     width: float = 0.0
     height: float = 0.0
     blocks: list[BlockKind] = field(default_factory=list)
+    picture: bool = False
     ocr: bool = False
+    tilt: float = 0.0
 
     def words(self, line: Line) -> Iterator[Word]:
         """The words of a line with their places."""
@@ -113,6 +119,8 @@ def locate(text: str, sheet: Sheet) -> Iterator[Box]:
                 continue
             start = starts[token] + inside
             left, top, right, bottom = places[at : at + 4]
+            if sheet.tilt:
+                left, top, right, bottom = _tilted(left, top, right, bottom, sheet)
             if 0 <= left < right <= width and 0 <= top < bottom <= height:
                 yield start, start + length, left, top, right, bottom
             elif box := _cut(left, top, right, bottom, sheet):
@@ -129,6 +137,15 @@ def _matched(wanted: str, inside: int, printed: str) -> int:
         if candidate and wanted.startswith(candidate, inside):
             return len(candidate)
     return 0
+
+
+def _tilted(left: float, top: float, right: float, bottom: float, sheet: Sheet) -> Rect:
+    """Where a word stands on a page that was scanned askew: its middle turned back about that of the page."""
+    angle = math.radians(sheet.tilt)
+    x, y = (left + right) / 2 - sheet.width / 2, (top + bottom) / 2 - sheet.height / 2
+    across = x * math.cos(angle) - y * math.sin(angle) - x
+    down = x * math.sin(angle) + y * math.cos(angle) - y
+    return left + across, top + down, right + across, bottom + down
 
 
 def _cut(left: float, top: float, right: float, bottom: float, sheet: Sheet) -> Rect | None:
