@@ -14,10 +14,10 @@ class NotAllowed(Exception):
     """The version does not exist or is not for this person: the two are not told apart."""
 
 
-def version_for(user: User | AnonymousUser, version_id: uuid.UUID | str, *, is_cited: bool = False) -> GuidelineVersion:
+def version_for(user: User | AnonymousUser, version_id: uuid.UUID | str) -> GuidelineVersion:
     """The version, for whoever may see it: administrators every one; clinicians those that answer at this moment and
-    are for everybody or for one of their departments. `is_cited` is for a caller who has made sure that a turn of this
-    person's own cites the version: then it need not answer any more, but still be for them.
+    are for everybody or for one of their departments. What their own turns cite opens by way of the turn, also when it
+    no longer answers (`portal.chat.access.passage_of`).
 
     Raises NotAllowed for everybody else, compliance officers among them: they read what happened, not the documents.
     """
@@ -30,11 +30,6 @@ def version_for(user: User | AnonymousUser, version_id: uuid.UUID | str, *, is_c
         return version
     if user.role != Role.CLINICIAN:
         raise NotAllowed
-    mine = departments_of(user)
-    if is_cited:
-        is_for_me = selectors.guidelines_open_to(mine).filter(pk=version.guideline_id).exists()
-    else:
-        is_for_me = selectors.answering_versions(departments=mine).filter(pk=version.pk).exists()
-    if not is_for_me:
+    if not selectors.answering_versions(departments=departments_of(user)).filter(pk=version.pk).exists():
         raise NotAllowed
     return version

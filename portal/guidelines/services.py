@@ -2,7 +2,6 @@
 (`portal.guidelines.signals`)."""
 
 import logging
-import uuid
 from collections.abc import Collection
 from pathlib import Path
 from typing import BinaryIO
@@ -10,7 +9,7 @@ from typing import BinaryIO
 from kombu.exceptions import OperationalError
 
 import knowledge
-from knowledge.models import Department, Guideline, GuidelineVersion
+from knowledge.models import Department, GuidelineVersion
 from portal.celery import app
 
 logger = logging.getLogger(__name__)
@@ -21,7 +20,6 @@ def take_in(
     *,
     filename: str,
     actor: str,
-    actor_role: str = "",
     title: str | None = None,
     language: str | None = None,
     publisher: str = "",
@@ -45,21 +43,6 @@ def take_in(
         departments=departments,
         approve=approve,
     )
-
-
-def switch(guideline_id: uuid.UUID, enabled: bool, *, actor: str, actor_role: str = "") -> Guideline:
-    """Let a guideline answer, or not, from this moment on; nothing is deleted."""
-    return knowledge.set_enabled(guideline_id, enabled, actor=actor)
-
-
-def retry(version_id: uuid.UUID, *, actor: str, actor_role: str = "") -> GuidelineVersion:
-    """Try a failed ingestion again."""
-    return knowledge.retry(version_id, actor=actor)
-
-
-def read_by_ocr(version_id: uuid.UUID, language: str, *, actor: str, actor_role: str = "") -> GuidelineVersion:
-    """Try a scan again, by OCR."""
-    return knowledge.read_by_ocr(version_id, language, actor=actor)
 
 
 def queue_ingestion() -> bool:
