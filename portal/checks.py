@@ -70,3 +70,19 @@ def known_region(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Check
         for region in regions
         if region not in known and region.partition("-")[0] not in known
     ]
+
+
+@register("havre")
+def private_index_server(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """The server of the vector index asks nobody who he is: only a private network may reach it."""
+    from knowledge.indexes import is_private
+
+    if not settings.HAVRE_CHROMA_URL or is_private(settings.HAVRE_CHROMA_URL):
+        return []
+    return [
+        Error(
+            "HAVRE_CHROMA_URL is no http(s) address in a private network.",
+            hint="Bind `chroma run` to a private address, or unset HAVRE_CHROMA_URL.",
+            id="havre.E004",
+        )
+    ]

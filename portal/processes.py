@@ -12,7 +12,7 @@ from portal.supervisor import Process
 
 _CELERY = (sys.executable, "-m", "celery", "-A", "portal.celery")
 _QUIET = ("--without-gossip", "--without-mingle", "--loglevel=INFO")
-KNOWLEDGE_THREADS = 3
+KNOWLEDGE_THREADS = 5  # an ingestion, the building of an index and a test each take one for long
 
 
 def valkey(socket: Path) -> Process:

@@ -98,9 +98,9 @@ def _warm_knowledge() -> None:
     import knowledge
 
     try:
-        knowledge.warm()
+        embedder = knowledge.warm()
     except knowledge.KnowledgeError as error:
         logger.error("index not opened: %s", error)
         _state["knowledge"] = {"state": "failed", "reason": str(error)}
     else:
-        _state["knowledge"] = {"state": "ready", "embedder": settings.HAVRE_EMBEDDER}
+        _state["knowledge"] = {"state": "ready", "embedder": embedder or "words alone"}

@@ -165,9 +165,10 @@ def sync(index: VectorIndex, wanted: Collection[UUID] | None = None) -> None:
 
 
 def put_in(index: VectorIndex, version: UUID) -> None:
-    """Put the vectors of a version into the index."""
-    for batch in batches(vectors(Chunk.objects.filter(version_id=version), index.embedder), 1000):
-        index.add(version, batch)
+    """Put those vectors of a version into the index that are not in it."""
+    numbers = index.missing(version, list(Chunk.objects.filter(version_id=version).values_list("pk", flat=True)))
+    for some in batches(iter(sorted(numbers)), 500):
+        index.add(version, list(vectors(Chunk.objects.filter(pk__in=some), index.embedder)))
     index.add(version, [])
 
 

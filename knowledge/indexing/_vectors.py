@@ -152,6 +152,17 @@ class VectorIndex:
                 self._learn([(chunk, version) for chunk, _ in batch])
         self._chunks.setdefault(version, set())
 
+    def missing(self, version: UUID, chunks: Sequence[int]) -> set[int]:
+        """Those of a version's chunks that are not in: another worker may have put them in already."""
+        found: set[int] = set()
+        for start in range(0, len(chunks), PAGE):
+            with self._guarded():
+                got = self._collection.get(ids=[str(chunk) for chunk in chunks[start : start + PAGE]], include=[])
+                page = [int(chunk) for chunk in got["ids"]]
+                self._learn([(chunk, version) for chunk in page])
+            found.update(page)
+        return set(chunks) - found
+
     def remove(self, chunks: Collection[int]) -> None:
         """Take vectors out."""
         numbers = sorted(chunks)

@@ -11,7 +11,7 @@ from django.utils import timezone, translation
 import inference
 from guardrails import Action, Category, RuleError, releases, screen_input
 from knowledge import selectors as library
-from knowledge.models import GuidelineVersion
+from knowledge.models import GuidelineVersion, Index
 from portal.accounts.models import TERMINAL, Role, User
 from portal.doctor._findings import ERROR, OK, WARNING, Finding, is_facility
 from portal.safeguards import selectors as safeguards
@@ -131,11 +131,21 @@ def look_at_guidelines(thorough: bool) -> Iterator[Finding]:
     lost = [one.filename for one in library.answering_versions() if one.sha256 not in there]
     for name in lost:
         yield Finding("guidelines", WARNING, f"The file of {name} is gone; its text answers still.", "Upload it again.")
-    if not (folder / "index").is_dir():
+    yield from _look_at_index()
+    if not settings.HAVRE_CHROMA_URL and not (folder / "index").is_dir():
         message = "The index of the guidelines is not there."
         yield Finding("guidelines", ERROR, message, "Restart the knowledge worker: it makes the index again.")
         return
     yield Finding("guidelines", OK, f"{answering} guidelines answer.")
+
+
+def _look_at_index() -> Iterator[Finding]:
+    """The index that the settings want answers."""
+    last = Index.objects.filter(state__in=[Index.State.ACTIVE, Index.State.FAILED]).order_by("-finished_at").first()
+    if last and last.state == Index.State.FAILED:
+        with translation.override("en"):
+            message = f"The index that HAVRE_EMBEDDER={last.source} wants was not made: {last.error}"
+        yield Finding("guidelines", WARNING, message, "Mend that, then manage.py reindex; the old index answers.")
 
 
 def look_at_people(thorough: bool) -> Iterator[Finding]:
