@@ -133,6 +133,7 @@ def _set_page(request: HttpRequest, form: SetForm, problems: list[str]) -> HttpR
         "found": sum(one == Question.Outcome.FOUND for one in outcomes),
         "waiting": questions.waiting().count(),
         "removed": _removed(request),
+        "withdrawn": questions.withdrawn()[:_CASES_A_PAGE],
         "form": form,
         "problems": problems[:_MOST_PROBLEMS],
         "more_problems": max(0, len(problems) - _MOST_PROBLEMS),

@@ -42,6 +42,12 @@ def questions() -> QuerySet[Question]:
     return Question.objects.filter(withdrawn_at=None).select_related("guideline").order_by("-created_at")
 
 
+def withdrawn() -> QuerySet[Question]:
+    """The cases that were taken out and can still be brought back, the last one first."""
+    gone = Question.objects.filter(withdrawn_at__isnull=False).select_related("guideline")
+    return gone.order_by("-withdrawn_at")
+
+
 def waiting() -> QuerySet[Question]:
     """The cases that are still to be asked."""
     return questions().filter(wanted_at__isnull=False)

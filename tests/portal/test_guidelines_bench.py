@@ -405,7 +405,7 @@ def test_a_removal_can_be_undone_for_a_month(admin: Client, library: dict[str, G
     response = admin.post(reverse("guidelines:remove_case", args=[case.pk]), follow=True)
     page = response.content.decode()
     assert reverse("guidelines:keep_case", args=[case.pk]) in page
-    assert "No question yet" in page
+    assert "No question yet" in page and "Removed lately" in page
     assert not questions.waiting().exists()
     admin.post(reverse("guidelines:keep_case", args=[case.pk]))
     assert questions.questions().get().pk == case.pk
