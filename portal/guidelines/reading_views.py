@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET
 import knowledge
 from knowledge.comparing import SectionChange
 from knowledge.models import Chunk, GuidelineVersion, Page
-from knowledge.pages import pictures
+from knowledge.pages import marked_from, pictures
 from portal.access import for_role
 from portal.guidelines.views import version_of
 
@@ -25,10 +25,12 @@ _FOLD_ABOVE, _BESIDE = 800, 250  # characters of unchanged words
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A passage, its picture (the page with its words marked; empty where there is none), and its neighbours."""
+    """A passage, its picture (the page with its words marked; empty where there is none), how far down the page they
+    begin (0 to 1), and its neighbours."""
 
     chunk: Chunk
     picture: str
+    begins: float | None
     before: str
     after: str
 
@@ -117,18 +119,19 @@ def _page_number(request: HttpRequest, version: GuidelineVersion, last: int) -> 
 
 
 def _shown(chunk: Chunk, version: GuidelineVersion, page: Page | None, count: int) -> Shown:
-    picture = ""
+    picture, begins = "", None
     if page is not None:
         start = chunk.start if chunk.page == page.number else 0
         end = chunk.end if chunk.last_page == page.number else len(page.text)
         address = reverse("guidelines:page_image", args=[version.pk, page.number])
         picture = f"{address}?start={start}&end={end}"
+        begins = marked_from(version.pk, page.number, [(start, end)])
     address = reverse("guidelines:passages", args=[version.pk])
     before, after = (
         f"{address}?passage={one}#passage-{one}" if 0 <= one < count else ""
         for one in (chunk.ordinal - 1, chunk.ordinal + 1)
     )
-    return Shown(chunk, picture, before, after)
+    return Shown(chunk, picture, begins, before, after)
 
 
 @require_GET

@@ -17,7 +17,11 @@ function mark(passage) {
   }, DELAY_MS);
 }
 
-picture.addEventListener("load", () => sheet.removeAttribute("data-loading"));
+picture.addEventListener("load", () => {
+  sheet.removeAttribute("data-loading");
+  const from = passages.find((one) => one.hasAttribute("data-shown"))?.dataset.from;
+  if (from) sheet.scrollTop = Number(from) * picture.height - sheet.clientHeight / 4; // on a phone the page is cut off
+});
 picture.addEventListener("error", () => {
   sheet.removeAttribute("data-loading");
   sheet.querySelector("figcaption").textContent = sheet.dataset.failed;
