@@ -16,6 +16,9 @@ _STEMMERS = {
 }  # fmt: skip
 _ELISION = re.compile(r"\b(?:[cdjlmnst]|qu|jusqu|lorsqu|puisqu|quoiqu|quelqu|presqu)['’ʼ](?=\w)", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
+_COMPOUND = re.compile(r"(?<![\w-])[^\W\d_]{2,}(?:[-‐‑][^\W\d_]{2,}){1,2}(?![\w-])")
+_MEASURE = re.compile(r"(?<![\w.,])(\d+)(mg|mcg|µg|g|kg|ml|cl|l|mmol|meq|ui|iu|h|min|ans|an|yr|kcal)\b", re.IGNORECASE)
+LONGEST_STEM = 64  # characters; longer ones are no words
 _STOP = {
     "en": (
         "a about after all also an and any are as at be because been being but by can could did do does for "
@@ -49,8 +52,15 @@ def fold(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text in order, in lower case, French elisions taken off ("l'entretien" is "entretien")."""
-    return _WORD.findall(_ELISION.sub(" ", unicodedata.normalize("NFC", text).lower()))
+    """The words of a text in order, in lower case, French elisions taken off ("l'entretien" is "entretien"), a number
+    apart from its unit ("50mg" is "50", "mg")."""
+    plain = _MEASURE.sub(r"\1 \2", unicodedata.normalize("NFC", text))
+    return _WORD.findall(_ELISION.sub(" ", plain.lower()))
+
+
+def compounds(text: str) -> list[str]:
+    """Hyphenated words written in one ("post-partum" is also "postpartum")."""
+    return [re.sub(r"[-‐‑]", "", found) for found in _COMPOUND.findall(text.lower())]
 
 
 def content_words(text: str) -> list[str]:
@@ -65,12 +75,34 @@ def terms(text: str, language: str) -> list[str]:
     return [stem for word in words(text) if fold(word) not in stop and (stem := _stem(word, language))]
 
 
+HEADING, TITLE = "§", "¶"  # before a stem that stands in the headings or in the title
+
+
+def chunk_terms(title: str, heading: str, text: str, language: str) -> str:
+    """A chunk as the lexical index sees it: the stems of its text in order, then those of its headings and of its
+    document's title, marked as such, all parted by blanks."""
+    joined = [stem for word in compounds(text) if (stem := _stem(word, language))]
+    above = [HEADING + stem for stem in dict.fromkeys(terms(heading, language))]
+    named = [TITLE + stem for stem in dict.fromkeys(terms(title, language))]
+    return " ".join([*terms(text, language), *joined, *above, *named])
+
+
+def question_words(text: str) -> list[str]:
+    """The words of a question that say what it is about, in order, not stemmed. Stop words of either language are left
+    out, because a question may be asked in one language of guidelines in the other."""
+    found = [*words(text), *compounds(text)]
+    return [word for word in found if not any(fold(word) in stop for stop in _STOP_WORDS.values())]
+
+
 @lru_cache(maxsize=256)
 def query_terms(text: str, language: str) -> tuple[str, ...]:
-    """The stems of a question's content words in `language`, each once. Stop words of either language are left out,
-    because a question may be asked in one language of guidelines in the other."""
-    kept = (word for word in words(text) if not any(fold(word) in stop for stop in _STOP_WORDS.values()))
-    return tuple(dict.fromkeys(stem for word in kept if (stem := _stem(word, language))))
+    """The stems of a question's words in `language`, each once."""
+    return tuple(dict.fromkeys(stem for word in question_words(text) if (stem := _stem(word, language))))
+
+
+def stemmed(word: str, language: str) -> str:
+    """The stem of a word."""
+    return _stem(word, stemmer_language(language))
 
 
 def stemmer_language(language: str) -> str:
@@ -83,7 +115,7 @@ _of_thread = threading.local()
 
 @lru_cache(maxsize=100_000)
 def _stem(word: str, language: str) -> str:
-    return fold(_stemmer(_STEMMERS.get(language, "english")).stemWord(word))
+    return fold(_stemmer(_STEMMERS.get(language, "english")).stemWord(word))[:LONGEST_STEM]
 
 
 def _stemmer(algorithm: str) -> _Stemmer:

@@ -7,6 +7,12 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 MESSAGES = {
+    # measuring
+    "collection": _(
+        "%(folder)s has no collection that can be read: corpus.jsonl, queries.jsonl and qrels/test.tsv with at least one "
+        "document and one question (%(reason)s)."
+    ),
+    "collection_library": _("A measurement needs an empty library of its own."),
     # taking a file in
     "duplicate": _("“%(name)s” is in the library already: it is “%(title)s”, version %(number)s."),
     "empty": _("“%(name)s” is empty."),

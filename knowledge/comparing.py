@@ -272,8 +272,9 @@ def _split(sentences: Iterable[str]) -> list[str]:
 
 
 def _differences(old: Sequence[str], new: Sequence[str]) -> list[_Step]:
-    plain = [[" ".join(one.split()) for one in side] for side in (old, new)]
-    return SequenceMatcher(None, *plain, autojunk=len(new) >= _AUTOJUNK).get_opcodes()
+    before, after = ([" ".join(one.split()) for one in side] for side in (old, new))
+    matcher = SequenceMatcher(None, before, after, autojunk=len(new) >= _AUTOJUNK)
+    return [(kind, i, j, k, m) for kind, i, j, k, m in matcher.get_opcodes()]
 
 
 def _of_words(old: list[str], new: list[str]) -> list[Run]:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import CharField, Max
 
 from knowledge._errors import NotPossible
 from knowledge.ingestion._intake import tidy, title_of
@@ -19,7 +19,8 @@ from knowledge.signals import department_changed, guideline_changed
 
 State = GuidelineVersion.State
 _MOVABLE = (State.DRAFT, State.IN_REVIEW)
-_LONGEST_TITLE, _LONGEST_NAME = 300, 120  # characters
+_LONGEST = {field.name: field.max_length for field in Guideline._meta.fields if isinstance(field, CharField)}
+_LONGEST_NAME = 120  # characters of a department's name
 
 
 @transaction.atomic
@@ -50,7 +51,7 @@ def describe(
         "title": title, "publisher": publisher, "language": language, "population": population, "setting": setting,
         "evidence_level": evidence_level, "licence": licence, "source_url": source_url, "contact": contact,
     }  # fmt: skip
-    fields = {name: tidy(text)[: Guideline._meta.get_field(name).max_length] for name, text in given.items()}
+    fields = {name: tidy(text)[: _LONGEST[name]] for name, text in given.items()}
     _check_fields(guideline, fields)
     changes = {name: [was, new] for name, new in fields.items() if (was := getattr(guideline, name)) != new}
     for name, (_, new) in changes.items():
@@ -111,7 +112,7 @@ def split_off(version_id: UUID | str, *, actor: str, title: str = "") -> Guideli
     version, old = _movable(version_id)
     if old.versions.count() == 1:
         raise NotPossible("only_version", title=old.title)
-    name = tidy(title)[:_LONGEST_TITLE] or title_of(version.filename)[:_LONGEST_TITLE]
+    name = tidy(title)[: _LONGEST["title"]] or title_of(version.filename)[: _LONGEST["title"]]
     if Guideline.objects.filter(title=name, publisher=old.publisher).exists():
         raise NotPossible("title_taken", title=name)
     new = Guideline.objects.create(
@@ -233,7 +234,8 @@ def _free_name(name: str, besides: Department | None = None) -> str:
     name = tidy(name)[:_LONGEST_NAME]
     if not name:
         raise NotPossible("department_unnamed")
-    if Department.objects.filter(name__iexact=name).exclude(pk=besides.pk if besides else None).exists():
+    same = Department.objects.filter(name__iexact=name)
+    if (same.exclude(pk=besides.pk) if besides else same).exists():
         raise NotPossible("department_taken", name=name)
     return name
 

@@ -244,9 +244,9 @@ def unfindable(index: VectorIndex, sample: int = 50) -> int:
 
 def embedded_text(chunk: Chunk, title: str) -> str:
     """What the embedder reads of a chunk: title and headings say what the words are about."""
-    return "\n".join(
-        part for part in (f"{title}. {chunk.heading.split(title)[-1].strip(' ›')}".strip(), chunk.text) if part
-    )
+    below = (chunk.heading.split(title)[-1] if title else chunk.heading).strip(" ›")
+    above = f"{title}. {below}".strip() if title else below
+    return f"{above}\n{chunk.text}" if above else chunk.text
 
 
 def vectors(chunks: QuerySet[Chunk], embedder: str) -> Iterator[tuple[int, bytes]]:

@@ -42,7 +42,7 @@ def compare_with_library(version: GuidelineVersion, sketched: bytes) -> None:
     version.similar_to_id, version.similarity = None, None
     others = GuidelineVersion.objects.exclude(pk=version.pk).exclude(sketch=None)
     for pk, number, other in others.values_list("pk", "number", "sketch").iterator(chunk_size=500):
-        found = (resemblance(sketched, bytes(other)), number)
+        found = (resemblance(sketched, bytes(other or b"")), number)
         if found[0] >= LIKE and found > best:
             best, version.similar_to_id, version.similarity = found, pk, round(found[0], 3)
     version.save(update_fields=["sketch", "similar_to", "similarity"])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from knowledge._analysis import guess_language, terms
+from knowledge._analysis import chunk_terms, guess_language
 from knowledge._errors import DocumentUnreadable
 from knowledge.indexing._embedder import get_embedder, token_counter
 from knowledge.ingestion import READER
@@ -38,7 +38,7 @@ def cut_up(version: GuidelineVersion, document: ParsedDocument, language: str) -
     title, count = version.guideline.title, token_counter()
     for ordinal, piece in enumerate(cut(document.pages, count, Sizes.fitting(get_embedder().max_tokens))):
         # Title and headings are searched with the text that stands below them.
-        words = terms(" ".join([title, piece.heading, piece.text]), language)
+        words = chunk_terms(title, piece.heading, piece.text, language)
         yield Chunk(
             version=version,
             ordinal=ordinal,
@@ -52,7 +52,7 @@ def cut_up(version: GuidelineVersion, document: ParsedDocument, language: str) -
             end=piece.end,
             tokens=count(piece.text),
             language=language,
-            terms=" ".join(words),
+            terms=words,
         )
 
 

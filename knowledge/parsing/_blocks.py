@@ -35,7 +35,9 @@ def _put_table(sheet: Sheet, table: Table) -> None:
         at = len(lines) if at is None else at
         if rest:
             text = " ".join(word.text for word in rest)
-            lines.append(replace(line, text=text, word=sheet.placed([word.place for word in rest])))
+            left, right = min(word.left for word in rest), max(word.right for word in rest)
+            first = sheet.placed([word.place for word in rest])
+            lines.append(replace(line, text=text, word=first, left=left, right=right))
     if at is not None:
         sheet.blocks.append("table")
         lines[at:at] = row_lines(table, sheet, len(sheet.blocks))
@@ -65,6 +67,8 @@ def _put_box(sheet: Sheet, panel: Rect) -> None:
 
 def _share_inside(sheet: Sheet, line: Line, panel: Rect) -> float:
     """The share of a line's words that stand in a panel."""
+    if line.right < panel[0] or line.left > panel[2] or line.top > panel[3] or line.top + line.height < panel[1]:
+        return 0.0
     words = list(sheet.words(line))
     held = sum(1 for x, y in (w.centre for w in words) if panel[0] <= x <= panel[2] and panel[1] <= y <= panel[3])
     return held / len(words) if words else 0.0

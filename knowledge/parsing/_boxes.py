@@ -26,9 +26,20 @@ def pack_boxes(boxes: Iterable[Box]) -> bytes:
     columns = list(zip(*boxes, strict=True))
     if not columns:
         return b""
-    starts, ends = (list(map(int, column)) for column in columns[:2])
-    left, top, right, bottom = ([round(x * _PRECISION) for x in column] for column in columns[2:])
-    numbers = [*_steps(starts), *map(sub, ends, starts), *_steps(left), *_steps(top)]
+    starts, ends = ([int(place) for place in column] for column in columns[:2])
+    return pack_columns(starts, list(map(sub, ends, starts)), columns[2:])
+
+
+def pack_columns(starts: Sequence[int], lengths: Sequence[int], edges: Sequence[Sequence[float]]) -> bytes:
+    """The same for boxes that have come in columns, for a long document has a million of them: where the words begin,
+    their lengths, and their left, top, right and bottom edges."""
+    if not starts:
+        return b""
+    try:
+        left, top, right, bottom = ([int(x * _PRECISION + 0.5) for x in column] for column in edges)
+    except OverflowError as error:
+        raise ValueError("boxes beyond any page") from error
+    numbers = [*_steps(starts), *lengths, *_steps(left), *_steps(top)]
     numbers += [*map(sub, right, left), *map(sub, bottom, top)]
     try:
         return bytes([_VERSION]) + zlib.compress(struct.pack(f"<{len(numbers)}i", *numbers), 2)
@@ -97,6 +108,6 @@ def _same_line(before: Rect, after: Rect) -> bool:
     return shared >= 0.5 * height and gap <= 3 * height
 
 
-def _steps(values: list[int]) -> list[int]:
+def _steps(values: Sequence[int]) -> list[int]:
     """The first value, then how far each is from the one before."""
     return [values[0], *map(sub, values[1:], values)]

@@ -64,11 +64,11 @@ def is_box(tag: Tag) -> bool:
 
 
 def is_brief(tag: Tag, characters: int) -> bool:
-    """Whether the text in an element is shorter than that. Stops counting where it is not."""
+    """Whether the text in an element is shorter than that, and in few pieces. Stops counting where it is not."""
     count = 0
     for index, text in enumerate(_texts(tag)):
         count += len(text.strip())
-        if count >= characters or index > characters:
+        if count >= characters or index > characters // 4 + 25:
             return False
     return True
 

@@ -5,7 +5,6 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from knowledge.parsing._boxes import pack_boxes
 from knowledge.parsing._document import ParsedPage
 from knowledge.parsing._paragraphs import ITEM, Wording, compose
 from knowledge.parsing._sheet import Line, Sheet, locate
@@ -46,7 +45,7 @@ def lay_out(sheets: list[Sheet], labels: list[str], outline: list[OutlineEntry])
         sheet.lines = page
         levels = matched[index] if use_outline else _match_styles(page, styles)
         written = compose(sheet, levels, wording, index + 1, labels[index])
-        boxes = pack_boxes(locate(written.text, sheet))
+        boxes = locate(written.text, sheet).packed()
         result.append(replace(written, boxes=boxes, width=sheet.width, height=sheet.height, ocr=sheet.ocr))
     return tuple(result)
 

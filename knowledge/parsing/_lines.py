@@ -104,8 +104,11 @@ class _Reader:
         buffer = (ctypes.c_float * 4)()
         rect = memoryview(buffer).cast("B").cast("f")  # is read ten times faster than the array itself
         target, end = ctypes.byref(buffer), 0
+        across, down, turned = self._frame.left, self._frame.top, self._frame.turns != 0
+        edges: list[float] = []
         for word in _WORD.finditer(piece):
-            begin, end = start + word.start(), start + word.end() - 1
+            begin, end = word.span()
+            begin, end = start + begin, start + end - 1
             if not aligned:
                 begin, end = self._character(begin), self._character(end)
             known = at_box(page, begin, target)
@@ -113,33 +116,31 @@ class _Reader:
             if end > begin:
                 known = known and at_box(page, end, target)
                 left2, top2, right2, bottom2 = rect
-                left = min(left, left2)
-                right = max(right, right2)
-                top = max(top, top2)
-                bottom = min(bottom, bottom2)
-            places.extend(shown(left, top, right, bottom) if known else _NOWHERE)
+                if left <= left2 and right <= right2 and top == top2 and bottom == bottom2:  # nearly always
+                    right = right2
+                else:
+                    left, right = min(left, left2), max(right, right2)
+                    top, bottom = max(top, top2), min(bottom, bottom2)
+            if not known:
+                edges += _NOWHERE
+            elif turned:
+                edges += shown(left, top, right, bottom)
+            else:
+                edges += (left - across, down - top, right - across, down - bottom)
+        places.extend(edges)
+        _, top, _, bottom = shown(*rect)
+        tail = bottom - top
         letter = _LETTER.search(piece)  # a bullet is often of another font and size than its line
         place = start + (letter.start() if letter else len(piece) - len(piece.lstrip()))
         place = place if aligned else self._character(place)
         _, top, _, bottom = shown(*rect) if at_box(page, place, target) else _NOWHERE
-        height = self._height(bottom - top, place, end)
+        height = bottom - top
+        if abs(height - tail) > 0.5:  # a word or a footnote's number is set in another font: that of most of three
+            middle = shown(*rect) if at_box(page, (place + end) // 2, target) else _NOWHERE
+            height = sorted((height, tail, middle[3] - middle[1]))[1]
+        height = round(height * 2) / 2 if isfinite(height) else 0.0
         bold = weight(page, place) >= _BOLD and weight(page, end) >= _BOLD
-        self._sheet.lines.append(Line(piece, height, bold, top, places[4 * first], first))
-
-    def _height(self, height: float, first: int, last: int) -> float:
-        """The height of a line whose first letter has the given one: where its last character has another one, because
-        a word or a footnote's number is set in another font, that of most of three."""
-        at_box, _ = _functions()
-        rect = (ctypes.c_float * 4)()
-        heights = [height]
-        for place in (last, (first + last) // 2):
-            if at_box(self._page, place, ctypes.byref(rect)):
-                _, top, _, bottom = self._frame.shown(*rect)
-                heights.append(bottom - top)
-            if len(heights) == 2 and abs(heights[0] - heights[1]) < 0.5:
-                break
-        height = sorted(heights)[len(heights) // 2] if len(heights) == 3 else height
-        return round(height * 2) / 2 if isfinite(height) else 0.0
+        self._sheet.lines.append(Line(piece, height, bold, top, min(edges[0::4]), max(edges[2::4]), first))
 
     def _character(self, position: int) -> int:
         from pypdfium2 import raw

@@ -74,9 +74,8 @@ class Reader:
             ratio = (place[3] - place[1]) / scale / usual
             size = next(size for most, size in _SIZES if ratio < most)
             first = sheet.placed([(x0 / scale, y0 / scale, x1 / scale, y1 / scale) for x0, y0, x1, y1 in words])
-            sheet.lines.append(
-                Line(text, round(2 * size * usual) / 2, False, place[1] / scale, place[0] / scale, first)
-            )
+            left, top, right, _ = (edge / scale for edge in place)
+            sheet.lines.append(Line(text, round(2 * size * usual) / 2, False, top, left, right, first))
         sheet.lines = by_columns(sheet)
         return sheet, [tuple(edge / scale for edge in rule) for rule in _rules(image)]
 

@@ -1,6 +1,6 @@
 """The order in which the lines of a page are read, where the file's own order tears columns apart."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 from knowledge.parsing._boxes import Rect
@@ -9,6 +9,8 @@ from knowledge.parsing._sheet import Line, Sheet
 _GUTTER = 8.0  # points: the least white space between two columns
 _MOST = 400  # lines of a page
 _DEPTH = 40
+_INDENT = 12.0  # points between the left edges of lines of one column
+_BANDS = 8  # white bands of a page that are tried as ends of columns
 
 
 def put_in_order(sheet: Sheet, panels: Sequence[Rect]) -> None:
@@ -19,9 +21,9 @@ def put_in_order(sheet: Sheet, panels: Sequence[Rect]) -> None:
     lines = sheet.lines
     if not 3 < len(lines) <= _MOST:
         return
-    places = [sheet.extent(line) for line in lines]
+    places = [line.place for line in lines]
     given = range(len(lines))
-    if not any(_jumps(places[a], places[b]) for a, b in pairwise(given)):
+    if not _torn(lines):
         return
     cut = list(_by_columns(places, panels))
     now, then = _continued(given, lines, places), _continued(cut, lines, places)
@@ -34,7 +36,7 @@ def by_columns(sheet: Sheet) -> list[Line]:
     lines = sorted(sheet.lines, key=lambda line: line.top)
     if not 1 < len(lines) <= _MOST:
         return lines
-    places = [sheet.extent(line) for line in lines]
+    places = [line.place for line in lines]
     cut = list(_by_columns(places, []))
     return lines if _contradicts(cut, places) else [lines[index] for index in cut]
 
@@ -58,9 +60,24 @@ def _by_columns(places: Sequence[Rect], panels: Sequence[Rect]) -> Iterator[int]
             yield from _cut(within[item - len(places)], places, _DEPTH)
 
 
-def _jumps(before: Rect, after: Rect) -> bool:
-    """Whether the second line neither follows below the first one nor stands beside it on the right."""
-    return after[1] < before[1] - 2.0 or after[0] > before[2] or after[2] < before[0]
+def _torn(lines: Sequence[Line]) -> bool:
+    """Whether some line goes back up in its column, or is not followed by the one that stands right below it with about
+    the same left edge: what a wrong order shows, and most pages do not."""
+    for before, after in pairwise(lines):
+        if after.top < before.top - 2.0 and after.left < before.right:
+            return True
+    last: dict[int, int] = {}
+    for index, line in sorted(enumerate(lines), key=lambda pair: pair[1].top):
+        edge = round(line.left / _INDENT)
+        above = max((last[near] for near in (edge - 1, edge, edge + 1) if near in last), key=_top(lines), default=None)
+        if above is not None and index != above + 1 and line.top - lines[above].top < 1.5 * line.height:
+            return True
+        last[edge] = index
+    return False
+
+
+def _top(lines: Sequence[Line]) -> Callable[[int], float]:
+    return lambda index: lines[index].top
 
 
 def _continued(order: Sequence[int], lines: Sequence[Line], places: Sequence[Rect]) -> set[tuple[int, int]]:
@@ -94,7 +111,7 @@ def _overlap(one: Rect, other: Rect) -> float:
 def _cut(indexes: list[int], places: Sequence[Rect], depth: int) -> Iterator[int]:
     """Lines by columns: cut between columns where white space runs from top to bottom; else across, where columns begin
     or end, or at the widest white band; and each part again."""
-    if len(indexes) < 2 or depth == 0:
+    if depth == 0 or max(places[i][0] for i in indexes) < min(places[i][2] for i in indexes):  # a single column
         yield from sorted(indexes, key=lambda i: (places[i][1], places[i][0]))
         return
     parts = _gutter(indexes, places) or _band(indexes, places)
@@ -107,29 +124,40 @@ def _cut(indexes: list[int], places: Sequence[Rect], depth: int) -> Iterator[int
 
 def _gutter(indexes: list[int], places: Sequence[Rect]) -> tuple[list[int], list[int]] | None:
     """The lines on the left and on the right of the widest white space between columns of two lines and more."""
-    columns = [(gap, cut) for gap, cut in _cuts(indexes, places, 0) if gap >= _GUTTER and min(map(len, cut)) > 1]
-    return max(columns, key=lambda found: found[0])[1] if columns else None
+    order, gaps = _gaps(indexes, places, 0)
+    wide = [(gap, at) for gap, at in gaps if gap >= _GUTTER and 1 < at < len(order) - 1]
+    return _parted(indexes, order, max(wide)[1]) if wide else None
 
 
 def _band(indexes: list[int], places: Sequence[Rect]) -> tuple[list[int], list[int]] | None:
     """The lines above and below the white band under which columns begin, else over which they end, else the widest."""
-    bands = [(gap, cut) for gap, cut in _cuts(indexes, places, 1) if gap >= 0]
-    for _, cut in bands:
-        if _gutter(cut[1], places):
-            return cut
-    for _, cut in reversed(bands):
-        if _gutter(cut[0], places):
-            return cut
-    return max(bands, key=lambda found: found[0])[1] if bands else None
+    order, gaps = _gaps(indexes, places, 1)
+    if not gaps:
+        return None
+    likely = sorted(at for _, at in sorted(gaps, reverse=True)[:_BANDS])
+    for at in likely:
+        if _gutter(order[at:], places):
+            return _parted(indexes, order, at)
+    for at in reversed(likely):
+        if _gutter(order[:at], places):
+            return _parted(indexes, order, at)
+    return _parted(indexes, order, max(gaps)[1])
 
 
-def _cuts(indexes: list[int], places: Sequence[Rect], axis: int) -> Iterator[tuple[float, tuple[list[int], list[int]]]]:
-    """Every white space across an axis (0: left to right, 1: from the top), with the lines before and behind it."""
+def _gaps(indexes: list[int], places: Sequence[Rect], axis: int) -> tuple[list[int], list[tuple[float, int]]]:
+    """The lines in their order along an axis (0: left to right, 1: from the top), and each white space that runs across
+    it: how wide it is, and how many lines stand before it."""
     order = sorted(indexes, key=lambda i: places[i][axis])
+    gaps = []
     reached = places[order[0]][axis + 2]
-    for position, index in enumerate(order[1:], start=1):
+    for at, index in enumerate(order[1:], start=1):
         gap = places[index][axis] - reached
         if gap >= 0:
-            first = set(order[:position])
-            yield gap, ([i for i in indexes if i in first], [i for i in indexes if i not in first])
+            gaps.append((gap, at))
         reached = max(reached, places[index][axis + 2])
+    return order, gaps
+
+
+def _parted(indexes: list[int], order: list[int], at: int) -> tuple[list[int], list[int]]:
+    first = set(order[:at])
+    return [i for i in indexes if i in first], [i for i in indexes if i not in first]

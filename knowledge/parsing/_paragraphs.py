@@ -122,23 +122,18 @@ class _Composer:
         """Whether the first word of the line would have found room on the line before, which therefore ends a
         paragraph, or an item of a list whose marks are drawn, not written."""
         before, line = self._lines[index - 1], self._lines[index]
-        _, right = self._reach(index - 1)
         at = 4 * line.word
         need = self._sheet.places[at + 2] - self._sheet.places[at]
-        edge = right
-        for near in range(max(0, index - 1 - _NEAR), min(len(self._lines), index + _NEAR)):
-            other = self._lines[near]
-            if abs(other.height - before.height) <= 0.2 * before.height and other.block == before.block:
-                left, reached = self._reach(near)
-                if left < right and reached > before.left:  # of the same column
-                    edge = max(edge, reached)
+        edge = right = before.right
+        for other in self._lines[max(0, index - 1 - _NEAR) : index + _NEAR]:
+            if (
+                other.right > edge
+                and other.left < right
+                and other.block == before.block
+                and abs(other.height - before.height) <= 0.2 * before.height
+            ):
+                edge = other.right  # of the same column
         return edge - right > 1.1 * need + 0.5 * before.height
-
-    def _reach(self, index: int) -> tuple[float, float]:
-        """The left and right edges of a line."""
-        line = self._lines[index]
-        places = self._sheet.places[4 * line.word : 4 * (line.word + len(line.text.split()))]
-        return min(places[0::4], default=0.0), max(places[2::4], default=0.0)
 
     def _join(self, before: str, after: str) -> str:
         """Two lines of a paragraph as one, a word broken at the end of the first made whole."""

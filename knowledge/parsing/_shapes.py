@@ -9,7 +9,7 @@ from typing import Any
 from knowledge.parsing._boxes import Rect
 from knowledge.parsing._lines import Frame, bare
 
-_MOST_OBJECTS = 5000  # a page; what comes after is drawing
+_MOST_OBJECTS = 1500  # a page; what comes after is drawing
 _MOST_EDGES = 1500
 _MOST_SEGMENTS = 60  # of one path: a grid drawn in one go has some, a picture thousands
 _DEPTH = 3  # of drawings inside drawings

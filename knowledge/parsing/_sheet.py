@@ -5,8 +5,9 @@ from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
+from operator import lt
 
-from knowledge.parsing._boxes import Box, Rect
+from knowledge.parsing._boxes import Rect, pack_columns
 from knowledge.parsing._document import BlockKind
 from knowledge.parsing._text import clean
 
@@ -18,7 +19,7 @@ _NOWHERE: Rect = (0.0, 0.0, -1.0, -1.0)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line as printed: `height` of its first letter, `top` and `left` in points from the page's top left corner.
+    """A line as printed: `height` of its letters; `top`, `left` and `right` in points from the page's top left corner.
 
     The place of its first word in the sheet is `word`; the others follow. `block` is the number, from 1, of the table
     or box that it is part of; a `row` of a table stands for itself.
@@ -29,9 +30,15 @@ class Line:
     bold: bool
     top: float
     left: float
+    right: float
     word: int = 0
     block: int = 0
     row: bool = False
+
+    @property
+    def place(self) -> Rect:
+        """Where the line stands."""
+        return self.left, self.top, self.right, self.top + self.height
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +89,6 @@ class Sheet:
             left, top, right, bottom = self.places[4 * number : 4 * number + 4]
             yield Word(text, left, top, right, bottom, number, line.bold)
 
-    def extent(self, line: Line) -> Rect:
-        """Left, top, right and bottom of all words of a line."""
-        places = self.places[4 * line.word : 4 * (line.word + len(line.text.split()))]
-        return min(places[0::4]), min(places[1::4]), max(places[2::4]), max(places[3::4])
-
     def placed(self, places: Iterable[Rect | None]) -> int:
         """Add the places of the words of a new line; gives the number of the first."""
         first = len(self.places) // 4
@@ -95,7 +97,24 @@ class Sheet:
         return first
 
 
-def locate(text: str, sheet: Sheet) -> Iterator[Box]:
+@dataclass(slots=True)
+class Located:
+    """Where the words of a page's text stand, in columns, for a document has many: where each begins in the text, its
+    length, and its place in points."""
+
+    starts: list[int] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    lefts: list[float] = field(default_factory=list)
+    tops: list[float] = field(default_factory=list)
+    rights: list[float] = field(default_factory=list)
+    bottoms: list[float] = field(default_factory=list)
+
+    def packed(self) -> bytes:
+        """As they are stored."""
+        return pack_columns(self.starts, self.lengths, (self.lefts, self.tops, self.rights, self.bottoms))
+
+
+def locate(text: str, sheet: Sheet) -> Located:
     """Where the words of the cleaned `text` stand, which was made of the sheet's lines in order.
 
     Cleaning takes characters away, changes white space and joins a word that was broken at a line's end; it neither
@@ -104,30 +123,61 @@ def locate(text: str, sheet: Sheet) -> Iterator[Box]:
     """
     tokens = text.split()
     starts = list(accumulate((len(token) + 1 for token in tokens), initial=0))  # one separator between two words
-    places, width, height = sheet.places, sheet.width, sheet.height
-    token, inside, last = 0, 0, len(tokens)  # what has been reached: the token, and how far in it
+    lengths = list(map(len, tokens))
+    found, places = Located(), sheet.places
+    token = inside = 0  # what has been reached: the token, and how far in it
     for line in sheet.lines:
-        at = 4 * line.word - 4
-        for printed in line.text.split():
-            at += 4
-            if token == last:
-                return
-            wanted = tokens[token]
-            if printed == wanted and not inside:  # nearly always
-                length = len(printed)
-            elif not (length := _matched(wanted, inside, printed)):
+        words, at = line.text.split(), 4 * line.word
+        past = token + len(words)
+        if not inside and tokens[token:past] == words and _on_page(places[at : at + 4 * len(words)], sheet):
+            end = at + 4 * len(words)  # nearly always
+            found.starts += starts[token:past]
+            found.lengths += lengths[token:past]
+            found.lefts += places[at:end:4]
+            found.tops += places[at + 1 : end : 4]
+            found.rights += places[at + 2 : end : 4]
+            found.bottoms += places[at + 3 : end : 4]
+            token = past
+            continue
+        for number, word in enumerate(words, line.word):
+            if token == len(tokens):
+                return found
+            length = _matched(tokens[token], inside, word)
+            if not length:
                 continue
-            start = starts[token] + inside
-            left, top, right, bottom = places[at : at + 4]
-            if sheet.tilt:
-                left, top, right, bottom = _tilted(left, top, right, bottom, sheet)
-            if 0 <= left < right <= width and 0 <= top < bottom <= height:
-                yield start, start + length, left, top, right, bottom
-            elif box := _cut(left, top, right, bottom, sheet):
-                yield start, start + length, *box
+            _add(found, starts[token] + inside, length, sheet, number)
             inside += length
-            if inside == len(wanted):
+            if inside == lengths[token]:
                 token, inside = token + 1, 0
+    return found
+
+
+def _on_page(places: "array[float]", sheet: Sheet) -> bool:
+    """Whether all words of a line stand on the page and none has to be moved."""
+    return (
+        not sheet.tilt
+        and min(places[0::4]) >= 0
+        and min(places[1::4]) >= 0
+        and max(places[2::4]) <= sheet.width
+        and max(places[3::4]) <= sheet.height
+        and all(map(lt, places[0::4], places[2::4]))
+        and all(map(lt, places[1::4], places[3::4]))
+    )
+
+
+def _add(found: Located, start: int, length: int, sheet: Sheet, number: int) -> None:
+    """Add the place of one word, cut at the edges of the page, unless nothing of it is on the page."""
+    left, top, right, bottom = sheet.places[4 * number : 4 * number + 4]
+    if sheet.tilt:
+        left, top, right, bottom = _tilted(left, top, right, bottom, sheet)
+    left, top, right, bottom = max(left, 0.0), max(top, 0.0), min(right, sheet.width), min(bottom, sheet.height)
+    if left < right and top < bottom:  # not so for what is no number either
+        found.starts.append(start)
+        found.lengths.append(length)
+        found.lefts.append(left)
+        found.tops.append(top)
+        found.rights.append(right)
+        found.bottoms.append(bottom)
 
 
 def _matched(wanted: str, inside: int, printed: str) -> int:
@@ -146,9 +196,3 @@ def _tilted(left: float, top: float, right: float, bottom: float, sheet: Sheet) 
     across = x * math.cos(angle) - y * math.sin(angle) - x
     down = x * math.sin(angle) + y * math.cos(angle) - y
     return left + across, top + down, right + across, bottom + down
-
-
-def _cut(left: float, top: float, right: float, bottom: float, sheet: Sheet) -> Rect | None:
-    """A place cut at the edges of the page; None where nothing of it is on the page."""
-    left, top, right, bottom = max(left, 0.0), max(top, 0.0), min(right, sheet.width), min(bottom, sheet.height)
-    return (left, top, right, bottom) if left < right and top < bottom else None  # not for what is no number either

@@ -43,9 +43,10 @@ class Table:
 
 def find_tables(sheet: Sheet, rules: Sequence[Rect]) -> list[Table]:
     """The tables of a page, from the top."""
-    words = [word for line in sheet.lines for word in sheet.words(line)]
+    grids = _grids(rules, sheet)
+    words = [word for line in sheet.lines for word in sheet.words(line)] if grids else []
     tables = []
-    for cells in _grids(rules, sheet):
+    for cells in grids:
         table = _filled(cells, words)
         if table:
             tables.append(table)
@@ -74,6 +75,7 @@ def row_lines(table: Table, sheet: Sheet, block: int) -> list[Line]:
             bold=False,
             top=place.top,
             left=place.left,
+            right=max(cell.place[2] for cell in row),
             word=sheet.placed([where for _, where in tokens]),
             block=block,
             row=True,
@@ -103,8 +105,9 @@ def _tokens(words: Sequence[Word], end: str) -> list[tuple[str, Rect | None]]:
 def _grids(rules: Sequence[Rect], sheet: Sheet) -> list[list[Rect]]:
     """The groups of adjoining cells that rules enclose."""
     edges = [edge for rule in rules if (edge := _edge(rule, sheet))]
-    orientations = Counter(edge["orientation"] for edge in edges)
-    if orientations["h"] < 2 or orientations["v"] < 3:
+    upright = {round(edge["x0"] / _TOLERANCE) for edge in edges if edge["orientation"] == "v"}
+    level = {round(edge["top"] / _TOLERANCE) for edge in edges if edge["orientation"] == "h"}
+    if len(upright) < 3 or len(level) < 3:
         return []
     from pdfplumber import table
 

@@ -22,7 +22,7 @@ _BREAK = "\x00"  # a <br>; no text has this character
 _LAYOUT = 1500  # characters in one cell: no table, but a page laid out by one
 _RAISED = str.maketrans("0123456789+-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻")
 _FORMS = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
-_MOST_WAITING = 100_000  # elements; a tree beyond that was made to do harm
+_DEEPEST = 3000  # elements in one another; a page beyond that was made to do harm
 
 Node = Tag | NavigableString
 
@@ -45,16 +45,21 @@ class Walker:
     def walk(self, root: Tag) -> None:
         """Write everything below `root`. Raises ParseFailed."""
         stack: list[tuple[bool, Node]] = [(True, root)]
+        depth = 0
         while stack:
             opens, node = stack.pop()
             if isinstance(node, NavigableString):
                 if not isinstance(node, Comment | PreformattedString):
                     self._inline.append(str(node))
             elif not opens:
-                self._close(node)
-            elif len(stack) > _MOST_WAITING:
+                depth -= 1
+                if node.name in _BLOCKS:
+                    self._close(node)
+            elif depth > _DEEPEST:
                 raise ParseFailed("too_deep")
             elif node is root or self._whole or not is_furniture(node):
+                depth += 1
+                stack.append((False, node))
                 self._open(node, stack)
         self._flush()
 
@@ -82,7 +87,6 @@ class Walker:
         else:
             if name in _BLOCKS:
                 self._begin(tag)
-                stack.append((False, tag))
             stack.extend((True, child) for child in reversed(tag.contents) if isinstance(child, Tag | NavigableString))
 
     def _level_of(self, tag: Tag) -> int:
@@ -95,7 +99,7 @@ class Walker:
 
     def _begin(self, tag: Tag) -> None:
         self._flush()
-        if is_box(tag):
+        if not self._places and is_box(tag):  # a box in a box is part of it
             self._flush(last=True)
             self._places[id(tag)] = self._writer.place
         if tag.name in {"ul", "ol"}:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from knowledge._analysis import HEADING, TITLE
 from knowledge.models import Chunk
 
 NEAR_DUPLICATE = 0.8  # of the words of two chunks, shared
-NEIGHBOUR = 0.6  # of the score of a chunk that is shown, with which the chunk beside it is shown with it
-LONGEST_PASSAGE = 3000  # characters that neighbours may have together
+NEIGHBOUR = 0.85  # of the score of a chunk that is shown, with which the chunk beside it is shown with it
+LONGEST_PASSAGE = 2600  # characters that neighbours may have together
 SHARE_OF_ONE = 0.6  # of the places, for one document …
 OTHERS = 0.8  # … while another one has a chunk with this share of the score
 
@@ -19,18 +20,24 @@ Outcome = Literal["shown", "merged", "near_duplicate", "same_document", "below"]
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A chunk with its scores, each 0 to 1."""
+    """A chunk with its scores, each 0 to 1, and the stems that it has."""
 
     chunk: Chunk
     score: float
     lexical: float
     dense: float
-    words: frozenset[str]
+    coverage: float
+    terms: str
+
+    @property
+    def words(self) -> frozenset[str]:
+        """The stems of its text."""
+        return frozenset(word for word in self.terms.split() if not word.startswith((HEADING, TITLE)))
 
 
 @dataclass(slots=True)
 class Choice:
-    """One passage to be: its best chunk, and the neighbours that go with it."""
+    """One passage to be: its best chunk, and the neighbours on its page that go with it."""
 
     best: Scored
     members: list[Scored] = field(default_factory=list)
@@ -45,7 +52,10 @@ class Choice:
         chunks = self.chunks
         beside = one.chunk.ordinal in (chunks[0].ordinal - 1, chunks[-1].ordinal + 1)
         length = sum(len(chunk.text) for chunk in chunks) + len(one.chunk.text)
-        same = one.chunk.version_id == self.best.chunk.version_id
+        best = self.best.chunk
+        # A citation names one page: chunks of another one stay passages of their own.
+        same = (one.chunk.version_id, one.chunk.page) == (best.version_id, best.page)
+        same = same and all(chunk.last_page == chunk.page for chunk in (*chunks, one.chunk))
         return same and beside and one.score >= NEIGHBOUR * self.best.score and length <= LONGEST_PASSAGE
 
 
@@ -53,6 +63,7 @@ def choose(ranked: Sequence[Scored], limit: int) -> tuple[list[Choice], dict[int
     """At most `limit` passages out of candidates in order of their scores, and what became of each candidate, by the
     chunk's number."""
     chosen: list[Choice] = []
+    words: list[frozenset[str]] = []  # of all that is shown
     outcomes: dict[int, Outcome] = {}
     documents: Counter[object] = Counter()
     most = max(1, round(limit * SHARE_OF_ONE))
@@ -60,6 +71,7 @@ def choose(ranked: Sequence[Scored], limit: int) -> tuple[list[Choice], dict[int
 
     def show(one: Scored) -> None:
         chosen.append(Choice(one))
+        words.append(one.words)
         outcomes[one.chunk.pk] = "shown"
         documents[one.chunk.version.guideline_id] += 1
 
@@ -67,13 +79,14 @@ def choose(ranked: Sequence[Scored], limit: int) -> tuple[list[Choice], dict[int
         while waiting and len(chosen) < limit and one.score < OTHERS * waiting[0].score:
             show(waiting.pop(0))  # nobody else comes near it
         host = next((choice for choice in chosen if choice.takes(one)), None)
-        if any(_alike(one, shown) for choice in chosen for shown in [choice.best, *choice.members]):
+        if len(chosen) >= limit and host is None:
+            outcomes[one.chunk.pk] = "below"
+        elif any(_alike(one.words, other) for other in words):
             outcomes[one.chunk.pk] = "near_duplicate"
         elif host:
             host.members.append(one)
+            words.append(one.words)
             outcomes[one.chunk.pk] = "merged"
-        elif len(chosen) >= limit:
-            outcomes[one.chunk.pk] = "below"
         elif limit > 1 and documents[one.chunk.version.guideline_id] >= most:
             waiting.append(one)
             outcomes[one.chunk.pk] = "same_document"
@@ -85,6 +98,6 @@ def choose(ranked: Sequence[Scored], limit: int) -> tuple[list[Choice], dict[int
     return chosen, outcomes
 
 
-def _alike(a: Scored, b: Scored) -> bool:
-    either = a.words | b.words
-    return bool(either) and len(a.words & b.words) / len(either) >= NEAR_DUPLICATE
+def _alike(a: frozenset[str], b: frozenset[str]) -> bool:
+    either = a | b
+    return bool(either) and len(a & b) / len(either) >= NEAR_DUPLICATE

@@ -1,37 +1,42 @@
 """Finding the passages of the guidelines that answer a question: by meaning (Chroma) and by words (SQL), put together
 by score."""
 
-import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Literal
 from uuid import UUID
 
 from knowledge import selectors
 from knowledge._analysis import guess_language
 from knowledge._types import Candidate, Explanation, Passage, Removed, Retrieval
 from knowledge.indexing import _sync
-from knowledge.indexing._embedder import get_embedder
+from knowledge.indexing._embedder import Embedder
 from knowledge.models import Chunk, Embedding
-from knowledge.retrieval import _lexical
+from knowledge.retrieval import _fusion, _lexical
 from knowledge.retrieval._choosing import Choice, Outcome, Scored, choose
+from knowledge.retrieval._postings import Library, library
 from knowledge.retrieval._questions import complete
 
-CANDIDATES = 40  # of each kind
+CANDIDATES = 100  # of each kind
 LONGEST_QUERY = 4000  # characters; the embedder reads far fewer
-DENSE_FLOOR, DENSE_CEILING = 0.15, 0.85  # cosine of MiniLM for texts without and with everything in common
-DENSE_WEIGHT = {"en": 0.6}  # MiniLM learnt English; in other languages words say more than it does
-DENSE_WEIGHT_ELSEWHERE = 0.3
-COVERED = 0.33  # questions on and off the sample guidelines part here (docs/decisions/knowledge-index.md)
+SHOWN_CANDIDATES = 40  # in an explanation
+LEAST_REMOVED = 0.3  # of score, for what filters took away to be worth a word
 
 
 @dataclass(frozen=True, slots=True)
-class _Search:
-    """A question being answered: its scored candidates, best first, whatever filters say of them."""
+class _Question:
+    """A question being answered: its words, its vector where there is an embedder, and who may answer."""
 
-    query: str
+    text: str
     language: str
-    embedder: str
-    ranked: tuple[Scored, ...]
+    embedder: Embedder | None
+    vector: bytes
+    library: Library
+    words: _lexical.LexicalQuery
+
+    @property
+    def kind(self) -> str:
+        return self.embedder.kind if self.embedder else "words"
 
 
 def retrieve(
@@ -46,15 +51,20 @@ def retrieve(
 
     `language` is that of the question (found out when not given; passages in every language are searched). `history`
     is the earlier questions of the conversation, oldest first. `departments` is those of the person who asks: what is
-    for other departments is not found (None: asked without regard to departments).
-    Raises IndexLocked, IndexUnavailable, EmbedderUnavailable.
+    for other departments is not found (None: asked without regard to departments). Without an embedder words alone
+    answer. Raises IndexLocked, IndexUnavailable.
     """
-    found = _search(query, language, history)
+    text = _completed(query, history)
+    if not text or limit < 1:
+        return Retrieval((), False, text)
+    question = _prepared(text, language)
     answering = set(selectors.answering_versions(departments=departments).values_list("pk", flat=True))
-    chosen, _ = choose([one for one in found.ranked if one.chunk.version_id in answering], max(limit, 0))
-    passages = tuple(_passage(choice) for choice in chosen)
-    confidence = passages[0].score if passages else 0.0
-    return Retrieval(passages, confidence >= COVERED, found.query, confidence, found.embedder)
+    ranked = _ranked(question, answering)
+    chosen, _ = choose(ranked, limit)
+    confidence = _confidence(question, chosen)
+    covered = confidence >= _fusion.threshold(question.kind)
+    embedder = question.embedder.id if question.embedder else ""
+    return Retrieval(tuple(_passage(choice) for choice in chosen), covered, text, confidence, embedder)
 
 
 def explain(
@@ -65,71 +75,107 @@ def explain(
     history: Sequence[str] = (),
     departments: Collection[UUID] | None = None,
 ) -> Explanation:
-    """What `retrieve` answers to the same arguments, with every candidate's scores and what became of it, and what the
-    filters took away. Raises the same errors."""
-    found = _search(query, language, history)
+    """What `retrieve` answers to the same arguments, with the best candidates' scores and what became of them, and what
+    the filters took away. Raises the same errors."""
+    text = _completed(query, history)
+    question = _prepared(text, language)
     answering = set(selectors.answering_versions(departments=departments).values_list("pk", flat=True))
-    ranked = [one for one in found.ranked if one.chunk.version_id in answering]
+    ranked = _ranked(question, answering) if text and limit > 0 else []
     chosen, outcomes = choose(ranked, max(limit, 0))
-    passages = tuple(_passage(choice) for choice in chosen)
-    confidence = passages[0].score if passages else 0.0
-    least = passages[-1].score if len(passages) >= limit else 0.0
-    removed = [one for one in found.ranked if one.chunk.version_id not in answering and one.score >= least]
+    confidence = _confidence(question, chosen)
+    least = chosen[-1].best.score if len(chosen) >= limit > 0 else 0.0
+    others = _away(question, answering) if text and limit > 0 else []
+    shown = [one for at, one in enumerate(ranked) if at < SHOWN_CANDIDATES or outcomes[one.chunk.pk] != "below"]
     return Explanation(
-        query=found.query,
-        language=found.language,
-        embedder=found.embedder,
-        covered=confidence >= COVERED,
+        query=text,
+        language=question.language,
+        embedder=question.embedder.id if question.embedder else "",
+        covered=confidence >= _fusion.threshold(question.kind),
         confidence=confidence,
-        threshold=COVERED,
-        passages=passages,
-        candidates=tuple(_candidate(one, outcomes[one.chunk.pk]) for one in ranked),
-        removed=tuple(_removed(one) for one in removed),
+        threshold=_fusion.threshold(question.kind),
+        passages=tuple(_passage(choice) for choice in chosen),
+        candidates=tuple(_candidate(one, outcomes[one.chunk.pk]) for one in shown),
+        removed=tuple(_removed(one) for one in others if one.score >= max(least, LEAST_REMOVED))[:limit],
     )
 
 
-def _search(query: str, language: str | None, history: Sequence[str]) -> _Search:
-    question = complete(query.strip()[:LONGEST_QUERY], [text[:LONGEST_QUERY] for text in history])
-    language = language or guess_language(question, default="en")
-    embedder = get_embedder()
-    if not question:
-        return _Search(question, language, embedder.id, ())
-    index = _sync.open_index()
-    _sync.sync(index)
-    vector = embedder.embed_query(question)
-    near = dict(index.search(vector, CANDIDATES))
-    languages = tuple(dict.fromkeys((language, "en", "fr")))
-    lexical = _lexical.prepare(question, languages, chunks=max(Chunk.objects.count(), 1))
-    numbers = list(dict.fromkeys([*near, *_lexical.candidates(lexical, CANDIDATES)]))
-    chunks = Chunk.objects.filter(pk__in=numbers).select_related("version__guideline")
-    ranked = sorted(_scored(list(chunks), near, vector, lexical, language), key=lambda c: (-c.score, c.chunk.pk))
-    return _Search(question, language, embedder.id, tuple(ranked))
+def rank(query: str, *, language: str | None = None) -> list[Scored]:
+    """All candidates for a question that stands alone, best first, as `retrieve` has them before it chooses."""
+    answering = set(selectors.answering_versions().values_list("pk", flat=True))
+    return _ranked(_prepared(query.strip()[:LONGEST_QUERY], language), answering)
 
 
-def _scored(
-    found: Collection[Chunk], near: dict[int, float], vector: bytes, lexical: _lexical.LexicalQuery, language: str
-) -> Iterable[Scored]:
-    """Candidates with their fused scores."""
-    weight = DENSE_WEIGHT.get(language, DENSE_WEIGHT_ELSEWHERE)
-    stored = Embedding.objects.filter(
-        chunk__in=[chunk for chunk in found if chunk.pk not in near], embedder=get_embedder().id
-    )
-    vectors = dict(stored.values_list("chunk", "vector"))
-    for chunk in found:
-        cosine = near[chunk.pk] if chunk.pk in near else _cosine(vector, bytes(vectors.get(chunk.pk, b"")))
-        dense = min(max((cosine - DENSE_FLOOR) / (DENSE_CEILING - DENSE_FLOOR), 0.0), 1.0)
-        words = lexical.score(chunk.terms, chunk.language)
-        # Words of a question in one language say nothing of a passage in another: there meaning decides alone.
-        foreign = chunk.language != language and words == 0.0
-        score = dense * (0.8 if foreign else weight) + (0.0 if foreign else words * (1 - weight))
-        yield Scored(chunk, round(score, 4), round(words, 4), round(dense, 4), frozenset(chunk.terms.split()))
+def _completed(query: str, history: Sequence[str]) -> str:
+    return complete(query.strip()[:LONGEST_QUERY], [text[:LONGEST_QUERY] for text in history])
 
 
-def _cosine(a: bytes, b: bytes) -> float:
-    if len(a) != len(b):
-        return 0.0
-    pairs = zip(memoryview(a).cast("f"), memoryview(b).cast("f"), strict=True)
-    return math.fsum(x * y for x, y in pairs)  # both have unit length
+def _prepared(text: str, language: str | None) -> _Question:
+    language = language or guess_language(text, default="en")
+    embedder, held = _sync.embedder_now(), library()
+    vector = embedder.embed_query(text) if embedder and text else b""
+    words = _lexical.prepare(text, (language, "en", "fr"), held)
+    return _Question(text, language, embedder, vector, held, words)
+
+
+def _ranked(question: _Question, versions: set[UUID]) -> list[Scored]:
+    """The candidates among chunks of these versions, best first."""
+    near: dict[int, float] = {}
+    if question.embedder:
+        index = _sync.open_index()
+        _sync.sync(index, versions)
+        near = dict(index.search(question.vector, CANDIDATES, versions))
+    named = _lexical.candidates(question.words, question.library, question.library.of(versions), CANDIDATES)
+    # what has changed since the index or the library was read: SQL has the last word
+    return [one for one in _scored(question, [*near, *named], near) if one.chunk.version_id in versions]
+
+
+def _away(question: _Question, versions: set[UUID]) -> list[Scored]:
+    """The candidates among all other chunks. Those that do not answer now need not be in the vector index, so they are
+    found by their words, and by their vectors only when these are in it."""
+    named = _lexical.candidates(question.words, question.library, ~question.library.of(versions), CANDIDATES)
+    near: dict[int, float] = {}
+    if question.embedder:
+        index = _sync.open_index()
+        near = dict(index.search(question.vector, CANDIDATES, index.versions - versions))
+    return [one for one in _scored(question, [*near, *named], near) if one.chunk.version_id not in versions]
+
+
+def _scored(question: _Question, numbers: Sequence[int], near: dict[int, float]) -> list[Scored]:
+    """Chunks with their scores, best first. `near` is the cosines that are known already."""
+    wanted = list(dict.fromkeys(numbers))
+    chunks = Chunk.objects.filter(pk__in=wanted).select_related("version__guideline")
+    cosines = near | _cosines(question, [number for number in wanted if number not in near])
+    found = []
+    for chunk in chunks:
+        words, cosine = question.words.score(chunk.terms), cosines.get(chunk.pk, 0.0)
+        score = _fusion.fused(question.kind, question.language, cosine, words)
+        dense = _fusion.closeness(question.kind, cosine) if question.embedder else 0.0
+        found.append(Scored(chunk, _part(score), _part(words.share), _part(dense), words.coverage, chunk.terms))
+    return sorted(found, key=lambda one: (-one.score, one.chunk.pk))
+
+
+def _part(score: float) -> float:
+    return round(min(max(score, 0.0), 1.0), 6)
+
+
+def _cosines(question: _Question, numbers: Sequence[int]) -> dict[int, float]:
+    """Of chunks that were found by their words alone."""
+    import numpy as np
+
+    if not question.embedder or not numbers:
+        return {}
+    stored = Embedding.objects.filter(chunk__in=numbers, embedder=question.embedder.id).values_list("chunk", "vector")
+    rows = [(chunk, bytes(vector)) for chunk, vector in stored if len(vector) == len(question.vector)]
+    if not rows:
+        return {}
+    vectors = np.frombuffer(b"".join(vector for _, vector in rows), "<f4").reshape(len(rows), -1)
+    products = vectors @ np.frombuffer(question.vector, "<f4")  # both have unit length
+    return {chunk: float(product) for (chunk, _), product in zip(rows, products, strict=True)}
+
+
+def _confidence(question: _Question, chosen: Sequence[Choice]) -> float:
+    best = [(choice.best.dense, choice.best.coverage) for choice in chosen]
+    return round(_fusion.confidence(question.kind, best), 4)
 
 
 def _passage(choice: Choice) -> Passage:
@@ -179,9 +225,9 @@ def _candidate(one: Scored, outcome: Outcome) -> Candidate:
 
 def _removed(one: Scored) -> Removed:
     chunk, guideline = one.chunk, one.chunk.version.guideline
-    reason: str = "not_in_force"
+    reason: Literal["department", "switched_off", "not_in_force"] = "not_in_force"
     if not guideline.enabled:
         reason = "switched_off"
     elif selectors.answering_versions().filter(pk=chunk.version_id).exists():
         reason = "department"
-    return Removed(guideline.pk, guideline.title, chunk.version.label, chunk.page, one.score, reason)  # type: ignore[arg-type]
+    return Removed(guideline.pk, guideline.title, chunk.version.label, chunk.page, one.score, reason)
