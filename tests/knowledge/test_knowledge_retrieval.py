@@ -88,6 +88,94 @@ def test_completing_questions(query: str, history: list[str], expected: str) -> 
     assert complete(query, history) == expected
 
 
+MOOD, OCD = "How is depression treated?", "Comment traiter un TOC ?"
+PLAN, LIMIT = "What is a safety plan?", "Quels sont les symptômes du trouble borderline ?"
+LEANS = [
+    (MOOD, "and for adolescents?"),
+    (MOOD, "And in pregnancy?"),
+    (MOOD, "what about older adults?"),
+    (MOOD, "How long does it take to work?"),
+    (MOOD, "What are the side effects?"),
+    (MOOD, "Which dose?"),
+    (MOOD, "Why?"),
+    (MOOD, "is it safe with alcohol"),
+    (MOOD, "what if the patient refuses"),
+    (MOOD, "For how many weeks?"),
+    (MOOD, "Can they drink alcohol?"),
+    (MOOD, "ok and then?"),
+    (PLAN, "Who signs it?"),
+    (PLAN, "What are the steps?"),
+    (PLAN, "give me an example"),
+    (PLAN, "How often is it reviewed?"),
+    (PLAN, "and with the family?"),
+    (PLAN, "Is this mandatory?"),
+    (PLAN, "Who keeps that?"),
+    (PLAN, "same for minors?"),
+    (PLAN, "explain the third step"),
+    (PLAN, "any exceptions?"),
+    (PLAN, "Thanks, and on weekends?"),
+    (PLAN, "?"),
+    (OCD, "Et pour les ados ?"),
+    (OCD, "et chez la femme enceinte"),
+    (OCD, "Quels effets indésirables ?"),
+    (OCD, "Pendant combien de temps ?"),
+    (OCD, "à quelle dose ?"),
+    (OCD, "Pourquoi ?"),
+    (OCD, "Est-ce que ça se guérit ?"),
+    (OCD, "et si ça ne marche pas ?"),
+    (OCD, "qu'en est-il des personnes âgées ?"),
+    (OCD, "Quels sont les risques ?"),
+    (OCD, "Et la famille ?"),
+    (OCD, "Merci, et en urgence ?"),
+    (LIMIT, "Comment le traiter ?"),
+    (LIMIT, "Quelle est son évolution ?"),
+    (LIMIT, "Quelles en sont les causes ?"),
+    (LIMIT, "et le pronostic ?"),
+    (LIMIT, "Que dire aux proches ?"),
+    (LIMIT, "mais chez les mineurs ?"),
+    (LIMIT, "quelles différences ?"),
+    (LIMIT, "résume"),
+]
+STANDS = [
+    (MOOD, "How is panic disorder treated?"),
+    (MOOD, "What is a safety plan?"),
+    (MOOD, "lithium monitoring"),
+    (MOOD, "When should a patient in seclusion be observed?"),
+    (MOOD, "Is it legal to restrain a voluntary patient?"),
+    (MOOD, "Who can request involuntary hospitalisation?"),
+    (MOOD, "Are there beds for mothers with babies?"),
+    (MOOD, "self-harm in teenagers"),
+    (PLAN, "What are the symptoms of borderline personality disorder?"),
+    (PLAN, "clozapine blood counts"),
+    (PLAN, "What do I do when a patient threatens staff?"),
+    (PLAN, "How is suicide risk assessed in the emergency department?"),
+    (OCD, "Quelles sont les étapes d'un plan de sécurité ?"),
+    (OCD, "Quel est le rôle du juge des libertés et de la détention ?"),
+    (OCD, "Que faire en cas de crise suicidaire ?"),
+    (OCD, "Faut-il hospitaliser un patient mélancolique ?"),
+    (OCD, "Y a-t-il une unité mère-bébé ?"),
+    (OCD, "surveillance de la lithiémie"),
+    (OCD, "Comment accéder au dossier médical ?"),
+    (LIMIT, "Qui peut demander des soins sans consentement ?"),
+    (LIMIT, "Comment traiter le trouble panique ?"),
+    (LIMIT, "droits du patient hospitalisé"),
+    (LIMIT, "Comment évaluer le risque suicidaire ?"),
+    (LIMIT, "isolement et contention"),
+]
+
+
+@pytest.mark.parametrize(("earlier", "query"), LEANS, ids=[query for _, query in LEANS])
+def test_questions_that_lean_on_what_was_said(earlier: str, query: str) -> None:
+    assert complete(query, [earlier]) == f"{earlier} {query}"
+    assert complete(query, [earlier, "and then?", "Pourquoi ?"]) == f"{earlier} {query}"
+    assert complete(query, []) == query
+
+
+@pytest.mark.parametrize(("earlier", "query"), STANDS, ids=[query for _, query in STANDS])
+def test_questions_that_stand_alone(earlier: str, query: str) -> None:
+    assert complete(query, [earlier]) == query
+
+
 def test_samples_can_be_ingested_again_without_doubling(sample_library: list[GuidelineVersion]) -> None:
     before = [(v.pk, v.chunks.count()) for v in sample_library]
     again = knowledge.ingest_samples()
