@@ -9,8 +9,8 @@ from django.utils.translation import gettext_lazy as _
 MESSAGES = {
     # measuring
     "collection": _(
-        "%(folder)s has no collection that can be read: corpus.jsonl, queries.jsonl and qrels/test.tsv with at least one "
-        "document and one question (%(reason)s)."
+        "%(folder)s has no collection that can be read: corpus.jsonl, queries.jsonl and qrels/test.tsv with at least "
+        "one document and one question (%(reason)s)."
     ),
     "collection_library": _("A measurement needs an empty library of its own."),
     # taking a file in
