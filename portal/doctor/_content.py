@@ -159,6 +159,10 @@ def look_at_people(thorough: bool) -> Iterator[Finding]:
         found += 1
         message = "Nothing can be released: that takes two people, administrators or compliance officers."
         yield Finding("people", WARNING, message, "manage.py create_user NAME --role compliance")
+    if people.filter(role=Role.ADMIN).count() == 1:
+        found += 1
+        message = "No guideline can be approved here: one administrator submits it, another approves it."
+        yield Finding("people", WARNING, message, "manage.py create_user NAME --role admin")
     if is_facility() and people.filter(demonstration=True).exists():
         found += 1
         remedy = "Give people accounts of their own and deactivate clinician, admin, reviewer and compliance."

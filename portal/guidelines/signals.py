@@ -19,7 +19,8 @@ from portal.accounts.selectors import role_of
 from portal.audit.services import record
 
 State = GuidelineVersion.State
-_KINDS = {  # (before, after): what happened; where only one of both says it, the other is None
+# (before, after): what happened; where only one of both says it, the other is None
+_KINDS: dict[tuple[str | None, str | None], str] = {
     (State.DRAFT, State.IN_REVIEW): "submitted",
     (State.IN_REVIEW, State.DRAFT): "sent_back",
     (State.IN_REVIEW, State.APPROVED): "approved",
@@ -46,7 +47,7 @@ def _added(sender: object, version: GuidelineVersion, actor: str, **_: Any) -> N
 def _changed(sender: object, version: GuidelineVersion, before: str, actor: str, **said: Any) -> None:
     after = version.state
     kind = _KINDS.get((before, after)) or _KINDS.get((None, after)) or _KINDS[before, None]
-    payload = {"before": before, "state": after}
+    payload: dict[str, str | bool] = {"before": before, "state": after}
     if said.get("note"):
         payload["note"] = said["note"]
     if kind == "approved":
