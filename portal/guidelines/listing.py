@@ -34,7 +34,7 @@ class Listed:
     latest: GuidelineVersion | None
     versions: int
     review: str  # "overdue", "soon" or nothing
-    steps: frozenset[str]  # what this person may do with `coming`
+    actor: str
 
     @property
     def condition(self) -> str:
@@ -53,8 +53,17 @@ class Listed:
 
     @property
     def for_me(self) -> bool:
-        """Whether this person may approve it."""
-        return "approve" in self.steps
+        """Whether `coming` waits for this person's approval: what `steps` says, without asking the database for each of
+        a thousand guidelines."""
+        one = self.coming
+        if one is None or one.state != State.IN_REVIEW or one.ingestion != Ingestion.INDEXED:
+            return False
+        return self.actor not in {one.uploaded_by, one.submitted_by}
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """What this person may do with `coming`."""
+        return lifecycle.steps(self.coming, self.actor) if self.coming else ()
 
     @property
     def looks_like(self) -> GuidelineVersion | None:
@@ -115,7 +124,7 @@ def library(actor: str, at: datetime | None = None) -> list[Listed]:
     """Every guideline, as `actor` sees it."""
     now = at or timezone.now()
     answering = set(selectors.answering_versions(now).values_list("pk", flat=True))
-    versions = GuidelineVersion.objects.order_by("-number").defer("sketch").select_related("similar_to__guideline")
+    versions = GuidelineVersion.objects.order_by("-number").defer("sketch")
     found: QuerySet[Guideline] = Guideline.objects.prefetch_related(Prefetch("versions", versions), "departments")
     return [_listed(one, answering, actor, timezone.localdate(now)) for one in found]
 
@@ -137,7 +146,7 @@ def _listed(guideline: Guideline, answering: set[Any], actor: str, today: date) 
         latest=versions[0] if versions else None,
         versions=len(versions),
         review=review_of(current, today),
-        steps=frozenset(lifecycle.steps(coming, actor)) if coming else frozenset(),
+        actor=actor,
     )
 
 

@@ -25,7 +25,7 @@ from knowledge.models import (
     Page,
 )
 from portal.accounts.models import User
-from portal.guidelines import estimates
+from portal.guidelines import estimates, listing
 from tests.conftest import PASSWORD, Cast
 
 State, Ingestion = GuidelineVersion.State, GuidelineVersion.Ingestion
@@ -187,6 +187,16 @@ def test_nobody_is_asked_to_approve_their_own(page: Client, version: Any) -> Non
     assert 'name="versions"' not in page.get(reverse("guidelines:index")).content.decode()
 
 
+@pytest.mark.parametrize("who", ["dora", "dina", "carl"])
+def test_who_is_asked_is_who_may(version: Any, who: str) -> None:
+    version("A"), version("B", State.IN_REVIEW), version("C", State.EFFECTIVE), version("C", State.IN_REVIEW)
+    version("D", State.IN_REVIEW, uploaded_by="dina"), version("E", State.IN_REVIEW)
+    GuidelineVersion.objects.filter(guideline__title="E").update(ingestion=Ingestion.PENDING)
+    listed = listing.library(who)
+    assert [one.for_me for one in listed] == ["approve" in one.steps for one in listed]
+    assert any(one.for_me for one in listed) == (who != "dora")
+
+
 def test_a_likely_next_version_is_pointed_out_and_joined(page: Client, version: Any) -> None:
     known = version("Safety plan", State.EFFECTIVE)
     new = version("Plan final v2", publisher="", similar_to=known, similarity=0.8)
@@ -279,7 +289,7 @@ def test_a_failure_says_why_and_what_can_be_done(page: Client, version: Any, cod
     )
     said = read(page, "index")
     assert "could not be read" in said
-    assert ("Read by OCR (French)" in said) == (code == "scan")
+    assert ("Read it by OCR, as French" in said) == (code == "scan")
     said = send(page, "retry", one.pk, **({"ocr": "fr"} if code == "scan" else {}))
     assert "is being read again" in said
     one.refresh_from_db()
@@ -305,6 +315,15 @@ def test_progress_tells_steps_and_time(page: Client, version: Any) -> None:
     assert found[str(first.pk)]["left"] == "about 3 minutes"
     assert found[str(second.pk)]["left"] == "about 3 minutes"  # and some seconds of its own
     assert (found[str(first.pk)]["done"], found[str(first.pk)]["total"]) == (100, 400)
+
+
+def test_what_waits_is_judged_by_what_was_read_here(version: Any) -> None:
+    now = timezone.now()
+    waiting = version("B", ingestion=Ingestion.PENDING, page_count=100)
+    assert estimates.queue_left([waiting], now)[waiting.pk] == "about 1 minute"
+    version("A", page_count=10, step_started_at=now - timedelta(seconds=60), indexed_at=now)
+    assert estimates.seconds_a_page() == pytest.approx(6)
+    assert estimates.queue_left([waiting], now)[waiting.pk] == "about 10 minutes"
 
 
 @pytest.mark.parametrize(
