@@ -1,13 +1,18 @@
 """The real parts of a turn in this process: the tiny gpt-oss, the embedder, the index."""
 
+import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db import transaction
+from django.test import Client, override_settings
 
-from tests.conftest import TINY_MODEL
+from tests.conftest import TINY_MODEL, Cast
+from tests.portal.bench import TEXTS, Library
 
 PROTOCOL = """# Safety plan
 
@@ -53,3 +58,37 @@ def guideline(transactional_db: None, tmp_path: Path) -> Iterator[str]:
     knowledge.ingest(version.pk)
     yield version.guideline.title
     shutil.rmtree(settings.HAVRE_DATA_DIR / "guidelines", ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def bench_documents(
+    django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Library]:
+    """Documents that answer, taken in once for this module and taken out of the database after it."""
+    folder = tmp_path_factory.mktemp("library")
+    with django_db_blocker.unblock(), override_settings(HAVRE_DATA_DIR=folder), transaction.atomic():
+        import knowledge
+
+        found = {}
+        for name, text in TEXTS.items():
+            file = io.BytesIO(text.encode())
+            version = knowledge.add_version(file, filename=f"{name}.md", uploaded_by="dora", approve=True)
+            found[name] = knowledge.ingest(version.pk)
+        yield found
+        knowledge.close()
+        transaction.set_rollback(True)
+
+
+@pytest.fixture
+def library(db: None, bench_documents: Library) -> Library:
+    """Documents that answer, as they are in the database now."""
+    from knowledge.models import GuidelineVersion
+
+    return {name: GuidelineVersion.objects.get(pk=version.pk) for name, version in bench_documents.items()}
+
+
+@pytest.fixture
+def admin(client: Client, cast: Cast) -> Client:
+    """An administrator's browser."""
+    client.force_login(cast.dora)
+    return client
