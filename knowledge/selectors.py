@@ -16,7 +16,6 @@ _PAST = [
     GuidelineVersion.State.EXPIRED,
     GuidelineVersion.State.ARCHIVED,
 ]
-_SURROUNDING = 1500  # characters
 _MOST_WORDS = 12  # that a place is looked for by
 _ENDED = [GuidelineVersion.Ingestion.INDEXED, GuidelineVersion.Ingestion.FAILED]
 
@@ -94,23 +93,6 @@ def source_text(version_id: UUID | str, page: int | None, start: int, last_page:
     texts[last] = texts[last][:end]
     texts[first] = texts[first][start:]
     return "\n".join(texts[number] for number in sorted(texts))
-
-
-def surroundings(chunk_id: int) -> tuple[str, str]:
-    """What stands before and after a chunk on its page, a few paragraphs each, to show a quotation in its place; two
-    empty texts when the chunk is gone."""
-    chunk = Chunk.objects.filter(pk=chunk_id).only("version_id", "page", "start", "end").first()
-    if chunk is None:
-        return "", ""
-    page = Page.objects.filter(version_id=chunk.version_id, number=chunk.page or 1).first()
-    if page is None:
-        return "", ""
-    before, after = page.text[: chunk.start].rstrip(), page.text[chunk.end :].lstrip()
-    if len(before) > _SURROUNDING:
-        before = "… " + before[-_SURROUNDING:].partition("\n")[2].lstrip()
-    if len(after) > _SURROUNDING:
-        after = after[:_SURROUNDING].rpartition("\n")[0].rstrip() + " …"
-    return before, after
 
 
 def recent_versions(most: int = 50) -> list[GuidelineVersion]:
