@@ -1,7 +1,6 @@
 """One score out of meaning and words, and how sure it is that the best passage answers. What is measured about each
 embedder stands here; docs/retrieval.md says how it was measured."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp
 
@@ -38,21 +37,21 @@ WEIGHTS = {
 
 @dataclass(frozen=True, slots=True)
 class Confidence:
-    """A logistic curve over the scores of the best passage: the probability that it answers the question. A question
+    """A logistic curve over the scores of the best chunk: the probability that it answers the question. A question
     counts as covered from `threshold` on."""
 
+    start: float
+    score: float
     dense: float
     coverage: float
-    both: float
-    start: float
-    threshold: float
+    threshold: float = 0.5
 
 
 CONFIDENCE = {
-    "e5": Confidence(18.0, 4.0, 0.0, -11.0, 0.5),
-    "minilm": Confidence(9.0, 4.0, 0.0, -5.0, 0.5),
-    "other": Confidence(9.0, 4.0, 0.0, -5.0, 0.5),
-    "words": Confidence(0.0, 8.0, 0.0, -5.0, 0.5),
+    "e5": Confidence(-9.0, 6.0, 6.0, 4.0),
+    "minilm": Confidence(-4.4, 5.03, 4.35, 3.42),
+    "other": Confidence(-4.4, 5.03, 4.35, 3.42),
+    "words": Confidence(-5.0, 6.0, 0.0, 4.0),
 }
 
 
@@ -71,12 +70,10 @@ def closeness(kind: str, cosine: float) -> float:
     return min(max((cosine - weights.floor) / (weights.ceiling - weights.floor), 0.0), 1.0)
 
 
-def confidence(kind: str, best: Sequence[tuple[float, float]]) -> float:
-    """The probability that the first passages answer; `best` is their closeness and coverage."""
-    if not best:
-        return 0.0
+def confidence(kind: str, score: float, dense: float, coverage: float) -> float:
+    """The probability that a question is answered whose best chunk has these scores."""
     curve = CONFIDENCE[kind]
-    height = max(curve.dense * d + curve.coverage * c + curve.both * d * c for d, c in best[:3]) + curve.start
+    height = curve.start + curve.score * score + curve.dense * dense + curve.coverage * coverage
     return 1.0 / (1.0 + exp(-height))
 
 

@@ -174,8 +174,10 @@ def _cosines(question: _Question, numbers: Sequence[int]) -> dict[int, float]:
 
 
 def _confidence(question: _Question, chosen: Sequence[Choice]) -> float:
-    best = [(choice.best.dense, choice.best.coverage) for choice in chosen]
-    return round(_fusion.confidence(question.kind, best), 4)
+    if not chosen:
+        return 0.0
+    best = chosen[0].best
+    return round(_fusion.confidence(question.kind, best.score, best.dense, best.coverage), 4)
 
 
 def _passage(choice: Choice) -> Passage:
