@@ -252,16 +252,13 @@ def test_instructions_in_a_document_are_text_like_any_other(take_in: TakeIn) -> 
     assert Chunk.objects.exists()
 
 
-def test_lexical_index_follows_the_rows(take_in: TakeIn) -> None:
-    from knowledge.retrieval import _lexical
-
+def test_what_is_searched_follows_the_rows(take_in: TakeIn) -> None:
     version = take_in(TEXT, "round.txt")
-    query = _lexical.prepare("refusals", ("en",), 10)
-    assert len(_lexical.candidates(query, 10)) == 1
+    assert [one.lexical > 0 for one in knowledge.explain("refusals").candidates] == [True]
     with transaction.atomic():
         Chunk.objects.filter(version=version).delete()
         Page.objects.filter(version=version).delete()
-    assert _lexical.candidates(query, 10) == []
+    assert knowledge.explain("refusals").candidates == ()
 
 
 def test_near_duplicates_are_shown_once(take_in: Any) -> None:

@@ -259,7 +259,7 @@ moves = st.lists(
 )
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(moves)
 def test_whatever_people_and_the_clock_do(
     monkeypatch: pytest.MonkeyPatch, taken: list[tuple[int, int, str, int, int, int]]
