@@ -1,8 +1,7 @@
 """The life of a version: who may take which step from where, what the clock does, and that answers do not wait."""
 
-import uuid
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,10 +12,11 @@ from hypothesis import strategies as st
 
 import knowledge
 from knowledge import lifecycle, selectors
-from knowledge.models import Department, Guideline, GuidelineVersion, Question
+from knowledge.models import Guideline, GuidelineVersion
 from knowledge.signals import guideline_changed, version_changed
 
-State = GuidelineVersion.State
+from .versions import State, day, make
+
 STEPS = ("submit", "send_back", "approve", "unapprove", "reschedule", "archive", "restore")
 ALLOWED = {  # by somebody who neither uploaded nor submitted it
     "draft": {"submit", "archive"},
@@ -28,26 +28,6 @@ ALLOWED = {  # by somebody who neither uploaded nor submitted it
     "archived": {"restore"},
 }
 pytestmark = pytest.mark.django_db
-
-
-def day(number: float) -> datetime:
-    return timezone.now() + timedelta(days=number)
-
-
-def make(guideline: Guideline | None = None, **fields: Any) -> GuidelineVersion:
-    """A version as it is in the database, read and indexed, uploaded by anna and submitted by bela."""
-    guideline = guideline or Guideline.objects.create(title=f"Seclusion {uuid.uuid4()}")
-    number = guideline.versions.count() + 1
-    state = fields.get("state", State.DRAFT)
-    known: dict[str, Any] = {
-        "filename": "seclusion.pdf", "media_type": "application/pdf", "sha256": uuid.uuid4().hex, "size": 1,
-        "uploaded_by": "anna", "submitted_by": "" if state == State.DRAFT else "bela", "ingestion": "indexed",
-    }  # fmt: skip
-    if state in {State.APPROVED, State.EFFECTIVE, State.SUPERSEDED, State.EXPIRED}:
-        known |= {"approved_by": "dora", "approved_at": day(-2), "effective_from": day(-1)}
-    if state == State.APPROVED:
-        known["effective_from"] = day(1)
-    return GuidelineVersion.objects.create(guideline=guideline, number=number, **{**known, **fields})
 
 
 def take(step: str, version: GuidelineVersion, actor: str = "emil", **more: Any) -> GuidelineVersion:
@@ -297,120 +277,3 @@ def test_whatever_people_and_the_clock_do(
                 assert found.effective_from <= clock[0]
                 assert found.expires_at is None or found.expires_at > clock[0]
         transaction.set_rollback(True)
-
-
-# --- descriptions, departments, versions joined
-
-
-def describe(guideline: Guideline, **fields: Any) -> dict[str, list[Any]]:
-    names = ("title", "publisher", "language", "population", "setting", "evidence_level", "licence", "source_url")
-    known = {name: getattr(guideline, name) for name in (*names, "contact")}
-    return knowledge.describe(
-        guideline.pk, actor="dora", **{**known, "departments": list(guideline.departments.all()), **fields}
-    )
-
-
-def test_what_a_description_changed_is_told_before_and_after() -> None:
-    one = make(reader=3)
-    ward = knowledge.add_department("Ward 3", actor="dora")
-    title = one.guideline.title
-    changes = describe(one.guideline, title=" Seclusion \n and restraint", population="adults", departments=[ward.pk])
-    assert changes == {
-        "title": [title, "Seclusion and restraint"], "population": ["", "adults"], "departments": [[], ["Ward 3"]],
-    }  # fmt: skip
-    one.refresh_from_db()
-    assert one.reader == 0  # a title is searched with the text: it is read again
-    guideline = Guideline.objects.get(pk=one.guideline_id)
-    assert describe(guideline) == {}
-
-
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"title": " \n"}, "needs a title"),
-        ({"title": "Taken"}, "another guideline with the title"),
-        ({"source_url": "javascript:alert(1)"}, "is not a web address"),
-        ({"source_url": "https://[broken"}, "is not a web address"),
-        ({"departments": [uuid.uuid4()]}, "was removed meanwhile"),
-    ],
-)
-def test_descriptions_that_are_refused_change_nothing(fields: dict[str, Any], words: str) -> None:
-    make(Guideline.objects.create(title="Taken"))
-    guideline = make().guideline
-    with pytest.raises(knowledge.NotPossible, match=words):
-        describe(guideline, population="adults", **fields)
-    guideline.refresh_from_db()
-    assert guideline.population == ""
-
-
-def test_removing_a_department_never_opens_a_guideline() -> None:
-    ward, emergency = (knowledge.add_department(name, actor="dora") for name in ("Ward 3", "Emergency"))
-    alone, shared = make(state=State.EFFECTIVE).guideline, make(state=State.EFFECTIVE).guideline
-    alone.departments.set([ward])
-    shared.departments.set([ward, emergency])
-    with pytest.raises(knowledge.NotPossible, match="do not become visible to everybody"):
-        knowledge.remove_department(ward.pk, actor="dora")
-    alone.departments.set([emergency])
-    knowledge.remove_department(ward.pk, actor="dora")
-    assert not selectors.answering_versions(departments=[]).exists()
-    assert selectors.answering_versions(departments=[emergency.pk]).count() == 2
-
-
-@pytest.mark.parametrize("name", ["", "  ", "ward 3", " Ward  3 "])
-def test_departments_have_names_of_their_own(name: str) -> None:
-    knowledge.add_department("Ward 3", actor="dora")
-    other = knowledge.add_department("Emergency", actor="dora")
-    with pytest.raises(knowledge.NotPossible):
-        knowledge.add_department(name, actor="dora")
-    with pytest.raises(knowledge.NotPossible):
-        knowledge.rename_department(other.pk, name, actor="dora")
-    assert knowledge.rename_department(other.pk, "emergency", actor="dora").name == "emergency"
-    assert Department.objects.count() == 2
-
-
-def test_a_draft_joins_another_guideline_and_splits_off_again() -> None:
-    known, draft = make(state=State.EFFECTIVE).guideline, make(similarity=0.8)
-    left = draft.guideline_id
-    case = Question.objects.create(text="How long?", guideline=draft.guideline, quote="four hours", added_by="dora")
-    joined = knowledge.join(draft.pk, known.pk, actor="dora")
-    assert (joined.guideline_id, joined.number, joined.similarity, joined.reader) == (known.pk, 2, None, 0)
-    assert not Guideline.objects.filter(pk=left).exists()
-    case.refresh_from_db()
-    assert case.guideline_id == known.pk
-    ward = knowledge.add_department("Ward 3", actor="dora")
-    known.departments.set([ward])
-    alone = knowledge.split_off(draft.pk, actor="dora", title="Restraint")
-    assert (alone.guideline.title, alone.number) == ("Restraint", 1)
-    assert list(alone.guideline.departments.all()) == [ward]  # nobody sees more than before
-
-
-def test_joins_that_are_refused() -> None:
-    known, decided, draft = make(state=State.EFFECTIVE).guideline, make(state=State.EFFECTIVE), make()
-    with pytest.raises(knowledge.NotPossible, match="Only a draft or a version in review"):
-        knowledge.join(decided.pk, known.pk, actor="dora")
-    with pytest.raises(knowledge.NotPossible, match="belongs to this guideline already"):
-        knowledge.join(draft.pk, draft.guideline_id, actor="dora")
-    with pytest.raises(knowledge.NotPossible, match="no other version"):
-        knowledge.split_off(draft.pk, actor="dora")
-    ward, emergency = (knowledge.add_department(name, actor="dora") for name in ("Ward 3", "Emergency"))
-    draft.guideline.departments.set([ward])
-    for departments in ([], [emergency], [ward, emergency]):
-        known.departments.set(departments)
-        with pytest.raises(knowledge.NotPossible, match="would be open to more people"):
-            knowledge.join(draft.pk, known.pk, actor="dora")
-    known.departments.set([ward])
-    assert knowledge.join(draft.pk, known.pk, actor="dora").guideline == known
-
-
-def test_a_scan_is_put_back_to_be_read_by_ocr() -> None:
-    scan = make(ingestion="failed", error_code="scan", error_parameters={"name": "scan.pdf"})
-    assert selectors.wants_ocr(scan)
-    with pytest.raises(knowledge.NotPossible, match="French and English only"):
-        knowledge.read_by_ocr(scan.pk, "de", actor="dora")
-    waiting = knowledge.read_by_ocr(scan.pk, "fr", actor="dora")
-    assert (waiting.ingestion, waiting.ocr_language, waiting.error_code) == ("pending", "fr", "")
-    with pytest.raises(knowledge.NotPossible, match="does not wait for OCR"):
-        knowledge.read_by_ocr(scan.pk, "fr", actor="dora")
-    locked = make(ingestion="failed", error_code="encrypted")
-    with pytest.raises(knowledge.NotPossible, match="does not wait for OCR"):
-        knowledge.read_by_ocr(locked.pk, "fr", actor="dora")
