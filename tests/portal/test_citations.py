@@ -14,12 +14,10 @@ from django.db import transaction
 from django.test import Client, override_settings
 from django.urls import reverse
 from django.utils import timezone
-from hypothesis import given
-from hypothesis import strategies as st
 
 import knowledge
 from knowledge import citations, pages
-from knowledge.citations import PageStart, Quotation
+from knowledge.citations import Quotation
 from knowledge.ingestion._reading import stored_file
 from knowledge.models import Chunk, Department, GuidelineVersion, Page
 from portal.chat import citing
@@ -398,43 +396,3 @@ def test_each_marker_gets_the_sentences_of_its_own(version: GuidelineVersion) ->
     first, second = citing.citations(passages, [1, 2], answer)
     assert "sample document" in first["quote"][slice(*first["exact"][0][:2])]
     assert "means of suicide at home" in second["quote"][slice(*second["exact"][0][:2])]
-
-
-@pytest.mark.parametrize(
-    ("number", "label", "name"),
-    [
-        (12, "", "page 12"),
-        (12, "12", "page 12"),
-        (15, "12", "page 12 (file page 15)"),
-        (3, "iii", "page iii (file page 3)"),
-    ],
-)
-def test_pages_are_named_as_printed_and_as_counted(number: int, label: str, name: str) -> None:
-    assert page_name(number, label) == name
-
-
-@given(st.data())
-def test_a_quotation_is_found_where_it_was_taken(data: Any) -> None:
-    """Whatever the pages hold, however often the words are repeated, over an edge or not."""
-    text = st.text(alphabet="ab é.-\n«»1ﬁ", min_size=1, max_size=60)
-    texts = dict(enumerate(data.draw(st.lists(text, min_size=1, max_size=3)), 1))
-    joined = "\n".join(texts.values())
-    start = data.draw(st.integers(0, len(texts[1]) - 1))
-    end = data.draw(st.integers(start + 1, len(joined)))
-    quote = joined[start:end]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(citations, "_page_texts", lambda version, first, last: texts)
-        found = citations.places(Quotation(uuid.uuid4(), quote, 1, len(texts), start))
-    letters = [one for one in quote if one.isalnum()]
-    there = [c for place in found for c in texts[place.page][place.start : place.end] if c.isalnum()]
-    assert there == letters
-    if letters:
-        before = sum(one.isalnum() for one in texts[1][:start])
-        assert sum(one.isalnum() for one in texts[1][: found[0].start]) == before or found[0].page > 1
-
-
-def test_page_starts_of_a_passage_over_two_pages(version: GuidelineVersion) -> None:
-    first = Page.objects.get(version=version, number=1)
-    start = len(first.text) - 7
-    assert citations.page_starts(version.pk, 1, 2, start) == (PageStart(1, first.label, 0), PageStart(2, "", 8))
-    assert citations.page_starts(version.pk, None, None, 5) == ()

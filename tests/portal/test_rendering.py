@@ -1,8 +1,10 @@
 """Answers as HTML."""
 
+import pytest
 from django.utils.translation import override
 
 from portal.chat.rendering import answer_html
+from portal.chat.sources import page_name
 
 CITATION = {"marker": 1, "url": "/chat/passages/1/"}
 
@@ -23,3 +25,16 @@ def test_nothing_of_a_models_own_survives_but_words_and_citations() -> None:
     assert "<img" not in html
     assert html.count("<a ") == 1
     assert 'href="/chat/passages/1/"' in html
+
+
+@pytest.mark.parametrize(
+    ("number", "label", "name"),
+    [
+        (12, "", "page 12"),
+        (12, "12", "page 12"),
+        (15, "12", "page 12 (file page 15)"),
+        (3, "iii", "page iii (file page 3)"),
+    ],
+)
+def test_pages_are_named_as_printed_and_as_counted(number: int, label: str, name: str) -> None:
+    assert page_name(number, label) == name

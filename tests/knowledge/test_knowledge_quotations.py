@@ -1,0 +1,82 @@
+"""Quotations are found again by their letters, nearest to where they stood, page by page."""
+
+import uuid
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from knowledge import citations
+from knowledge.citations import PageStart, Place, Quotation
+from knowledge.models import Guideline, GuidelineVersion, Page
+
+
+@pytest.fixture
+def version(db: None) -> GuidelineVersion:
+    """Two pages, of which the second says twice what the first says once."""
+    guideline = Guideline.objects.create(title="Seclusion")
+    made = GuidelineVersion.objects.create(guideline=guideline, number=1, filename="a.pdf", sha256="a", size=1)
+    Page.objects.create(version=made, number=1, label="iv", text="Ask first. Then call the doctor,")
+    Page.objects.create(version=made, number=2, label="v", text="who comes. Ask first. Write it down. Ask first.")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("quote", "page", "last_page", "start", "found"),
+    [
+        ("Ask first.", 1, 1, 0, [(1, 0, 10)]),
+        ("Ask first.", 2, 2, 11, [(2, 11, 21)]),
+        ("Ask first.", 2, 2, 37, [(2, 37, 47)]),  # the nearest one
+        ("Ask first.", 2, None, None, [(2, 11, 21)]),  # where it is not known: the first
+        ("call the doctor,\nwho comes.", 1, 2, 16, [(1, 16, 31), (2, 0, 10)]),
+        ("call the doc- tor, who comes.", 1, 2, 16, [(1, 16, 31), (2, 0, 10)]),
+        ("Ask  last.", 1, 1, 0, []),
+        ("…", 1, 1, 0, []),
+        ("Ask first.", 7, 7, 0, []),
+    ],
+)
+def test_places(
+    version: GuidelineVersion, quote: str, page: int, last_page: int | None, start: int | None, found: list[Any]
+) -> None:
+    wanted = Quotation(version.pk, quote, page, last_page, start)
+    assert citations.places(wanted) == tuple(Place(*one) for one in found)
+
+
+def test_a_part_of_a_quotation(version: GuidelineVersion) -> None:
+    wanted = Quotation(version.pk, "Then call the doctor,\nwho comes.", 1, 2, 11)
+    assert citations.places(wanted, [(10, 20), (22, 32)]) == (Place(1, 21, 31), Place(2, 0, 10))
+
+
+def test_surroundings(version: GuidelineVersion) -> None:
+    assert citations.surroundings(Quotation(version.pk, "Write it down.", 2, 2, 22)) == (
+        "who comes. Ask first.",
+        "Ask first.",
+    )
+    assert citations.surroundings(Quotation(uuid.uuid4(), "Write it down.", 2)) == ("", "")
+
+
+def test_page_starts(version: GuidelineVersion) -> None:
+    assert citations.page_starts(version.pk, 1, 2, 16) == (PageStart(1, "iv", 0), PageStart(2, "v", 17))
+    assert citations.page_starts(version.pk, 2, 2, 16) == (PageStart(2, "v", 0),)
+    assert citations.page_starts(version.pk, None, None, 5) == ()
+
+
+@given(st.data())
+def test_a_quotation_is_found_where_it_was_taken(data: Any) -> None:
+    """Whatever the pages hold, however often the words are repeated, over an edge or not."""
+    text = st.text(alphabet="ab é.-\n«»1ﬁ", min_size=1, max_size=60)
+    texts = dict(enumerate(data.draw(st.lists(text, min_size=1, max_size=3)), 1))
+    joined = "\n".join(texts.values())
+    start = data.draw(st.integers(0, len(texts[1]) - 1))
+    end = data.draw(st.integers(start + 1, len(joined)))
+    quote = joined[start:end]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(citations, "_page_texts", lambda version, first, last: texts)
+        found = citations.places(Quotation(uuid.uuid4(), quote, 1, len(texts), start))
+    letters = [one for one in quote if one.isalnum()]
+    there = [c for place in found for c in texts[place.page][place.start : place.end] if c.isalnum()]
+    assert there == letters
+    if letters:
+        before = sum(one.isalnum() for one in texts[1][:start])
+        assert sum(one.isalnum() for one in texts[1][: found[0].start]) == before or found[0].page > 1
