@@ -70,7 +70,7 @@ def _without_margin_numbers(page: list[Line]) -> list[Line]:
     for index, line in enumerate(page):
         text = _NUMBERED.sub("", line.text, count=1) if index in chain else line.text
         if text.strip():
-            result.append(replace(line, text=text, word=line.word + 1) if index in chain else line)
+            result.append(line.without_first(text) if index in chain else line)
     return result
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 from math import isfinite
 from typing import Any
 
@@ -84,9 +85,10 @@ class _Reader:
         self._sheet, self._frame = sheet, frame
         self._text: str = textpage.get_text_range()
         self._page = ctypes.c_void_p(ctypes.cast(textpage.raw, ctypes.c_void_p).value)
-        # Positions in the text and in pdfium's list of characters part company where the file has characters that have
-        # no code or two.
+        # Positions in the text and in pdfium's list of characters part company where the file has characters without a
+        # code, or beyond the first plane, which pdfium counts twice.
         self._aligned = textpage.count_chars() == len(self._text)
+        self._units = [] if self._aligned else list(accumulate((1 + (c > "\uffff") for c in self._text), initial=0))
 
     def read(self) -> None:
         """Read all lines."""
@@ -100,7 +102,7 @@ class _Reader:
     def _line(self, piece: str, start: int) -> None:
         places, first = self._sheet.places, len(self._sheet.places) // 4
         shown, aligned, page = self._frame.shown, self._aligned, self._page
-        at_box, weight = _functions()
+        at_box, weight, _ = _functions()
         buffer = (ctypes.c_float * 4)()
         rect = memoryview(buffer).cast("B").cast("f")  # is read ten times faster than the array itself
         target, end = ctypes.byref(buffer), 0
@@ -143,16 +145,16 @@ class _Reader:
         self._sheet.lines.append(Line(piece, height, bold, top, min(edges[0::4]), max(edges[2::4]), first))
 
     def _character(self, position: int) -> int:
-        from pypdfium2 import raw
-
-        index = raw.FPDFText_GetCharIndexFromTextIndex(self._page, position)
-        return max(int(index), 0)
+        """The character of pdfium's list at a position of the text."""
+        return max(int(_functions()[2](self._page, self._units[position])), 0)
 
 
 @cache
-def _functions() -> tuple[Callable[..., int], Callable[..., int]]:
-    """The functions for the box and the weight of a character."""
-    return bare("FPDFText_GetLooseCharBox", ctypes.c_int), bare("FPDFText_GetFontWeight", ctypes.c_int)
+def _functions() -> tuple[Callable[..., int], Callable[..., int], Callable[..., int]]:
+    """The functions for the box and the weight of a character, and for its number by its position in the text."""
+    names = ("FPDFText_GetLooseCharBox", "FPDFText_GetFontWeight", "FPDFText_GetCharIndexFromTextIndex")
+    box, weight, number = (bare(name, ctypes.c_int) for name in names)
+    return box, weight, number
 
 
 def bare(name: str, result: type) -> Callable[..., Any]:

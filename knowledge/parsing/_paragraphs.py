@@ -29,7 +29,9 @@ class Wording:
     @classmethod
     def of(cls, pages: list[list[Line]]) -> "Wording":
         """The wording of a document."""
-        words = Counter(word for page in pages for line in page for word in _WORD.findall(line.text.lower()))
+        words: Counter[str] = Counter()
+        for page in pages:
+            words.update(_WORD.findall("\n".join([line.text for line in page]).lower()))
         ends = sum(1 for page in pages for line in page if line.text.rstrip().endswith("-"))
         return cls(words, ends > max(1, len(pages)))
 
@@ -183,5 +185,7 @@ def _leading(lines: list[Line]) -> float:
 def _visible(text: str, keep_end: bool = False) -> str:
     """Without what readers cannot see, except (for joining) a soft hyphen at the very end."""
     text = text.rstrip() if keep_end else text
+    if text.isprintable():  # nearly always
+        return text
     end = SOFT_HYPHEN if keep_end and text.endswith(SOFT_HYPHEN) else ""
     return clean(text) + end

@@ -35,6 +35,10 @@ class Line:
     block: int = 0
     row: bool = False
 
+    def without_first(self, text: str) -> "Line":
+        """The line without its first word; `text` is what is left."""
+        return Line(text, self.height, self.bold, self.top, self.left, self.right, self.word + 1, self.block, self.row)
+
     @property
     def place(self) -> Rect:
         """Where the line stands."""
@@ -125,11 +129,12 @@ def locate(text: str, sheet: Sheet) -> Located:
     starts = list(accumulate((len(token) + 1 for token in tokens), initial=0))  # one separator between two words
     lengths = list(map(len, tokens))
     found, places = Located(), sheet.places
+    plain = _on_page(sheet)
     token = inside = 0  # what has been reached: the token, and how far in it
     for line in sheet.lines:
         words, at = line.text.split(), 4 * line.word
         past = token + len(words)
-        if not inside and tokens[token:past] == words and _on_page(places[at : at + 4 * len(words)], sheet):
+        if plain and not inside and tokens[token:past] == words:
             end = at + 4 * len(words)  # nearly always
             found.starts += starts[token:past]
             found.lengths += lengths[token:past]
@@ -152,10 +157,12 @@ def locate(text: str, sheet: Sheet) -> Located:
     return found
 
 
-def _on_page(places: "array[float]", sheet: Sheet) -> bool:
-    """Whether all words of a line stand on the page and none has to be moved."""
+def _on_page(sheet: Sheet) -> bool:
+    """Whether all words of a page stand on it and none has to be moved."""
+    places = sheet.places
     return (
         not sheet.tilt
+        and len(places) > 0
         and min(places[0::4]) >= 0
         and min(places[1::4]) >= 0
         and max(places[2::4]) <= sheet.width
