@@ -36,7 +36,7 @@ def is_furniture(tag: Tag) -> bool:
     """Whether an element is none of the page's content, whatever part of the page it stands in."""
     if tag.name in _NEVER or str(tag.get("role", "")).lower() in _ROLES:
         return True
-    if tag.name == "a" and tag.get_text().strip() in _ANCHORS:
+    if tag.name == "a" and is_brief(tag, 3) and tag.get_text().strip() in _ANCHORS:
         return True
     if tag.name == "form" and is_brief(tag, 300) and tag.find(["h1", "h2", "h3"]) is None:
         return True
@@ -73,13 +73,25 @@ def is_brief(tag: Tag, characters: int) -> bool:
     return True
 
 
+def nodes_of(tag: Tag) -> Iterator[Tag | NavigableString]:
+    """What is inside an element, in order; unlike Beautiful Soup's own way it costs nothing to begin, however deep the
+    element is."""
+    waiting = [iter(tag.contents)]
+    while waiting:
+        node = next(waiting[-1], None)
+        if node is None:
+            waiting.pop()
+        elif isinstance(node, Tag):
+            yield node
+            waiting.append(iter(node.contents))
+        elif isinstance(node, NavigableString):
+            yield node
+
+
 def _texts(tag: Tag) -> Iterator[str]:
-    for node in tag.descendants:
-        yield (
-            str(node)
-            if isinstance(node, NavigableString) and not isinstance(node, Comment | PreformattedString)
-            else ""
-        )
+    for node in nodes_of(tag):
+        seen = isinstance(node, NavigableString) and not isinstance(node, Comment | PreformattedString)
+        yield str(node) if seen else ""
 
 
 def _words(tag: Tag) -> set[str]:

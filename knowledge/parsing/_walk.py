@@ -7,7 +7,7 @@ from bs4.element import Comment, NavigableString, PreformattedString
 
 from knowledge._sentences import goes_on
 from knowledge.parsing._document import PageWriter
-from knowledge.parsing._furniture import is_box, is_brief, is_furniture
+from knowledge.parsing._furniture import is_box, is_brief, is_furniture, nodes_of
 from knowledge.parsing._limits import ParseFailed
 from knowledge.parsing._rows import Cell, row_lines
 from knowledge.parsing._word_styles import written
@@ -212,21 +212,28 @@ def _number(given: object, otherwise: int) -> int:
 
 def _is_layout(table: Tag) -> bool:
     """Whether a table only puts things side by side or below one another."""
-    if table.get("role") in {"presentation", "none"} or table.find("table") is not None:
+    if table.get("role") in {"presentation", "none"}:
         return True
-    rows = table.find_all("tr")
-    if all(len(row.find_all(["td", "th"], recursive=False, limit=2)) < 2 for row in rows):
-        return True
-    return table.find(re.compile(r"^h[1-6]$")) is not None or any(
-        not is_brief(cell, _LAYOUT) for cell in table.find_all("td")
-    )
+    widest = 0
+    for node in nodes_of(table):
+        if not isinstance(node, Tag):
+            continue
+        if node.name == "table" or _HEADING.match(node.name) or (node.name == "td" and not is_brief(node, _LAYOUT)):
+            return True
+        if node.name == "tr":
+            widest = max(widest, len(node.find_all(["td", "th"], recursive=False, limit=2)))
+    return widest < 2
 
 
 def _heads(summary: Tag) -> bool:
     """Whether the summary of a foldable part is the heading of what follows: where the next heading or foldable part,
     or the end, comes right behind it, nothing else can be taken for its own."""
     details = summary.parent
-    if details is None or details.name != "details" or summary.find(_HEADING) is not None:
+    if details is None or details.name != "details" or _has_heading(summary):
         return False
     following = details.find_next_sibling()
     return following is None or following.name == "details" or _HEADING.match(following.name) is not None
+
+
+def _has_heading(tag: Tag) -> bool:
+    return any(isinstance(node, Tag) and _HEADING.match(node.name) for node in nodes_of(tag))
