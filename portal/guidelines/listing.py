@@ -11,7 +11,7 @@ from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
 from knowledge import lifecycle, selectors
-from knowledge.models import Department, FolderFile, Guideline, GuidelineVersion, Index
+from knowledge.models import Chunk, Department, FolderFile, Guideline, GuidelineVersion, Index
 from portal.guidelines import estimates
 
 State = GuidelineVersion.State
@@ -101,6 +101,11 @@ def index_state() -> IndexState:
         failed = None
     left = estimates.in_words(estimates.index_left(building)) if building else ""
     return IndexState(active, building, failed, left)
+
+
+def answering_passages() -> int:
+    """How many passages may answer at this moment."""
+    return Chunk.objects.filter(version__in=selectors.answering_versions()).count()
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "upload_limit_mb": settings.HAVRE_UPLOAD_MAX_BYTES // (1024 * 1024),
         "accept": ",".join(ending for kind in MEDIA_TYPES for ending in kind.extensions),
         "index": listing.index_state(),
+        "passages": listing.answering_passages(),
         "folder": listing.folder_state(),
     }
     return render(request, "guidelines/index.html", context)

@@ -116,7 +116,7 @@ function button({ item }, text, act) {
   made.textContent = text;
   made.setAttribute("aria-label", `${text}: ${item.firstElementChild.textContent}`);
   made.addEventListener("click", act);
-  item.append(made);
+  item.children[1].after(made); // beside the size
   return made;
 }
 
