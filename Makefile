@@ -49,8 +49,9 @@ messages: $(VENV)/.dev ## collect the texts to translate, and compile the transl
 bench: $(VENV)/.run ## speed of the whole path beside the bare engine
 	@$(PY) manage.py bench $(ARGS)
 
-soak: $(VENV)/.dev ## 100,000 random strings at the guardrails; the tests of the running whole, ROUNDS times over
+soak: $(VENV)/.dev ## 100,000 random strings at the guardrails; 50 ingestions killed; the running whole, ROUNDS times over
 	@HAVRE_HOSTILE_STRINGS=100000 $(PY) -m pytest -q tests/guardrails/test_guardrails_hostile.py
+	@HAVRE_KILLS=50 $(PY) -m pytest -q tests/knowledge/test_knowledge_interrupted.py
 	@round=1; while [ $$round -le $(ROUNDS) ]; do \
 		echo "round $$round of $(ROUNDS)"; $(PY) -m pytest -q -m stack $(ARGS) || exit 1; round=$$((round + 1)); \
 	done

@@ -1,6 +1,5 @@
 """The vector index can be lost, locked, stale or killed in the middle; SQL has the truth."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -15,7 +14,7 @@ import knowledge
 from knowledge.indexing import _sync
 from knowledge.models import Embedding, GuidelineVersion
 
-from .documents import MARKDOWN, TEXT, make_docx
+from .documents import TEXT, make_docx
 
 TakeIn = Callable[..., GuidelineVersion]
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -126,68 +125,3 @@ def test_importing_knowledge_loads_no_heavy_library() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
-
-
-WORK = """
-import sys
-import django
-django.setup()
-import knowledge
-from knowledge import selectors
-
-def tell(progress):
-    print(progress.step, progress.done, flush=True)
-
-if sys.argv[1] == "add":
-    from django.core.management import call_command
-    call_command("migrate", verbosity=0)
-    for path in sys.argv[2:]:
-        knowledge.add_version(path, approve=True)
-elif sys.argv[1] == "ingest":
-    for version in selectors.pending_versions():
-        knowledge.ingest(version.pk, tell)
-if sys.argv[-1] == "look":
-    from knowledge.models import Chunk, GuidelineVersion
-    print("look")
-    print(GuidelineVersion.objects.filter(ingestion="indexed", state="effective").count())
-    print(Chunk.objects.count(), Chunk.objects.values("version", "ordinal").distinct().count())
-    report = knowledge.verify_index()
-    print(report.expected, report.missing, report.stray, report.unfindable)
-    print(knowledge.retrieve("How long does leave last?").passages[0].text)
-"""
-
-
-def test_killed_at_several_moments_then_resumed(tmp_path: Path) -> None:
-    """A worker killed with SIGKILL while it parses, embeds and indexes; the next one finishes, nothing twice."""
-    (tmp_path / "long.docx").write_bytes(make_docx(fill=600))
-    (tmp_path / "leave.md").write_text(MARKDOWN, encoding="utf-8")
-    environment = os.environ | {
-        "HAVRE_DATA_DIR": str(tmp_path / "data"),
-        "HAVRE_DATABASE_URL": f"sqlite:///{tmp_path}/havre.sqlite3",
-        "DJANGO_SETTINGS_MODULE": "tests.settings",
-    }
-
-    def run(*arguments: str) -> str:
-        command = [sys.executable, "-c", WORK, *arguments]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    (tmp_path / "data").mkdir()
-    run("add", str(tmp_path / "long.docx"), str(tmp_path / "leave.md"))
-    for moment in ("parsing 0", "embedding 16", "indexing"):
-        worker = subprocess.Popen(
-            [sys.executable, "-c", WORK, "ingest"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
-        )
-        assert worker.stdout is not None
-        for line in worker.stdout:
-            if line.startswith(moment):
-                break
-        worker.kill()
-        worker.wait()
-    indexed, chunks, report, *answer = run("ingest", "look").partition("look\n")[2].splitlines()
-    assert indexed == "2"
-    total, distinct = chunks.split()
-    assert total == distinct
-    assert report == f"{total} 0 0 0"
-    assert "four hours at most" in " ".join(answer)
