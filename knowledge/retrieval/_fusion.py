@@ -48,7 +48,7 @@ class Confidence:
 
 
 CONFIDENCE = {
-    "e5": Confidence(-9.0, 6.0, 6.0, 4.0),
+    "e5": Confidence(-5.75, 4.02, 3.50, 5.72),
     "minilm": Confidence(-4.4, 5.03, 4.35, 3.42),
     "other": Confidence(-4.4, 5.03, 4.35, 3.42),
     "words": Confidence(-5.0, 6.0, 0.0, 4.0),

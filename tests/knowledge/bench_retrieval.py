@@ -70,7 +70,7 @@ def fill(chunks: int, embedder: NoEmbedder) -> Any:
         size = min(2000, chunks - start)
         drawn = chance.choice(WORDS, size=(size, LENGTH), p=rarity)
         rows = [
-            Chunk(version=versions[(start + n) * VERSIONS // chunks], ordinal=start + n, text="", start=0, end=0,
+            Chunk(version=versions[(start + n) * VERSIONS // chunks], ordinal=2 * (start + n), text="", start=0, end=0,
                   language="en", terms=" ".join(f"w{word}" for word in drawn[n]))
             for n in range(size)
         ]  # fmt: skip
