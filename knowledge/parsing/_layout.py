@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -24,6 +25,7 @@ _BARE_NUMBER = re.compile(
     r"^(?:page\s*|p\.\s*)?[-–—]?\s*(\d{1,4}|[ivxlc]{1,7})\s*[-–—]?(?:\s*(?:/|of|sur|de)\s*\d{1,4})?$",
     re.IGNORECASE,
 )
+_LONGEST_HEADING = 200  # characters, of all its lines
 _EDGE = 3  # lines at the top and at the bottom of a page where running heads stand
 
 
@@ -113,7 +115,7 @@ def _without_running_heads(pages: list[list[Line]]) -> list[list[Line]]:
     for page in pages:
         edges = set(_edges(page))
         result.append([line for i, line in enumerate(page) if not (i in edges and _shape(line.text) in running)])
-    return result
+    return result if any(result) else pages  # pages that are all the same have no heads, only text
 
 
 def _counts_pages(lines: list[tuple[int, str]]) -> bool:
@@ -151,20 +153,40 @@ def _heading_styles(pages: list[list[Line]]) -> dict[tuple[float, bool], int]:
 
 
 def _match_styles(page: list[Line], styles: dict[tuple[float, bool], int]) -> dict[int, int]:
-    levels = {}
-    for index, line in enumerate(page):
-        level = styles.get((line.height, line.bold))
-        text = line.text.strip()
-        if (
-            level
-            and not line.row
-            and len(text) <= 140
-            and re.search(r"[^\W\d_]{2}", text)
-            and not text.endswith((".", ",", ";"))
-            and not ITEM.match(text)
-        ):
-            levels[index] = level
+    """The lines that are headings by their type. Many lines of it without white space between them are not a heading
+    but a paragraph that is set apart, a recommendation perhaps."""
+    levels: dict[int, int] = {}
+    for run in _runs(page):
+        level = styles.get((page[run[0]].height, page[run[0]].bold))
+        if not level or page[run[0]].row or sum(len(page[index].text) for index in run) > _LONGEST_HEADING:
+            continue
+        last, after = page[run[-1]], page[run[-1] + 1] if run[-1] + 1 < len(page) else None
+        if after and 0 < after.top - last.top < 1.6 * last.height and after.text.lstrip()[:1].islower():
+            continue  # a sentence of which only the beginning is set so
+        for index in run:
+            text = page[index].text.strip()
+            if (
+                len(text) <= 140
+                and re.search(r"[^\W\d_]{2}", text)
+                and not text.endswith((".", ",", ";"))
+                and not ITEM.match(text)
+            ):
+                levels[index] = level
     return levels
+
+
+def _runs(page: list[Line]) -> Iterator[list[int]]:
+    """The lines of a page in runs of one type, each line right below the one before."""
+    run: list[int] = []
+    for index, line in enumerate(page):
+        before = page[index - 1] if run else line
+        near = 0 <= line.top - before.top < 1.6 * max(line.height, 1.0)
+        if run and not ((line.height, line.bold) == (before.height, before.bold) and near):
+            yield run
+            run = []
+        run.append(index)
+    if run:
+        yield run
 
 
 def _plain(text: str) -> str:

@@ -15,6 +15,7 @@ from knowledge.parsing._sheet import Line, Sheet
 _WORD = re.compile(r"\S+")
 _LETTER = re.compile(r"[^\W_]")
 _BOLD = 600  # font weight
+_BOLD_NAME = re.compile(rb"bold|black|heavy|demi", re.IGNORECASE)
 # A line's end; one after a hyphen is written as a mark in place of the hyphen, without a line break.
 _BREAK = re.compile(r"\r\n|(?<=[\x02\ufffe])(?=\S)")
 _HYPHENS = str.maketrans({"\x02": "-", "\ufffe": "-"})
@@ -85,6 +86,7 @@ class _Reader:
         self._sheet, self._frame = sheet, frame
         self._text: str = textpage.get_text_range()
         self._page = ctypes.c_void_p(ctypes.cast(textpage.raw, ctypes.c_void_p).value)
+        self._name = ctypes.create_string_buffer(128)
         # Positions in the text and in pdfium's list of characters part company where the file has characters without a
         # code, or beyond the first plane, which pdfium counts twice.
         self._aligned = textpage.count_chars() == len(self._text)
@@ -102,7 +104,7 @@ class _Reader:
     def _line(self, piece: str, start: int) -> None:
         places, first = self._sheet.places, len(self._sheet.places) // 4
         shown, aligned, page = self._frame.shown, self._aligned, self._page
-        at_box, weight, _ = _functions()
+        at_box = _functions().box
         buffer = (ctypes.c_float * 4)()
         rect = memoryview(buffer).cast("B").cast("f")  # is read ten times faster than the array itself
         target, end = ctypes.byref(buffer), 0
@@ -141,20 +143,41 @@ class _Reader:
             middle = shown(*rect) if at_box(page, (place + end) // 2, target) else _NOWHERE
             height = sorted((height, tail, middle[3] - middle[1]))[1]
         height = round(height * 2) / 2 if isfinite(height) else 0.0
-        bold = weight(page, place) >= _BOLD and weight(page, end) >= _BOLD
+        bold = self._is_bold(place) and self._is_bold(end)
         self._sheet.lines.append(Line(piece, height, bold, top, min(edges[0::4]), max(edges[2::4]), first))
+
+    def _is_bold(self, character: int) -> bool:
+        """By the weight that the font states, or by its name, for many state none."""
+        call = _functions()
+        if call.weight(self._page, character) >= _BOLD:
+            return True
+        length = call.font(self._page, character, self._name, ctypes.c_ulong(len(self._name)), None)
+        return 0 < length <= len(self._name) and _BOLD_NAME.search(self._name.value) is not None
 
     def _character(self, position: int) -> int:
         """The character of pdfium's list at a position of the text."""
-        return max(int(_functions()[2](self._page, self._units[position])), 0)
+        return max(int(_functions().number(self._page, self._units[position])), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Functions:
+    """pdfium's functions for the box, the weight and the font's name of a character, and for its number by its position
+    in the text."""
+
+    box: Callable[..., int]
+    weight: Callable[..., int]
+    font: Callable[..., int]
+    number: Callable[..., int]
 
 
 @cache
-def _functions() -> tuple[Callable[..., int], Callable[..., int], Callable[..., int]]:
-    """The functions for the box and the weight of a character, and for its number by its position in the text."""
-    names = ("FPDFText_GetLooseCharBox", "FPDFText_GetFontWeight", "FPDFText_GetCharIndexFromTextIndex")
-    box, weight, number = (bare(name, ctypes.c_int) for name in names)
-    return box, weight, number
+def _functions() -> _Functions:
+    return _Functions(
+        bare("FPDFText_GetLooseCharBox", ctypes.c_int),
+        bare("FPDFText_GetFontWeight", ctypes.c_int),
+        bare("FPDFText_GetFontInfo", ctypes.c_ulong),
+        bare("FPDFText_GetCharIndexFromTextIndex", ctypes.c_int),
+    )
 
 
 def bare(name: str, result: type) -> Callable[..., Any]:
