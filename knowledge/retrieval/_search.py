@@ -11,6 +11,7 @@ from knowledge._analysis import guess_language
 from knowledge._types import Candidate, Explanation, Passage, Removed, Retrieval
 from knowledge.indexing import _sync
 from knowledge.indexing._embedder import Embedder
+from knowledge.indexing._vectors import VectorIndex
 from knowledge.models import Chunk, Embedding
 from knowledge.retrieval import _fusion, _lexical
 from knowledge.retrieval._choosing import Choice, Outcome, Scored, choose
@@ -117,11 +118,16 @@ def _prepared(text: str, language: str | None) -> _Question:
     return _Question(text, language, embedder, vector, held, words)
 
 
+def _index(question: _Question) -> VectorIndex | None:
+    """The index that answers. None without an embedder, or when another index has taken its place at this moment."""
+    index = _sync.open_index() if question.embedder else None
+    return index if index and question.embedder and index.embedder == question.embedder.id else None
+
+
 def _ranked(question: _Question, versions: set[UUID]) -> list[Scored]:
     """The candidates among chunks of these versions, best first."""
     near: dict[int, float] = {}
-    if question.embedder:
-        index = _sync.open_index()
+    if index := _index(question):
         _sync.sync(index, versions)
         near = dict(index.search(question.vector, CANDIDATES, versions))
     named = _lexical.candidates(question.words, question.library, question.library.of(versions), CANDIDATES)
@@ -134,8 +140,7 @@ def _away(question: _Question, versions: set[UUID]) -> list[Scored]:
     found by their words, and by their vectors only when these are in it."""
     named = _lexical.candidates(question.words, question.library, ~question.library.of(versions), CANDIDATES)
     near: dict[int, float] = {}
-    if question.embedder:
-        index = _sync.open_index()
+    if index := _index(question):
         near = dict(index.search(question.vector, CANDIDATES, index.versions - versions))
     return [one for one in _scored(question, [*near, *named], near) if one.chunk.version_id not in versions]
 
