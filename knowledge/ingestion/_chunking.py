@@ -16,6 +16,8 @@ Count = Callable[[str], int]
 Kind = Literal["text", "table", "box"]
 _Unit = tuple[int, int, int]  # start, end, tokens
 _FOOTNOTE = re.compile(r"^(?:\d{1,3}|[*†‡§]{1,3}|\[\d{1,3}\])\s*[^\W\d_]")
+_COUNTED = 20_000  # characters; the tokens of a longer text are guessed, it is cut anyway
+_MANY = 1000  # sentences of one section
 _FOOTNOTES = 8  # lines at the foot of a page that a sentence may leap over
 _PREFERENCE = 0.15  # how much better a cut between paragraphs is than one inside of one, in squared shares of the size
 
@@ -198,11 +200,11 @@ def _takes(run: _Run, atom: _Atom) -> bool:
 def _units(atom: _Atom, text: str, count: Count, sizes: Sizes) -> Iterator[_Unit]:
     """A sentence, table or box; where it is too large, the rows of a table, the sentences of a box, and in need the
     words of one of these."""
-    tokens = count(text[atom.start : atom.end])
+    words = text[atom.start : atom.end]
+    tokens = _tokens(words, count)
     if tokens <= sizes.most or (atom.kind == "text" and tokens <= sizes.longest):
         yield atom.start, atom.end, tokens
         return
-    words = text[atom.start : atom.end]
     if atom.kind == "table":
         parts = [(found.start(), found.end()) for found in re.finditer(r"\S[^\n]*", words)]
     else:
@@ -211,10 +213,15 @@ def _units(atom: _Atom, text: str, count: Count, sizes: Sizes) -> Iterator[_Unit
         yield from _bounded(text, atom.start + start, atom.start + end, count, sizes)
 
 
+def _tokens(words: str, count: Count) -> int:
+    """How many tokens a text has; of a very long one about how many, so that it costs nothing to find out."""
+    return count(words) if len(words) <= _COUNTED else len(words) // 4
+
+
 def _bounded(text: str, start: int, end: int, count: Count, sizes: Sizes) -> Iterator[_Unit]:
     """A sentence or row, or where it is far too long its parts, cut at white space."""
-    tokens = count(text[start:end])
-    if tokens <= sizes.longest:
+    tokens = _tokens(text[start:end], count)
+    if tokens <= sizes.longest or end - start < 2:
         yield start, end, tokens
         return
     step = max(1, (end - start) * sizes.most // tokens)
@@ -223,7 +230,7 @@ def _bounded(text: str, start: int, end: int, count: Count, sizes: Sizes) -> Ite
         if stop < end:
             space = max(text.rfind(" ", start + 1, stop), text.rfind("\n", start + 1, stop))
             stop = space if space > start else stop
-        yield start, stop, count(text[start:stop])
+        yield from _bounded(text, start, stop, count, sizes)
         start = stop
         while start < end and text[start].isspace():
             start += 1
@@ -275,6 +282,8 @@ def _spans(group: list[_Run], text: str, count: Count, sizes: Sizes) -> tuple[st
 def _parted(units: Sequence[_Unit], text: str, most: int) -> list[tuple[int, int]]:
     """Units put together to as few chunks as hold them, of about the same size, cut between paragraphs rather than
     inside of one, and not behind a colon."""
+    if len(units) > _MANY:
+        units = _coarser(units, most // 40)
     total = sum(tokens for _, _, tokens in units)
     aim = max(1, total / max(1, ceil(total / most)))
     best: list[tuple[float, int]] = [(0.0, 0)]  # cost of the units before a place, and where their last chunk begins
@@ -299,6 +308,18 @@ def _parted(units: Sequence[_Unit], text: str, most: int) -> list[tuple[int, int
         spans.append((units[begin][0], units[end - 1][1]))
         end = begin
     return spans[::-1]
+
+
+def _coarser(units: Sequence[_Unit], least: int) -> list[_Unit]:
+    """Very many units as fewer, tiny ones put together, so that choosing between all places to cut takes no longer."""
+    result: list[_Unit] = []
+    for start, end, tokens in units:
+        if result and result[-1][2] < least and tokens < least:
+            begin, _, before = result.pop()
+            result.append((begin, end, before + tokens))
+        else:
+            result.append((start, end, tokens))
+    return result
 
 
 def _common_path(runs: Sequence[_Run]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
@@ -14,9 +15,14 @@ _DEEPEST = 40  # styles that a style may be based on
 _MOST_LEVELS = 9
 
 
+@lru_cache(maxsize=64)
+def _full(path: str) -> str:
+    return "/".join(W + name for name in path.split("/"))
+
+
 def value(element: Any, path: str) -> str | None:
     """The w:val of a child (`path` of local names, "pPr/numPr"); "" where it has none, None where there is no child."""
-    found = element.find("/".join(W + name for name in path.split("/"))) if element is not None else None
+    found = element.find(_full(path)) if element is not None else None
     return None if found is None else found.get(f"{W}val", "")
 
 
