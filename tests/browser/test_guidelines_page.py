@@ -76,6 +76,10 @@ async def test_a_version_answers_once_a_second_person_says_so(sign_in: Callable[
     await expect(other.locator("h1 + div")).to_contain_text("Version 1 answers")
     await other.get_by_role("link", name="Undo").click()
     await expect(other.locator(".consequences")).to_contain_text("No version of this guideline answers then.")
+    await other.fill("textarea[name=note]", "It was only tried.")
+    await other.get_by_role("button", name="Take the approval back").click()
+    await expect(other.locator("h1 + div")).to_contain_text("No version in force")
+    await expect(other.locator(".timeline")).to_contain_text("It was only tried.")
 
 
 async def test_what_is_new_in_the_next_version(sign_in: Callable[..., Any]) -> None:
