@@ -13,6 +13,9 @@ from knowledge.parsing._text import decode, readable
 from knowledge.parsing._walk import Walker
 
 _CHARSET = re.compile(rb"<(?:meta|\?xml)[^>]+(?:charset|encoding)\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECASE)
+_DECLARATIONS = re.compile(
+    r"<!DOCTYPE[^>\[]{0,1000}\[[^\]]*\]\s*>", re.IGNORECASE
+)  # of entities, of which none is used
 _TEXT_CODECS = re.compile(r"^(?:ascii|big5|cp\d|euc|gb|iso8859|iso2022|johab|koi8|latin|mac-|shift|tis|utf)")
 _CONTENT = "#content, #main-content, #main, #contenu, #page-content, .main-content, .page-content, .entry-content"
 _SCRIPTS = ["script", "style", "template", "head"]
@@ -24,7 +27,7 @@ def parse_html(data: bytes) -> ParsedDocument:
     text = _decode_html(data)
     if text is None:
         raise ParseFailed("damaged", kind="html")
-    soup = BeautifulSoup(readable(text), "lxml")
+    soup = BeautifulSoup(_DECLARATIONS.sub("", readable(text), count=1), "lxml")
     title = " ".join(soup.title.get_text(" ").split()) if soup.title else ""
     root, body = _main(soup), soup.body or soup
     if root is body:
