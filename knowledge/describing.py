@@ -4,7 +4,8 @@ Each change is announced with what it was before (`signals.guideline_changed`, `
 transaction. `actor` is the sign-in name of whoever makes it.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from itertools import chain, count
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -20,6 +21,7 @@ from knowledge.signals import department_changed, guideline_changed
 State = GuidelineVersion.State
 _MOVABLE = (State.DRAFT, State.IN_REVIEW)
 _LONGEST = {field.name: field.max_length for field in Guideline._meta.fields if isinstance(field, CharField)}
+_ROOM = 280  # characters of a title that may get a number
 _LONGEST_NAME = 120  # characters of a department's name
 
 
@@ -93,14 +95,13 @@ def join(version_id: UUID | str, guideline_id: UUID | str, *, actor: str) -> Gui
     target = Guideline.objects.select_for_update().get(pk=guideline_id)
     if target.pk == old.pk:
         raise NotPossible("same_guideline", title=old.title, number=version.number)
-    own, other = set(old.departments.all()), set(target.departments.all())
-    if own and not (other and other <= own):
+    if would_open(old.departments.all(), target.departments.all()):
         raise NotPossible("would_open", title=old.title, other=target.title)
     changes = {"guideline": [old.title, target.title], "version": [version.label, _moved(version, target)]}
     _announce(old, "joined", actor, changes, version)
     _announce(target, "joined", actor, changes, version)
     if not old.versions.exists():
-        Question.objects.filter(guideline=old).update(guideline=target)
+        _move_questions(old, target)
         old.delete()
     return version
 
@@ -108,11 +109,12 @@ def join(version_id: UUID | str, guideline_id: UUID | str, *, actor: str) -> Gui
 @transaction.atomic
 def split_off(version_id: UUID | str, *, actor: str, title: str = "") -> GuidelineVersion:
     """Make a draft, or a version in review, a guideline of its own, for the same departments as before. It is called
-    `title`, or by its file's name. Raises NotPossible for the only version, and for versions that were approved."""
+    `title`, or by its file's name, with a number where that is taken. Raises NotPossible for the only version, for
+    versions that were approved, and for a title that is taken."""
     version, old = _movable(version_id)
     if old.versions.count() == 1:
         raise NotPossible("only_version", title=old.title)
-    name = tidy(title)[: _LONGEST["title"]] or title_of(version.filename)[: _LONGEST["title"]]
+    name = tidy(title)[: _LONGEST["title"]] or _free_title(title_of(version.filename), old.publisher)
     if Guideline.objects.filter(title=name, publisher=old.publisher).exists():
         raise NotPossible("title_taken", title=name)
     new = Guideline.objects.create(
@@ -179,6 +181,13 @@ def remove_department(department_id: UUID | str, *, actor: str) -> None:
 # --- how
 
 
+def would_open(own: Iterable[Department], other: Iterable[Department]) -> bool:
+    """Whether what is for some departments (none: everybody) would be seen by more people as part of what is for
+    others."""
+    own, other = set(own), set(other)
+    return bool(own) and not (other and other <= own)
+
+
 def _check_fields(guideline: Guideline, fields: Mapping[str, str]) -> None:
     if not fields["title"]:
         raise NotPossible("title_missing")
@@ -222,6 +231,23 @@ def _moved(version: GuidelineVersion, target: Guideline) -> str:
     version.guideline, version.similar_to, version.similarity, version.reader = target, None, None, 0
     version.save(update_fields=["number", "guideline", "similar_to", "similarity", "reader"])
     return version.label
+
+
+def _move_questions(old: Guideline, target: Guideline) -> None:
+    """The test questions of a guideline that goes; where the other one has the same question for the same page, its own
+    stays."""
+    there = set(Question.objects.filter(guideline=target, page__isnull=False).values_list("text", "page"))
+    for question in Question.objects.filter(guideline=old):
+        if (question.text, question.page) not in there:
+            question.guideline = target
+            question.save(update_fields=["guideline"])
+
+
+def _free_title(wanted: str, publisher: str) -> str:
+    """A title that no guideline of the publisher has: the wanted one, else with the least number that is free."""
+    taken = set(Guideline.objects.filter(publisher=publisher, title__startswith=wanted[:_ROOM]).values_list("title"))
+    numbered = (f"{wanted[:_ROOM]} ({number})" for number in count(2))
+    return next(one for one in chain([wanted[: _LONGEST["title"]]], numbered) if (one,) not in taken)
 
 
 def _read_again(guideline: Guideline) -> None:

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Max
 
-from knowledge import lifecycle, selectors
+from knowledge import describing, lifecycle, selectors
 from knowledge._errors import DuplicateDocument, KnowledgeError, NotPossible
 from knowledge._types import OnProgress
 from knowledge.ingestion import _folder, _intake, _steps
@@ -51,7 +51,8 @@ def add_version(
     pending until `ingest` has gone through it; `approve` is for whoever runs the installation: it then answers without
     a second person. `language` (ISO 639-1) is found out when it is not given. `departments` is whom a new guideline is
     for (none: everybody); a known one keeps its own. Raises DocumentRejected for empty, too large, unknown or
-    mislabelled files, and DuplicateDocument when the library has this very file already.
+    mislabelled files, DuplicateDocument when the library has this very file already, and NotPossible where a known
+    guideline is for more people than `departments`.
     """
     file = source if isinstance(source, ReceivedFile) else receive(source, filename=filename, title=title)
     publisher = _intake.tidy(publisher)[:200]
@@ -66,6 +67,8 @@ def add_version(
             guideline = Guideline.objects.select_for_update().get(pk=guideline.pk)
             if new and departments:
                 guideline.departments.set(departments)
+            elif departments and describing.would_open(departments, guideline.departments.all()):
+                raise NotPossible("would_open", title=guideline.title, other=guideline.title)
             last = guideline.versions.aggregate(last=Max("number"))["last"] or 0
             version = GuidelineVersion.objects.create(
                 guideline=guideline,

@@ -61,7 +61,12 @@ def upload(request: HttpRequest) -> HttpResponse:
     """Take in every file of the form. Answers JSON to a script, else a redirect with messages."""
     form = UploadForm(request.POST)
     form.is_valid()  # what is not valid is left out: it can be said later, on the guideline's own page
-    results = [_taken_in(request, file, form.cleaned_data) for file in request.FILES.getlist("files")]
+    files = request.FILES.getlist("files")
+    if "departments" in form.errors:  # but without them a file would be everybody's
+        gone = str(knowledge.NotPossible("department_gone"))
+        results = [{"filename": file.name or "document", "error": gone} for file in files]
+    else:
+        results = [_taken_in(request, file, form.cleaned_data) for file in files]
     taken = sum("version" in one for one in results)
     is_waiting = taken > 0 and not services.queue_ingestion()
     later = _("The guideline service is not running: the files wait until it is back.") if is_waiting else ""

@@ -96,6 +96,27 @@ def test_a_draft_joins_another_guideline_and_splits_off_again() -> None:
     assert list(alone.guideline.departments.all()) == [ward]  # nobody sees more than before
 
 
+def test_questions_of_two_guidelines_that_become_one() -> None:
+    known, draft = make(state=State.EFFECTIVE).guideline, make()
+    for guideline in (known, draft.guideline):
+        for page in (3, None):
+            said = {"text": "How long?", "page": page, "quote": "four hours", "added_by": "dora"}
+            Question.objects.create(guideline=guideline, **said)
+    Question.objects.create(guideline=draft.guideline, text="Who?", page=3, quote="a nurse", added_by="dora")
+    knowledge.join(draft.pk, known.pk, actor="dora")
+    found = Question.objects.filter(guideline=known).values_list("text", "page")
+    assert sorted(found, key=str) == [("How long?", 3), ("How long?", None), ("How long?", None), ("Who?", 3)]
+
+
+def test_what_is_split_off_gets_a_title_of_its_own() -> None:
+    guideline = Guideline.objects.create(title="Seclusion", publisher="Ward 3")
+    make(guideline, state=State.EFFECTIVE)
+    titles = [knowledge.split_off(make(guideline).pk, actor="dora").guideline.title for _ in range(2)]
+    assert titles == ["Seclusion (2)", "Seclusion (3)"]  # the file is seclusion.pdf
+    with pytest.raises(knowledge.NotPossible, match="another guideline with the title"):
+        knowledge.split_off(make(guideline).pk, actor="dora", title="Seclusion")
+
+
 def test_joins_that_are_refused() -> None:
     known, decided, draft = make(state=State.EFFECTIVE).guideline, make(state=State.EFFECTIVE), make()
     with pytest.raises(knowledge.NotPossible, match="Only a draft or a version in review"):

@@ -284,9 +284,28 @@ def test_several_files_at_once_each_with_its_own_end(page: Client, tmp_path: Pat
 
 def test_a_form_without_script_says_the_same(page: Client) -> None:
     assert "No file was chosen." in send(page, "upload")
-    said = send(page, "upload", files=SimpleUploadedFile("plan.md", b"# Plan\n\nWrite it."), departments="nonsense")
+    said = send(page, "upload", files=SimpleUploadedFile("plan.md", b"# Plan\n\nWrite it."), publisher="P" * 201)
     assert "1 file is being read." in said
     assert "Waiting" in said
+
+
+def test_a_file_for_some_departments_is_never_taken_in_for_more_people(page: Client) -> None:
+    ward = Department.objects.create(name="Ward 3")
+
+    def upload(text: bytes) -> str:
+        return send(page, "upload", files=SimpleUploadedFile("plan.md", b"# Plan\n\n" + text), departments=str(ward.pk))
+
+    assert "1 file is being read." in send(page, "upload", files=SimpleUploadedFile("plan.md", b"# Plan\n\nOpen."))
+    assert "would be open to more people" in upload(b"For ward 3 alone.")
+    Guideline.objects.get().departments.set([ward])
+    assert "1 file is being read." in upload(b"For ward 3 alone.")
+    Guideline.objects.get().departments.clear()
+    ward.delete()  # by somebody else, while the form is open
+    assert "was removed meanwhile" in upload(b"Something else.")
+    assert "was removed meanwhile" in send(
+        page, "upload", files=SimpleUploadedFile("other.md", b"# Other"), departments="nonsense"
+    )
+    assert GuidelineVersion.objects.count() == 2
 
 
 @pytest.mark.parametrize("code", ["scan", "damaged"])
