@@ -1,7 +1,8 @@
 """Where words stand on a page: packing it small, and the rectangles of a run of text, for marking a quotation."""
 
-import struct
+import sys
 import zlib
+from array import array
 from collections.abc import Iterable, Sequence
 from operator import sub
 
@@ -12,7 +13,7 @@ corner, as the page is shown (turned and cut as the file says)."""
 Rect = tuple[float, float, float, float]
 """Left, top, right, bottom in points from the page's top left corner."""
 
-_VERSION = 1
+_FORMATS = {1: "i", 2: "h"}  # version byte: how wide the numbers are; short ones do for nearly all pages
 _PRECISION = 10  # steps a point
 _COLUMNS = 6
 _MOST = 64 * 1024 * 1024  # bytes that packed boxes may unpack to
@@ -41,10 +42,15 @@ def pack_columns(starts: Sequence[int], lengths: Sequence[int], edges: Sequence[
         raise ValueError("boxes beyond any page") from error
     numbers = [*_steps(starts), *lengths, *_steps(left), *_steps(top)]
     numbers += [*map(sub, right, left), *map(sub, bottom, top)]
-    try:
-        return bytes([_VERSION]) + zlib.compress(struct.pack(f"<{len(numbers)}i", *numbers), 2)
-    except struct.error as error:
-        raise ValueError("boxes beyond any page") from error
+    for version in (2, 1):
+        try:
+            data = array(_FORMATS[version], numbers)
+        except OverflowError:
+            continue
+        if sys.byteorder == "big":
+            data.byteswap()
+        return bytes([version]) + zlib.compress(data.tobytes(), 1)
+    raise ValueError("boxes beyond any page")
 
 
 def unpack_boxes(packed: bytes | memoryview | None) -> tuple[Box, ...]:
@@ -53,16 +59,19 @@ def unpack_boxes(packed: bytes | memoryview | None) -> tuple[Box, ...]:
     packed = bytes(packed or b"")
     if not packed:
         return ()
-    if packed[0] != _VERSION:
+    if packed[0] not in _FORMATS:
         raise ValueError(f"boxes of an unknown version: {packed[0]}")
     try:
         data = zlib.decompressobj().decompress(packed[1:], _MOST)
     except zlib.error as error:
         raise ValueError("boxes that cannot be unpacked") from error
-    if len(data) % (4 * _COLUMNS):
+    numbers = array(_FORMATS[packed[0]])
+    if len(data) % (numbers.itemsize * _COLUMNS):
         raise ValueError("boxes of a wrong length")
-    count = len(data) // 4 // _COLUMNS
-    numbers = struct.unpack(f"<{len(data) // 4}i", data)
+    numbers.frombytes(data)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    count = len(numbers) // _COLUMNS
     starts, lengths, lefts, tops, widths, heights = (numbers[i * count : (i + 1) * count] for i in range(_COLUMNS))
     boxes, start, left, top = [], 0, 0, 0
     for a, length, x, y, width, height in zip(starts, lengths, lefts, tops, widths, heights, strict=True):

@@ -17,7 +17,7 @@ SOFT_HYPHEN = "\xad"  # one that only a line's end makes visible
 _NOWHERE: Rect = (0.0, 0.0, -1.0, -1.0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: making one would take four times as long
 class Line:
     """A line as printed: `height` of its letters; `top`, `left` and `right` in points from the page's top left corner.
 
@@ -126,8 +126,8 @@ def locate(text: str, sheet: Sheet) -> Located:
     in the text, with or without the hyphen at its end.
     """
     tokens = text.split()
-    starts = list(accumulate((len(token) + 1 for token in tokens), initial=0))  # one separator between two words
     lengths = list(map(len, tokens))
+    starts = list(accumulate(map((1).__add__, lengths), initial=0))  # one separator between two words
     found, places = Located(), sheet.places
     plain = _on_page(sheet)
     token = inside = 0  # what has been reached: the token, and how far in it
