@@ -151,7 +151,8 @@ def _overtaken(version: GuidelineVersion, now: datetime) -> Standing:
         return Standing("expired", since=version.expires_at)
     if not version.guideline.enabled:
         return Standing("switched_off")
-    return Standing("not_yet", since=version.effective_from)
+    is_ahead = version.effective_from is not None and version.effective_from > now
+    return Standing("not_yet", since=version.effective_from if is_ahead else None)
 
 
 # --- finding words ---------------------------------------------------------------------------------------------------

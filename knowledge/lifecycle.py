@@ -106,7 +106,8 @@ def archive(version_id: UUID | str, *, actor: str, note: str = "") -> GuidelineV
 
 @transaction.atomic
 def restore(version_id: UUID | str, *, actor: str) -> GuidelineVersion:
-    """Bring a version back: one that had been approved answers again from now on, an archived draft is a draft again.
+    """Bring a version back: one that had been approved answers again, from now on or from the day ahead that it was
+    approved for; an archived draft is a draft again. An end that is over is taken away.
 
     NotPossible where a later version is in force or scheduled: that one has to go first.
     """
@@ -116,7 +117,7 @@ def restore(version_id: UUID | str, *, actor: str) -> GuidelineVersion:
     version.archived_at = None
     if version.approved_at is None:
         return _change(version, State.DRAFT, actor, fields=["archived_at"])
-    version.effective_from = now
+    version.effective_from = max(version.effective_from or now, now)
     if version.expires_at and version.expires_at <= now:
         version.expires_at = None
     _change(version, State.APPROVED, actor, fields=["archived_at", "effective_from", "expires_at"])

@@ -1,6 +1,9 @@
 """What a step will do, in sentences, before somebody takes it."""
 
+from collections.abc import Iterable
+
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from knowledge import selectors
@@ -41,6 +44,11 @@ def _of_approving(version: GuidelineVersion) -> list[str]:
         said.append(_("Answers that were given before keep pointing to the version that they used."))
     else:
         said.append(_("It will be the only version of this guideline that answers."))
+    for waiting in _waiting(version):
+        said.append(
+            _("Version %(old)s, which was to begin on %(day)s, is superseded as soon as version %(new)s begins.")
+            % {"old": waiting.number, "day": _day(waiting), "new": version.number}
+        )
     return [*said, *_audience(version)]
 
 
@@ -78,7 +86,12 @@ def _of_archiving(version: GuidelineVersion) -> list[str]:
 def _of_restoring(version: GuidelineVersion) -> list[str]:
     if version.approved_at is None:
         return [_("It is a draft again.")]
-    said = [_("It was approved before, so it answers again from now on.")]
+    if version.effective_from and version.effective_from > timezone.now():
+        said = [_("It was approved before, and answers from %(day)s on.") % {"day": _day(version)}]
+    else:
+        said = [_("It was approved before, so it answers again from now on.")]
+    if version.expires_at and version.expires_at <= timezone.now():
+        said.append(_("Its last day is over: it then has no end until you set one."))
     if version.review_due and version.review_due < timezone.localdate():
         said.append(_("Its review is overdue: look at the dates afterwards."))
     return [*said, *_audience(version)]
@@ -92,6 +105,16 @@ def _of_rescheduling(version: GuidelineVersion) -> list[str]:
 
 def _answering(version: GuidelineVersion) -> GuidelineVersion | None:
     return selectors.answering_versions().filter(guideline=version.guideline_id).exclude(pk=version.pk).first()
+
+
+def _waiting(version: GuidelineVersion) -> Iterable[GuidelineVersion]:
+    """Earlier versions that are approved and have not begun."""
+    earlier = version.guideline.versions.filter(state=State.APPROVED, number__lt=version.number)
+    return earlier.filter(effective_from__gt=timezone.now()).order_by("number")
+
+
+def _day(version: GuidelineVersion) -> str:
+    return date_format(timezone.localtime(version.effective_from), "DATE_FORMAT")
 
 
 def _is_answering(version: GuidelineVersion) -> bool:

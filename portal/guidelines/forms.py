@@ -25,6 +25,7 @@ CONDITIONS = [
     ("failed", _("Could not be read")),
 ]
 _REVIEW_AFTER = timedelta(days=365)
+_FARTHEST = timedelta(days=100 * 365)  # of a date; "never" is no date
 
 
 class LibraryFilter(forms.Form):
@@ -155,6 +156,8 @@ class DatesForm(forms.Form):
         """Dates in their order."""
         chosen = super().clean() or {}
         today = timezone.localdate()
+        for name in [name for name, day in chosen.items() if day and day > today + _FARTHEST]:
+            self.add_error(name, _("This day is too far away. Leave the field empty where there is no such day."))
         begins = max(chosen.get("effective_from") or today, today)
         expires, review = chosen.get("expires_on"), chosen.get("review_due")
         if expires and expires < begins:

@@ -185,6 +185,14 @@ def test_an_archived_version_comes_back_as_what_was_decided(state: str, restored
     assert (back.state, back.archived_at) == (restored, None)
 
 
+def test_what_was_approved_for_a_day_ahead_does_not_begin_earlier_by_a_way_round() -> None:
+    one = make(state=State.APPROVED)
+    begins = one.effective_from
+    take("archive", one)
+    back = take("restore", one)
+    assert (back.state, back.effective_from, answering(one.guideline)) == ("approved", begins, [])
+
+
 def test_an_expired_version_that_is_restored_has_no_end_in_the_past() -> None:
     one = make(state=State.EXPIRED, expires_at=day(-0.5))
     back = take("restore", one)

@@ -288,6 +288,7 @@ YESTERDAY = timezone.now() - timedelta(days=1)
         (changed(state="archived", archived_at=YESTERDAY), "archived on"),
         (changed(state="draft"), "its approval was taken back"),
         (changed(state="approved", effective_from=timezone.now() + timedelta(days=1)), "Not in force before"),
+        (changed(state="superseded"), "Not in force now."),  # and what took its place was taken back
         (switched_off, "This guideline is switched off"),
         (gone, "This version is no longer in the library"),
     ],

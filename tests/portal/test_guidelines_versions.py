@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+import knowledge
 from knowledge.models import Department, GuidelineVersion
 from portal.accounts.models import User
 from tests.conftest import Cast
@@ -82,6 +83,34 @@ def test_taking_back_says_which_version_could_answer_instead(page: Client, versi
     old = GuidelineVersion.objects.get(number=1)
     assert "it answers again from now on" in read(page, "step", old.pk, "restore")
     assert "Version 1 answers" in send(page, "step", old.pk, "restore")
+
+
+def test_what_was_to_begin_later_and_what_had_an_end_is_said(client: Client, dina: User, version: Any) -> None:
+    client.force_login(dina)
+    ahead = timezone.now() + timedelta(9)
+    waiting, new = version("Plan", State.IN_REVIEW), version("Plan", State.IN_REVIEW)
+    knowledge.approve(waiting.pk, actor="dina", effective_from=ahead)
+    assert "is superseded as soon as version 2 begins" in read(client, "step", new.pk, "approve")
+    send(client, "step", waiting.pk, "archive")
+    assert "It was approved before, and answers from" in read(client, "step", waiting.pk, "restore")
+    over = timezone.now() - timedelta(1)
+    GuidelineVersion.objects.filter(pk=waiting.pk).update(effective_from=over - timedelta(1), expires_at=over)
+    said = read(client, "step", waiting.pk, "restore")
+    assert "Its last day is over: it then has no end" in said
+
+
+def test_a_version_in_force_that_is_switched_off_says_both(page: Client, version: Any) -> None:
+    one = version("Plan", State.EFFECTIVE)
+    send(page, "switch", one.guideline_id, enabled="0")
+    card = read(page, "detail", one.guideline_id).partition("Versions")[2]
+    assert "In force Switched off" in card
+
+
+@pytest.mark.parametrize("field", ["effective_from", "review_due", "expires_on"])
+def test_never_is_no_date(client: Client, dina: User, version: Any, field: str) -> None:
+    client.force_login(dina)
+    one = version("Plan", State.IN_REVIEW)
+    assert "This day is too far away" in send(client, "step", one.pk, "approve", **{field: "9999-12-31"})
 
 
 @pytest.mark.parametrize(
