@@ -49,15 +49,23 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
 
 
 def goes_on(before: str, after: str) -> bool:
-    """Whether the sentence at the end of one page goes on at the beginning of the next: it has no end yet, and either
-    what follows begins in lower case or the last word asks for another."""
+    """Whether the sentence at the end of one page goes on at the beginning of the next: a bracket in it is closed
+    there; or it has no end yet, and what follows begins in lower case or the last word asks for another."""
     before, after = before.rstrip(), after.lstrip()
-    if not before or not after or _CLOSED.search(before[-60:]):
+    if not before or not after:
         return False
-    if after[0].islower() and not re.match(r"[a-z][.)]\s", after):
+    if before.count("(") > before.count(")") and re.match(r"[^(]{0,400}\)", after):
+        return True
+    if _CLOSED.search(before[-60:]):
+        return False
+    if re.match(r"\(?[^\W\d_]", after) and after.lstrip("(")[0].islower() and not re.match(r"[a-z][.)]\s", after):
         return True
     last = _LAST_WORD.search(before[-40:].lower())
-    return before[-1] in ",(-–—/" or (last is not None and last.group().replace("’", "'") in _OPEN_WORDS)
+    return (
+        before[-1] in ",(-–—/&"
+        or (after[0] == "(" and len(before) > 60)
+        or (last is not None and last.group().replace("’", "'") in _OPEN_WORDS)
+    )
 
 
 def _trimmed(line: str, begin: int, end: int, place: int) -> Iterator[tuple[int, int]]:
