@@ -28,9 +28,10 @@ ADD_BATCH = 200  # vectors; a question waits at most for one batch
 PAGE = 5000  # vectors whose numbers are listed at a time
 NAME = "index-"  # what the names of our collections begin with
 SHAPE = {"space": "cosine", "ef_construction": 200, "ef_search": 200, "max_neighbors": 16}
-SMALL = 4000  # chunks among which the nearest are found one by one
+SMALL = 10_000  # chunks among which the nearest are found one by one
 WIDEST = 4000  # neighbours that are asked for before Chroma has to filter by itself, which takes ten times as long
-KEPT = 20_000  # vectors of small selections that are kept in memory: 30 MB with 384 numbers each
+KEPT = 40_000  # vectors of small selections that are kept in memory: 30 MB with 384 numbers each
+WIDE = 500  # neighbours that are asked for at least: the graph is sure of its nearest, less so of those far behind
 
 
 class VectorStore:
@@ -216,13 +217,12 @@ class VectorIndex:
             inside = sum(len(self._chunks[version]) for version in allowed)
             if inside <= SMALL:
                 return self._among(vector, limit, allowed)
-            # As many more neighbours as there are chunks outside, and then some: the near ones may all be outside.
-            wide = limit * 3 * len(self._owners) // (2 * inside) + limit
-            while wide <= WIDEST:
+            # As many more neighbours as there are chunks outside, and some: more of the near ones may be outside.
+            likely = max(WIDE, 3 * limit * len(self._owners) // (2 * inside))
+            for wide in sorted({min(likely, WIDEST), min(3 * likely, WIDEST)}):
                 found = [one for one in self._nearest(vector, wide) if self._owners.get(one[0]) in allowed]
                 if len(found) >= limit or wide >= len(self._owners):
                     return found[:limit]
-                wide *= 4
             return self._nearest(vector, limit, {"version": {"$in": [str(version) for version in allowed]}})
 
     def _nearest(self, vector: bytes, limit: int, where: dict[str, Any] | None = None) -> list[tuple[int, float]]:
@@ -246,7 +246,7 @@ class VectorIndex:
         for version in versions:
             numbers, rows = self._vectors_of(version)
             if numbers:
-                near = rows @ asked
+                near = rows.astype("<f4") @ asked
                 best = np.argsort(-near)[:limit]
                 found += [(numbers[place], float(near[place])) for place in best]
         return sorted(found, key=lambda one: (-one[1], one[0]))[:limit]
@@ -259,7 +259,7 @@ class VectorIndex:
             self._rows.move_to_end(version)
             return self._rows[version]
         got = self._collection.get(ids=[str(chunk) for chunk in self._chunks[version]], include=["embeddings"])
-        rows = np.asarray(got["embeddings"], "<f4").reshape(len(got["ids"]), -1)
+        rows = np.asarray(got["embeddings"], "<f2").reshape(len(got["ids"]), -1)  # half precision: cosines to 0.001
         self._rows[version] = [int(chunk) for chunk in got["ids"]], rows
         while len(self._rows) > 1 and sum(len(numbers) for numbers, _ in self._rows.values()) > KEPT:
             self._rows.popitem(last=False)
