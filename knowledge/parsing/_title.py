@@ -73,14 +73,14 @@ def looks_like_title(text: str) -> bool:
 
 
 def _top_heading(page: ParsedPage) -> tuple[str, bool]:
-    """The first heading of the highest level on a page; and whether markup, not the size of print, makes it a heading
-    and it is the only one of its level."""
+    """The first heading of the highest level on a page; and whether markup, not how it is printed, makes it the one
+    heading of the first level (`parse_docx` gives a lower one to headings that are no more than bold)."""
     if not page.headings:
         return "", False
     level = min(heading.level for heading in page.headings)
     top = [heading for heading in page.headings if heading.level == level]
     text = page.text[top[0].start : top[0].end].strip(" :–—-")
-    return text, page.number is None and len(top) == 1 and top[0] is page.headings[0]
+    return text, page.number is None and level == 1 and len(top) == 1 and top[0] is page.headings[0]
 
 
 def _plain(text: str) -> str:
