@@ -172,8 +172,11 @@ def remove_department(department_id: UUID | str, *, actor: str) -> None:
     # Locked, so that nobody takes the other department of one of them away meanwhile.
     guidelines = list(Guideline.objects.select_for_update().filter(departments=department))
     for guideline in guidelines:
-        if guideline.departments.count() == 1:
+        before = [one.name for one in guideline.departments.order_by("name")]
+        if len(before) == 1:
             raise NotPossible("department_in_use", name=department.name, title=guideline.title)
+        changes = {"departments": [before, [name for name in before if name != department.name]]}
+        _announce(guideline, "described", actor, changes)
     department_changed.send(Department, department=department, kind="removed", actor=actor, changes={})
     department.delete()
 

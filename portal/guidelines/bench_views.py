@@ -38,7 +38,7 @@ def bench(request: HttpRequest) -> HttpResponse:
 def _bench_page(request: HttpRequest, form: TrialForm) -> HttpResponse:
     context = {
         "form": form,
-        "trials": Trial.objects.order_by("-created_at")[:_RECENT],
+        "trials": Trial.objects.defer("result").order_by("-created_at")[:_RECENT],
         "case_count": questions.questions().count(),
         "days": trials.KEPT.days,
         "service": _service(),

@@ -58,7 +58,8 @@ def department(request: HttpRequest, department_id: uuid.UUID) -> HttpResponse:
 @transaction.atomic
 def _set_members(one: Department, form: MembersForm, who: str) -> None:
     chosen = set(form.cleaned_data["people"])
-    for person in form.fields["people"].queryset.prefetch_related("departments"):  # type: ignore[attr-defined]
+    people = form.fields["people"].queryset.select_for_update()  # type: ignore[attr-defined]
+    for person in people.prefetch_related("departments"):
         theirs = set(person.departments.all())
         wanted = theirs | {one} if person in chosen else theirs - {one}
         if wanted != theirs:

@@ -18,7 +18,7 @@ State = GuidelineVersion.State
 Ingestion = GuidelineVersion.Ingestion
 
 REVIEW_SOON = timedelta(days=30)
-_COMING = {State.DRAFT, State.IN_REVIEW, State.APPROVED}
+_COMING: dict[str, str] = {State.DRAFT: "draft", State.IN_REVIEW: "waiting", State.APPROVED: "scheduled"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +37,15 @@ class Listed:
     actor: str
 
     @property
-    def condition(self) -> str:
-        """What of it matters most: failed, reading, off, waiting, answers, scheduled, draft or silent."""
-        if self.reading is not None:
-            return "failed" if self.reading.ingestion == Ingestion.FAILED else "reading"
-        if not self.guideline.enabled:
-            return "off"
-        if self.coming is not None and self.coming.state == State.IN_REVIEW:
-            return "waiting"
-        if self.current is not None:
-            return "answers"
+    def conditions(self) -> frozenset[str]:
+        """All that holds of it: that it answers, is off or silent (switched on, with no version in force), what its
+        version to come is (draft, waiting, scheduled), and that a version is being read or has failed."""
+        found = {"answers"} if self.current is not None else {"silent"} if self.guideline.enabled else {"off"}
         if self.coming is not None:
-            return "scheduled" if self.coming.state == State.APPROVED else "draft"
-        return "silent"
+            found.add(_COMING[self.coming.state])
+        if self.reading is not None:
+            found.add("failed" if self.reading.ingestion == Ingestion.FAILED else "reading")
+        return frozenset(found)
 
     @property
     def for_me(self) -> bool:
@@ -186,7 +182,7 @@ def _matches(words: str) -> Callable[[Listed], bool]:
 
 _TESTS: dict[str, Callable[[Any], Callable[[Listed], bool]]] = {
     "q": _matches,
-    "state": lambda state: lambda one: one.condition == state,
+    "state": lambda state: lambda one: state in one.conditions,
     "department": lambda department: lambda one: department in one.departments,
     "language": lambda language: lambda one: one.guideline.language == language,
     "review": lambda review: lambda one: one.review == review or (review == "soon" and one.review == "overdue"),

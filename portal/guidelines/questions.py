@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 LONGEST_QUESTION = 500  # characters; a unique index has to hold it
 LONGEST_QUOTE = 20_000
 MOST_LINES = 5_000  # of a file that is taken in
+_AT_ONCE = 200  # of them in one transaction
 KEPT = timedelta(days=30)  # a case that was withdrawn
 SAME = 0.6  # of the runs of words of two texts, for saying the same
 _RUN = 5  # words
@@ -220,31 +221,45 @@ def export(actor: User) -> str:
 
 
 def take_in(actor: User, data: bytes) -> TakenIn:
-    """Add the cases of a file of JSON lines. A line that cannot be taken is named; the others are."""
+    """Add the cases of a file of JSON lines, some at a time, so that nobody else waits long to write. A line that
+    cannot be taken is named; the others are."""
     added = known = 0
     problems: list[str] = []
-    written = data.decode("utf-8-sig", errors="replace").splitlines()
+    written = data.decode("utf-8-sig", errors="replace").rstrip().split("\n")  # a text may have other line breaks
     if len(written) > MOST_LINES:
         problems.append(_("The file has more than %(most)s lines; the rest was not read.") % {"most": MOST_LINES})
-    with transaction.atomic():
-        for number, line in enumerate(written[:MOST_LINES], start=1):
-            if not line.strip():
-                continue
-            try:
-                row = _row(line)
-            except ValueError as error:
-                problems.append(_("Line %(number)s: %(problem)s") % {"number": number, "problem": error})
-                continue
-            is_new = _keep(actor.username, *row)[1]
-            added, known = added + is_new, known + (not is_new)
-        payload = {"added": added, "known": known, "refused": len(problems)}
-        record("guideline.cases_imported", actor=actor.username, actor_role=actor.role, payload=payload)
+    for begin in range(0, min(len(written), MOST_LINES), _AT_ONCE):
+        rows, refused = _rows(written[begin : min(begin + _AT_ONCE, MOST_LINES)], begin + 1)
+        with transaction.atomic():
+            new = sum(_keep(actor.username, *row)[1] for row in rows)
+            payload = {"added": new, "known": len(rows) - new, "refused": len(refused)}
+            record("guideline.cases_imported", actor=actor.username, actor_role=actor.role, payload=payload)
+        added, known = added + new, known + len(rows) - new
+        problems += refused
     tell("ask_questions")
     return TakenIn(added, known, problems)
 
 
-def _row(line: str) -> tuple[str, Guideline, int | None, str]:
-    """Question, guideline, page and words of a line. Raises ValueError with a sentence."""
+_Row = tuple[str, Guideline, int | None, str]
+"""Question, guideline, page and words of a case."""
+
+
+def _rows(lines: Sequence[str], first: int) -> tuple[list[_Row], list[str]]:
+    """The cases of some lines, the first of which has a number, and a sentence for each that cannot be taken."""
+    rows: list[_Row] = []
+    refused: list[str] = []
+    for number, line in enumerate(lines, start=first):
+        if not line.strip():
+            continue
+        try:
+            rows.append(_row(line))
+        except ValueError as error:
+            refused.append(_("Line %(number)s: %(problem)s") % {"number": number, "problem": error})
+    return rows, refused
+
+
+def _row(line: str) -> _Row:
+    """The case of a line. Raises ValueError with a sentence."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):

@@ -15,7 +15,9 @@ from knowledge.signals import (
     version_added,
     version_changed,
 )
+from portal.accounts.models import User
 from portal.accounts.selectors import role_of
+from portal.accounts.services import set_departments
 from portal.audit.services import record
 
 State = GuidelineVersion.State
@@ -78,6 +80,9 @@ def _described(
 def _department(
     sender: object, department: Department, kind: str, actor: str, changes: Mapping[str, list[Any]], **_: Any
 ) -> None:
+    if kind == "removed":  # each of its people loses what was for it: that is recorded of them, too
+        for person in User.objects.filter(departments=department.pk).order_by("username"):
+            set_departments(person, list(person.departments.exclude(pk=department.pk)), actor=actor)
     record(
         f"department.{kind}",
         actor=actor,

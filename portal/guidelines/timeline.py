@@ -103,6 +103,9 @@ def _moments(version: GuidelineVersion, events: list[Event], now: datetime) -> l
     happened = [moment for one in events if _is_about(one, version) and (moment := _moment(one))]
     if not any(one.kind == "guideline.uploaded" and _is_about(one, version) for one in events):
         happened.insert(0, Moment(version.created_at, EVENTS["guideline.uploaded"], _who(version.uploaded_by)))
+    if version.state == State.IN_REVIEW and not any(one.words == EVENTS["guideline.submitted"] for one in happened):
+        at = version.submitted_at or version.created_at  # while it was part of another guideline
+        happened.insert(1, Moment(at, EVENTS["guideline.submitted"], _who(version.submitted_by)))
     if version.approved_at and not any(one.words == EVENTS["guideline.approved"] for one in happened):
         happened.append(Moment(version.approved_at, EVENTS["guideline.approved"], _who(version.approved_by)))
     return happened + _planned(version, now)

@@ -146,6 +146,9 @@ FILTERS = [
     ("?state=answers", {"Plan", "Lithium"}),
     ("?state=waiting", {"Restraint"}),
     ("?state=off", {"Sleep"}),
+    ("?state=draft", {"Lithium"}),
+    ("?state=silent", {"Restraint"}),
+    ("?state=failed", set()),
     ("?language=fr", {"Lithium"}),
     ("?review=overdue", {"Lithium"}),
     ("?review=soon", {"Lithium", "Plan"}),
@@ -165,6 +168,7 @@ def test_filters(client: Client, dina: User, version: Any, query: str, expected:
         "Sleep": "effective",
     }.items():
         version(title, state)
+    version("Lithium")  # answers, and has a version to come
     GuidelineVersion.objects.filter(guideline__title="Lithium").update(review_due=today - timedelta(1))
     GuidelineVersion.objects.filter(guideline__title="Plan").update(review_due=today + timedelta(9))
     Guideline.objects.filter(title="Lithium").update(language="fr")
@@ -212,6 +216,14 @@ def test_a_likely_next_version_is_pointed_out_and_joined(page: Client, version: 
     assert (new.guideline_id, new.number) == (known.guideline_id, 2)
     assert not Guideline.objects.filter(title="Plan final v2").exists()
     assert "It is a guideline of its own now." in send(page, "split", new.pk)
+
+
+def test_the_line_of_a_joined_version_says_who_submitted_it(page: Client, version: Any) -> None:
+    known, new = version("Plan", State.EFFECTIVE), version("Plan for crises", State.IN_REVIEW)
+    knowledge.join(new.pk, known.guideline_id, actor="dora")
+    line = read(page, "detail", known.guideline_id).partition("Versions")[2].partition("Version 1")[0]
+    places = [line.index(part) for part in ("Uploaded", "Submitted for approval", "Made a version of this guideline")]
+    assert places == sorted(places)
 
 
 def test_or_kept_apart_and_not_asked_again(page: Client, version: Any) -> None:

@@ -161,6 +161,23 @@ def test_the_set_leaves_as_a_file_and_comes_back(admin: Client, library: Library
     assert questions.waiting().count() == 2
 
 
+def test_a_long_file_is_taken_in_by_pieces_whatever_breaks_its_words(
+    admin: Client, lithium: Guideline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(questions, "_AT_ONCE", 2)
+    monkeypatch.setattr(questions, "MOST_LINES", 5)
+    for number in range(7):
+        quote = f"after\u2028the dose\x85{number}"  # line breaks of a text, not of the file
+        Question.objects.create(text=f"When, {number}?", guideline=lithium, quote=quote, added_by="dora")
+    file = admin.post(reverse("guidelines:export_set")).content
+    Question.objects.all().delete()
+    page = upload(admin, file)
+    assert "5 questions were added." in page
+    assert "more than 5 lines" in page
+    assert [one.quote[-1] for one in Question.objects.order_by("text")] == list("01234")
+    assert "more than" not in upload(admin, b"\n".join(file.splitlines()[:5]) + b"\n")
+
+
 GOOD = {"question": ASKED, "guideline": "Lithium", "page": None, "quote": "twelve hours after the last dose"}
 
 

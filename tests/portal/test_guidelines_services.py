@@ -144,6 +144,17 @@ def test_departments_of_people_are_recorded_once(cast: Cast) -> None:
     kinds = Event.objects.filter(subject=str(ward.pk)).order_by("seq").values_list("kind", flat=True)
     assert list(kinds) == ["department.added", "department.renamed", "department.removed"]
     assert departments_of(cast.anna) == ()  # type: ignore[arg-type]
+    last = Event.objects.filter(kind="user.departments_changed", subject="anna").latest("seq")
+    assert (last.actor, last.payload) == ("dora", {"before": ["Ward 4"], "after": []})
+
+
+def test_a_removed_department_is_in_the_history_of_its_guidelines(cast: Cast, data_folder: Path) -> None:
+    wards = [knowledge.add_department(name, actor="dora") for name in ("Ward 3", "Ward 4")]
+    guideline = take_in("garden", departments=wards).guideline
+    knowledge.remove_department(wards[0].pk, actor="dora")
+    last = Event.objects.filter(subject=str(guideline.pk)).latest("seq")
+    assert (last.kind, last.actor) == ("guideline.described", "dora")
+    assert last.payload["changes"] == {"departments": [["Ward 3", "Ward 4"], ["Ward 4"]]}
 
 
 @pytest.mark.django_db(transaction=True)

@@ -22,8 +22,8 @@ _ENDED = (GuidelineVersion.Ingestion.INDEXED, GuidelineVersion.Ingestion.FAILED)
 
 class Command(BaseCommand):
     help = (
-        "Take guideline files (PDF, DOCX, HTML, Markdown, text) into the library and make them searchable. While the "
-        "knowledge worker runs, it does the reading; otherwise this command does."
+        "Take guideline files (PDF, DOCX, ODT, EPUB, HTML, Markdown, text) into the library and make them searchable. "
+        "While the knowledge worker runs, it does the reading; otherwise this command does."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
