@@ -48,10 +48,10 @@ class Confidence:
 
 
 CONFIDENCE = {
-    "e5": Confidence(-5.75, 4.02, 3.50, 5.72),
+    "e5": Confidence(-5.74, 4.09, 3.35, 5.73),
     "minilm": Confidence(-4.4, 5.03, 4.35, 3.42),
     "other": Confidence(-4.4, 5.03, 4.35, 3.42),
-    "words": Confidence(-5.0, 6.0, 0.0, 4.0),
+    "words": Confidence(-3.03, 4.01, 0.0, 5.14),
 }
 
 

@@ -15,7 +15,7 @@ from knowledge._analysis import HEADING, TITLE, question_words, stemmed, stemmer
 from knowledge.retrieval._postings import Library
 from knowledge.retrieval._synonyms import Form, expressions
 
-K1, B, LENGTH = 0.6, 0.3, 130.0  # LENGTH: stems of a usual chunk; chunks are cut to one size, so it need not be counted
+K1, B, LENGTH = 0.9, 0.6, 100.0  # LENGTH: stems of a usual chunk; chunks are cut to one size: it is not counted
 IN_HEADING, IN_TITLE = 1.0, 1.0  # how often a stem in the headings or the title counts as standing in the text
 EXPRESSION = 0.5  # what a known expression of several words counts beside its words
 MOST_WORDS = 32  # of a question; what is longer is a text, whose rarest words say enough
