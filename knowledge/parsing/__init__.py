@@ -1,4 +1,4 @@
-"""Reading documents: PDF, DOCX, ODT, EPUB, HTML, Markdown and plain text become pages of clean text with their headings.
+"""Reading documents: PDF, Word, OpenDocument, EPUB, HTML, Markdown and plain text become pages of text with headings.
 
 `sniff` names a file's type by its content. `parse` reads it, and `read_title` finds what it is called, in a child
 process with limits on memory, CPU and time, so that no document can take anything else down. This package knows nothing

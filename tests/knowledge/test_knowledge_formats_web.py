@@ -1,7 +1,12 @@
 """Web pages, Markdown, EPUB and OpenDocument: their content alone, in the order in which it is read."""
 
+import io
+from pathlib import Path
+
 import pytest
 
+import knowledge
+from knowledge import selectors
 from knowledge.parsing import Limits, ParsedDocument, ParsedPage
 from knowledge.parsing._epub import parse_epub
 from knowledge.parsing._html import parse_html
@@ -11,7 +16,7 @@ from knowledge.parsing._odt import parse_odt
 from knowledge.parsing._rows import Cell, row_lines
 from knowledge.parsing._text import decode, parse_text
 
-from .documents import epub, open_document
+from .documents import epub, make_pdf, open_document
 
 FILL = "<p>" + "The team reviews the level of observation every day on the ward. " * 6 + "</p>"
 
@@ -291,3 +296,25 @@ def test_text_from_right_to_left_stays_in_logical_order() -> None:
 
 def test_accents_are_one_character_with_their_letters() -> None:
     assert lines(parse_text("E\u0301valuer le de\u0301lai".encode())) == ["Évaluer le délai"]
+
+
+STORED = [
+    ("leave.odt", open_document("<text:p>Leave is granted by the physician.</text:p>")),
+    ("ward.epub", epub({"a.xhtml": f"<html><body><h1>One</h1>{FILL}</body></html>"})),
+    ("edge.pdf", make_pdf([["Leave is granted by the physician", "who knows the patient and the"],
+     ["family well. Then they rest."]])),
+]  # fmt: skip
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("filename", "data"), STORED, ids=[name for name, _ in STORED])
+def test_stored_chunks_stand_word_for_word_in_their_pages(data_folder: Path, filename: str, data: bytes) -> None:
+    version = knowledge.add_version(io.BytesIO(data), filename=filename)
+    knowledge.ingest(version.pk)
+    chunks = list(version.chunks.all())
+    assert chunks
+    for chunk in chunks:
+        place = (chunk.page, chunk.start, chunk.last_page, chunk.end)
+        assert selectors.source_text(version.pk, *place) == chunk.text
+    over = [(c.page, c.last_page) for c in chunks if c.page != c.last_page]
+    assert over == ([(1, 2)] if filename == "edge.pdf" else [])
