@@ -125,6 +125,16 @@ async def test_a_switch_stays_on_the_page_and_can_be_undone(sign_in: Callable[..
     await expect(page.locator("#notices")).to_contain_text("answers again")
 
 
+async def test_a_switch_after_the_session_has_ended_asks_to_sign_in(sign_in: Callable[..., Any]) -> None:
+    page = await sign_in("dora")
+    await page.goto("/guidelines/?q=safety+plan")
+    kept = [one for one in await page.context.cookies() if "session" not in one["name"]]
+    await page.context.clear_cookies()
+    await page.context.add_cookies(kept)
+    await page.get_by_role("button", name=re.compile("Switch off.*Safety plan")).click()
+    await expect(page.get_by_label("Password")).to_be_visible()  # and does not look as if it had been done
+
+
 async def test_a_folder_is_taken_with_what_can_be_read_in_it(sign_in: Callable[..., Any], tmp_path: Path) -> None:
     for name in ("a.md", "below/b.md", "photo.raw", ".hidden.md"):
         (tmp_path / "guidelines" / name).parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ export async function redraw() {
   if (response.ok) replaceList(parsed(await response.text()));
 }
 
-/** Put the list of another copy of this page in the place of the one that is shown. */
+/** Put the list of another copy of this page, and how the index stands, in the place of what is shown. */
 export function replaceList(page) {
   const old = list();
   const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
@@ -18,6 +18,8 @@ export function replaceList(page) {
   const fresh = page.getElementById(old.id);
   if (!fresh) return;
   old.replaceWith(fresh);
+  const index = page.getElementById("index-state");
+  if (index) document.getElementById("index-state")?.replaceWith(index);
   for (const id of chosen) {
     const box = document.getElementById(id);
     if (box) box.checked = true;

@@ -4,6 +4,8 @@ const DELAY_MS = 120; // a pointer on its way across the list asks for nothing
 
 const sheet = document.getElementById("sheet");
 const picture = sheet.querySelector("img");
+const caption = sheet.querySelector("figcaption");
+const hint = caption.textContent;
 const passages = [...document.querySelectorAll("[data-picture]")];
 let timer;
 
@@ -19,12 +21,13 @@ function mark(passage) {
 
 picture.addEventListener("load", () => {
   sheet.removeAttribute("data-loading");
+  caption.textContent = hint;
   const from = passages.find((one) => one.hasAttribute("data-shown"))?.dataset.from;
   if (from) sheet.scrollTop = Number(from) * picture.height - sheet.clientHeight / 4; // on a phone the page is cut off
 });
 picture.addEventListener("error", () => {
   sheet.removeAttribute("data-loading");
-  sheet.querySelector("figcaption").textContent = sheet.dataset.failed;
+  caption.textContent = sheet.dataset.failed;
 });
 for (const passage of passages) {
   passage.addEventListener("pointerenter", () => mark(passage));

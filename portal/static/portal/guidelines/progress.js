@@ -37,7 +37,7 @@ export function stepText(version) {
   return (list().dataset[version.ingestion] ?? "") + counted;
 }
 
-/** Returns whether a version that is shown has ended, so that its row has more to say than a bar. */
+/** Returns whether a version that is shown has ended, or an index, so that there is more to say than a bar does. */
 function draw({ versions, building }) {
   let hasEnded = false;
   for (const version of versions) {
@@ -50,7 +50,7 @@ function draw({ versions, building }) {
     }
   }
   const panel = document.querySelector("[data-building]");
-  if (panel) drawBuilding(panel, building);
+  if (panel) hasEnded = !drawBuilding(panel, building) || hasEnded;
   return hasEnded;
 }
 
@@ -65,9 +65,10 @@ function drawBar(row, { done, total, left }, text) {
   if (rest) rest.textContent = left ? `· ${left}` : "";
 }
 
+/** Returns whether the index that is shown is still being built. */
 function drawBuilding(panel, building) {
-  if (building?.id === panel.dataset.building) {
-    const left = building.left ? ` · ${building.left}` : "";
-    drawBar(panel, { ...building, left: "" }, `${building.done} / ${building.total}${left}`);
-  } else location.reload(); // it is complete, or it failed: the panel has more to say
+  if (building?.id !== panel.dataset.building) return false;
+  const left = building.left ? ` · ${building.left}` : "";
+  drawBar(panel, { ...building, left: "" }, `${building.done} / ${building.total}${left}`);
+  return true;
 }

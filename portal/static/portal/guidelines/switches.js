@@ -9,6 +9,7 @@ document.addEventListener("submit", async (event) => {
   let response;
   try {
     response = await fetch(form.action, { method: "POST", body: new FormData(form) });
+    if (response.ok && !new URL(response.url).pathname.startsWith(location.pathname)) throw new Error("signed out");
     if (response.ok && location.search) response = await again(response); // the filters are this page's own
   } catch {
     response = { ok: false };
