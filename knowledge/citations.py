@@ -6,6 +6,7 @@ the words are looked for near that place; white space and hyphens may differ.
 """
 
 import unicodedata
+from array import array
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from knowledge.models import GuidelineVersion, Page
 State = GuidelineVersion.State
 Ingestion = GuidelineVersion.Ingestion
 _SURROUNDING = 1500  # characters
+_LONG = 200_000  # characters of a text, from which words are looked for near their place first
+_NEAR = 50_000
 _BEGUN = [State.APPROVED, State.EFFECTIVE, State.SUPERSEDED, State.EXPIRED, State.ARCHIVED]
 
 Span = tuple[int, int]
@@ -172,9 +175,20 @@ class _Source:
         texts = _page_texts(wanted.version_id, first, last)
         if not quote.text or not texts:
             return None
-        pages = [(number, _Letters(text)) for number, text in sorted(texts.items())]
+        near = None
+        if wanted.start is not None and set(texts) == {first} and len(texts[first]) > _LONG:
+            begin = max(wanted.start - _NEAR, 0)  # a long text without pages: first where the words stood
+            part = _Letters(texts[first][begin : wanted.start + len(wanted.quote) + _NEAR], begin)
+            near = cls._nearest(quote, [(first, part)], wanted.start)
+        whole = ((number, _Letters(text)) for number, text in sorted(texts.items()))
+        return near or cls._nearest(quote, list(whole), wanted.start)
+
+    @classmethod
+    def _nearest(
+        cls, quote: "_Letters", pages: Sequence[tuple[int, "_Letters"]], start: int | None
+    ) -> "_Source | None":
         everything = "".join(letters.text for _, letters in pages)
-        expected = pages[0][1].before(wanted.start) if wanted.start is not None else 0
+        expected = pages[0][1].before(start) if start is not None else 0
         found = min(_occurrences(everything, quote.text), key=lambda at: abs(at - expected), default=None)
         return None if found is None else cls(quote, pages, found)
 
@@ -189,7 +203,7 @@ class _Source:
                     start -= _alike(self._quote.raw[begin:end], letters.raw[:start], from_left=True)
                 if last <= len(letters.text):
                     stop += _alike(self._quote.raw[begin:end], letters.raw[stop:], from_left=False)
-                yield Place(number, start, stop)
+                yield Place(number, letters.begin + start, letters.begin + stop)
             first, last = first - len(letters.text), last - len(letters.text)
 
 
@@ -212,22 +226,23 @@ def _outer_signs(text: str) -> str:
 
 
 class _Letters:
-    """A text (`raw`) reduced to its letters and digits; `at` is where each stands in it."""
+    """A text (`raw`) reduced to its letters and digits; `at` is where each stands in it. It begins at character `begin`
+    of its page."""
 
-    def __init__(self, text: str) -> None:
-        self.raw = text
-        pairs = [
-            (letter, at)
-            for at, character in enumerate(text)
-            if character.isalnum()
-            for letter in (character if character.isascii() else unicodedata.normalize("NFKC", character))
-        ]
-        self.text = "".join(letter for letter, _ in pairs)
-        self.at = [at for _, at in pairs]
+    def __init__(self, text: str, begin: int = 0) -> None:
+        self.raw, self.begin = text, begin
+        letters: list[str] = []
+        self.at = array("I")
+        for at, character in enumerate(text):
+            if character.isalnum():
+                plain = character if character.isascii() else unicodedata.normalize("NFKC", character)
+                letters.append(plain)
+                self.at.extend([at] * len(plain))
+        self.text = "".join(letters)
 
     def before(self, place: int) -> int:
-        """How many letters stand before a character of the text."""
-        return bisect_left(self.at, place)
+        """How many letters stand before a character of the page."""
+        return bisect_left(self.at, place - self.begin)
 
 
 def _occurrences(text: str, wanted: str) -> Iterator[int]:

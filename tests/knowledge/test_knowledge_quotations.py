@@ -28,6 +28,8 @@ def version(db: None) -> GuidelineVersion:
         ("Ask first.", 1, 1, 0, [(1, 0, 10)]),
         ("Ask first.", 2, 2, 11, [(2, 11, 21)]),
         ("Ask first.", 2, 2, 37, [(2, 37, 47)]),  # the nearest one
+        ("Ask first.", 2, 2, 20, [(2, 11, 21)]),  # near enough to be found at once, or not
+        ("Ask first.", 2, 2, 28, [(2, 37, 47)]),
         ("Ask first.", 2, None, None, [(2, 11, 21)]),  # where it is not known: the first
         ("call the doctor,\nwho comes.", 1, 2, 16, [(1, 16, 31), (2, 0, 10)]),
         ("call the doc- tor, who comes.", 1, 2, 16, [(1, 16, 31), (2, 0, 10)]),
@@ -36,9 +38,19 @@ def version(db: None) -> GuidelineVersion:
         ("Ask first.", 7, 7, 0, []),
     ],
 )
+@pytest.mark.parametrize("long", [10, 200_000])
 def test_places(
-    version: GuidelineVersion, quote: str, page: int, last_page: int | None, start: int | None, found: list[Any]
+    version: GuidelineVersion,
+    monkeypatch: pytest.MonkeyPatch,
+    quote: str,
+    page: int,
+    last_page: int | None,
+    start: int | None,
+    found: list[Any],
+    long: int,
 ) -> None:
+    monkeypatch.setattr(citations, "_LONG", long)  # characters, from which the words are looked for near by first
+    monkeypatch.setattr(citations, "_NEAR", 3)
     wanted = Quotation(version.pk, quote, page, last_page, start)
     assert citations.places(wanted) == tuple(Place(*one) for one in found)
 
