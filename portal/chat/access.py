@@ -1,11 +1,12 @@
 """The one way to a conversation or a turn on behalf of a person: their own, and only as a clinician."""
 
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
 
-from knowledge.citations import is_open_to
+from knowledge.citations import closed_to, is_open_to
 from portal.accounts.models import Role, User
 from portal.accounts.selectors import departments_of
 from portal.chat.models import Conversation, Turn
@@ -49,6 +50,13 @@ def passage_of(user: User | AnonymousUser, turn_id: uuid.UUID, marker: int) -> t
     if not is_open_to(passage["version_id"], departments_of(user)):
         raise NotAllowed
     return turn, passage
+
+
+def closed_versions(conversation: Conversation, turns: Iterable[Turn]) -> set[str]:
+    """The versions behind the passages of some turns of a conversation whose guidelines are for other departments than
+    its owner's by now: their words are shown no more."""
+    cited = {one["version_id"] for turn in turns for one in turn.passages}
+    return closed_to(cited, departments_of(conversation.owner)) if cited else set()
 
 
 def may_chat(user: User | AnonymousUser) -> bool:

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from portal.accounts.models import User
 from portal.chat import stored
+from portal.chat.access import closed_versions
 from portal.chat.models import ACTIVE, Conversation, State, Turn
 
 _TYPICAL_SECONDS = 20.0  # before this installation has measured anything
@@ -25,6 +26,8 @@ def conversations_of(user: User) -> QuerySet[Conversation]:
 def turns_for_page(conversation: Conversation) -> list[dict[str, Any]]:
     """The turns of a conversation as the chat page needs them: ended ones with their events, running ones without (the
     page asks for those over its socket)."""
+    turns = list(conversation.turns.order_by("created_at"))
+    closed = closed_versions(conversation, turns)
     return [
         {
             "turn": str(turn.id),
@@ -33,9 +36,9 @@ def turns_for_page(conversation: Conversation) -> list[dict[str, Any]]:
             "effort": turn.effort,
             "asked_at": turn.created_at.isoformat(),
             "state": turn.state,
-            "events": [] if turn.is_active else stored.events(turn),
+            "events": [] if turn.is_active else stored.events(turn, closed=closed),
         }
-        for turn in conversation.turns.order_by("created_at")
+        for turn in turns
     ]
 
 

@@ -3,9 +3,12 @@
 The same functions make the events that are published live, so that both roads look alike.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from django.utils.translation import gettext, override
+
+from portal.chat.access import closed_versions
 from portal.chat.models import State, Turn
 from portal.chat.rendering import answer_html
 
@@ -48,24 +51,26 @@ def beginning(turn: Turn) -> list[dict[str, Any]]:
     return [accepted(turn), *([card] if card else []), *notices(turn)]
 
 
-def passages(turn: Turn) -> dict[str, Any]:
-    """What was found in the guidelines."""
+def passages(turn: Turn, closed: Collection[str] = ()) -> dict[str, Any]:
+    """What was found in the guidelines; of the versions `closed` not the words."""
+    hidden = _hidden(turn, closed)
     return {
         "type": "turn.passages",
         "turn": str(turn.id),
         "covered": turn.covered is not False,
-        "passages": [public_passage(passage) for passage in turn.passages],
+        "passages": [_shown(public_passage(one), turn, hidden) for one in turn.passages],
     }
 
 
-def final(turn: Turn) -> dict[str, Any]:
-    """The last event of a turn that has ended."""
+def final(turn: Turn, closed: Collection[str] = ()) -> dict[str, Any]:
+    """The last event of a turn that has ended; its citations without the words of the versions `closed`."""
+    hidden = _hidden(turn, closed)
     event: dict[str, Any] = {"type": f"turn.{turn.state}", "turn": str(turn.id)}
     if turn.state in (State.COMPLETED, State.CANCELLED):
         event |= {
             "html": answer_html(turn.answer, turn.citations, language=turn.language),
             "text": turn.answer,
-            "citations": turn.citations,
+            "citations": [_shown(one, turn, hidden) for one in turn.citations],
         }
     if turn.state == State.COMPLETED:
         event |= {
@@ -82,14 +87,18 @@ def final(turn: Turn) -> dict[str, Any]:
     return event
 
 
-def events(turn: Turn, after: str = "") -> list[dict[str, Any]]:
-    """All events of a turn that has ended, with ids that follow `after` (the last id that the browser saw)."""
+def events(turn: Turn, after: str = "", closed: Collection[str] | None = None) -> list[dict[str, Any]]:
+    """All events of a turn that has ended, with ids that follow `after` (the last id that the browser saw). Words of
+    guidelines that are for other departments than the person's by now are left out; `closed` is those versions, where
+    the caller knows them. Reads the database for a turn with passages alone."""
     assert turn.finished_at is not None
+    if closed is None:
+        closed = closed_versions(turn.conversation, [turn]) if turn.passages else ()
     milliseconds = max(int(turn.finished_at.timestamp() * 1000), int(after.partition("-")[0] or 0))
     sequence = beginning(turn)
     if turn.passages:
-        sequence.append(passages(turn))
-    sequence.append(final(turn))
+        sequence.append(passages(turn, closed))
+    sequence.append(final(turn, closed))
     return _numbered(sequence, milliseconds, _FINAL_SEQUENCE)
 
 
@@ -104,6 +113,20 @@ def _numbered(sequence: list[dict[str, Any]], milliseconds: int, first: int) -> 
 
 _PUBLIC = ("marker", "document", "version", "page", "page_label", "heading", "quote", "score", "url")
 _PUBLIC_LATELY = ("last_page", "pages")  # turns from before these were kept go without
+
+
+def _hidden(turn: Turn, closed: Collection[str]) -> set[int]:
+    """The markers of the passages from some versions."""
+    return {one["marker"] for one in turn.passages if one["version_id"] in closed}
+
+
+def _shown(passage: dict[str, Any], turn: Turn, hidden: Collection[int]) -> dict[str, Any]:
+    """A passage or citation; where it is hidden, a sentence in the place of its words."""
+    if passage["marker"] not in hidden:
+        return passage
+    with override(turn.language):
+        said = gettext("This guideline is for other departments by now: its words are not shown.")
+    return {**passage, "heading": "", "quote": said} | ({"exact": []} if "exact" in passage else {})
 
 
 def public_passage(passage: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from portal.accounts.models import User
 from portal.accounts.selectors import departments_of, people_of
 from portal.accounts.services import set_departments
 from portal.audit.models import Event
+from portal.chat import stored
 from portal.chat.models import State, Turn
 from portal.chat.protocol import TurnStart
 from portal.chat.retrieving import retrieve_passages
@@ -301,6 +302,15 @@ def status(person: User, version: GuidelineVersion) -> int:
     return signed_in(person).get(reverse("guidelines:page_image", args=[version.pk, 1])).status_code
 
 
+CLOSED = "This guideline is for other departments by now: its words are not shown."
+
+
+def passages_of(turn: Turn) -> list[dict[str, Any]]:
+    """The passages of a turn that has ended, as the socket tells them."""
+    told = stored.events(Turn.objects.get(pk=turn.pk))
+    return next(list(one["passages"]) for one in told if one["type"] == "turn.passages")
+
+
 @pytest.mark.usefixtures("living_workers")
 def test_a_citation_opens_for_its_owner_while_the_guideline_is_for_them(house: House) -> None:
     turn = ask(house.people["anna"])
@@ -320,8 +330,15 @@ def test_a_citation_opens_for_its_owner_while_the_guideline_is_for_them(house: H
     version = house.versions["workshop"]
     knowledge.unapprove(version.pk, actor="dora", note="Too long.")
     assert opens("anna") == {200}  # an answer keeps pointing to the version that it used
+    conversation = reverse("chat:conversation", args=[turn.conversation_id])
+    assert "workshop is swept" in signed_in(house.people["anna"]).get(conversation).content.decode()
     set_departments(house.people["anna"], [], actor="dora")
     assert opens("anna") == {404}
+    page = signed_in(house.people["anna"]).get(conversation).content.decode()
+    assert "workshop is swept" not in page
+    assert "for other departments by now" in page
+    assert {one["quote"] for one in passages_of(turn) if one["marker"] != marker}.isdisjoint({CLOSED})
+    assert next(one["quote"] for one in passages_of(turn) if one["marker"] == marker) == CLOSED
     set_departments(house.people["anna"], [house.departments["A"]], actor="dora")
     house.versions["kitchen"].guideline.departments.set([house.departments["A"]])
     knowledge.join(version.pk, house.versions["kitchen"].guideline_id, actor="dora")
