@@ -2,12 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from knowledge.parsing._document import ParsedPage
-from knowledge.parsing._paragraphs import ITEM, Wording, compose
+from knowledge.parsing._paragraphs import ITEM, Wording, compose, had_room, leading
 from knowledge.parsing._sheet import Line, Sheet, locate
 
 
@@ -32,7 +31,7 @@ _EDGE = 3  # lines at the top and at the bottom of a page where running heads st
 def lay_out(sheets: list[Sheet], labels: list[str], outline: list[OutlineEntry]) -> tuple[ParsedPage, ...]:
     """Pages of clean text with headings and the places of their words. Page numbers count from 1; labels come from the
     file or from the printed numbers. The lines of the sheets are replaced by those that are kept."""
-    pages = [_without_margin_numbers(sheet.lines) for sheet in sheets]
+    pages = [_without_margin_numbers(sheet) for sheet in sheets]
     labels = labels if any(labels) else _printed_labels(pages)
     pages = _without_running_heads(pages)
     wording = Wording.of(pages)
@@ -45,35 +44,49 @@ def lay_out(sheets: list[Sheet], labels: list[str], outline: list[OutlineEntry])
     result = []
     for index, (page, sheet) in enumerate(zip(pages, sheets, strict=True)):
         sheet.lines = page
-        levels = matched[index] if use_outline else _match_styles(page, styles)
+        levels = matched[index] if use_outline else _match_styles(page, sheet.places, styles)
         written = compose(sheet, levels, wording, index + 1, labels[index])
         boxes = locate(written.text, sheet).packed()
         result.append(replace(written, boxes=boxes, width=sheet.width, height=sheet.height, ocr=sheet.ocr))
     return tuple(result)
 
 
-def _without_margin_numbers(page: list[Line]) -> list[Line]:
-    """Without the line numbers of drafts and legal texts, which count through the lines of a page."""
-    numbers = [
-        (index, int(found.group(1)))
-        for index, line in enumerate(page)
-        if not line.row and (found := _NUMBERED.match(line.text))
-    ]
-    steps = sum(1 for (_, a), (_, b) in pairwise(numbers) if b == a + 1)
-    if len(numbers) < 8 or steps < 0.8 * (len(numbers) - 1) or len(numbers) < 0.5 * len(page):
-        return page
-    # A number that breaks the count (a page number at the top, a table cell) is text.
-    chain = {
-        i
-        for k, (i, n) in enumerate(numbers)
-        if any(abs(numbers[j][1] - n) == 1 for j in (k - 1, k + 1) if 0 <= j < len(numbers))
-    }
+def _without_margin_numbers(sheet: Sheet) -> list[Line]:
+    """The lines of a page without the line numbers of drafts and legal texts, which count through them in the margin
+    and are written, in the file, before or behind the words of their line."""
+    numbers = {index: found for index, line in enumerate(sheet.lines) if (found := _margin_number(line, sheet))}
+    values = {value for value, _ in numbers.values()}
+    # A number that nothing counts on to (a page number, a table cell) is text.
+    chain = {index: at for index, (value, at) in numbers.items() if value - 1 in values or value + 1 in values}
+    if len(chain) < 8 or len(chain) < 0.5 * len(sheet.lines):
+        return sheet.lines
     result = []
-    for index, line in enumerate(page):
-        text = _NUMBERED.sub("", line.text, count=1) if index in chain else line.text
-        if text.strip():
-            result.append(line.without_first(text) if index in chain else line)
+    for index, line in enumerate(sheet.lines):
+        words = line.text.split()
+        if index not in chain:
+            result.append(line)
+        elif len(words) > 1 and chain[index] == 0:
+            text = _NUMBERED.sub("", line.text, count=1)
+            result.append(line.without_first(text, sheet.places[4 * line.word + 4]))
+        elif len(words) > 1:
+            lefts = sheet.places[4 * line.word : 4 * (line.word + len(words) - 1) : 4]
+            result.append(replace(line, text=line.text.rstrip()[: -len(words[-1])], left=min(lefts)))
     return result
+
+
+def _margin_number(line: Line, sheet: Sheet) -> tuple[int, int] | None:
+    """The number at the left edge of a line, and whether it is its first word (0) or its last (-1)."""
+    if line.row:
+        return None
+    if found := _NUMBERED.match(line.text):
+        return int(found.group(1)), 0
+    last = line.text.rstrip()[-6:].split()[-1]
+    if last.isdecimal() and len(last) <= 5:
+        count = len(line.text.split())
+        lefts = sheet.places[4 * line.word : 4 * (line.word + count) : 4]
+        if lefts[-1] < min(lefts[:-1], default=0.0):
+            return int(last), -1
+    return None
 
 
 def _edges(page: list[Line]) -> list[int]:
@@ -152,15 +165,16 @@ def _heading_styles(pages: list[list[Line]]) -> dict[tuple[float, bool], int]:
     return {style: min(sizes.index(style[0]) + 1 if style[0] in sizes else len(sizes) + 1, 6) for style in order}
 
 
-def _match_styles(page: list[Line], styles: dict[tuple[float, bool], int]) -> dict[int, int]:
+def _match_styles(page: list[Line], places: Sequence[float], styles: dict[tuple[float, bool], int]) -> dict[int, int]:
     """The lines that are headings by their type. Many lines of it without white space between them are not a heading
     but a paragraph that is set apart, a recommendation perhaps."""
     levels: dict[int, int] = {}
-    for run in _runs(page):
-        level = styles.get((page[run[0]].height, page[run[0]].bold))
-        if not level or page[run[0]].row or sum(len(page[index].text) for index in run) > _LONGEST_HEADING:
+    for run in _runs(page, places, styles):
+        first, last = page[run[0]], page[run[-1]]
+        level = styles[first.height, first.bold]
+        if sum(len(page[index].text) for index in run) > _LONGEST_HEADING:
             continue
-        last, after = page[run[-1]], page[run[-1] + 1] if run[-1] + 1 < len(page) else None
+        after = page[run[-1] + 1] if run[-1] + 1 < len(page) else None
         if after and 0 < after.top - last.top < 1.6 * last.height and after.text.lstrip()[:1].islower():
             continue  # a sentence of which only the beginning is set so
         for index in run:
@@ -175,13 +189,21 @@ def _match_styles(page: list[Line], styles: dict[tuple[float, bool], int]) -> di
     return levels
 
 
-def _runs(page: list[Line]) -> Iterator[list[int]]:
-    """The lines of a page in runs of one type, each line right below the one before."""
+def _runs(page: list[Line], places: Sequence[float], styles: dict[tuple[float, bool], int]) -> Iterator[list[int]]:
+    """The lines of the types of headings in runs of one type, each line right below the one before, which it goes on
+    with."""
     run: list[int] = []
+    usual = leading(page)
     for index, line in enumerate(page):
-        before = page[index - 1] if run else line
-        near = 0 <= line.top - before.top < 1.6 * max(line.height, 1.0)
-        if run and not ((line.height, line.bold) == (before.height, before.bold) and near):
+        if line.row or (line.height, line.bold) not in styles:
+            continue
+        before = page[index - 1]
+        if run and not (
+            run[-1] == index - 1
+            and (line.height, line.bold) == (before.height, before.bold)
+            and 0 <= line.top - before.top < 1.25 * max(usual, 1.28 * line.height)
+            and not had_room(page, places, index)
+        ):
             yield run
             run = []
         run.append(index)

@@ -13,7 +13,8 @@ from knowledge.parsing._boxes import Rect
 from knowledge.parsing._sheet import Line, Sheet
 
 _WORD = re.compile(r"\S+")
-_LETTER = re.compile(r"[^\W_]")
+# The first letter of a line, behind a bullet or a number in the margin, which are often set in another font and size.
+_LETTER = re.compile(r"\s*(?:\d{1,5}\s+)?[\W_]*[^\W_]")
 _BOLD = 600  # font weight
 _BOLD_NAME = re.compile(rb"bold|black|heavy|demi", re.IGNORECASE)
 # A line's end; one after a hyphen is written as a mark in place of the hyphen, without a line break.
@@ -134,8 +135,8 @@ class _Reader:
         places.extend(edges)
         _, top, _, bottom = shown(*rect)
         tail = bottom - top
-        letter = _LETTER.search(piece)  # a bullet is often of another font and size than its line
-        place = start + (letter.start() if letter else len(piece) - len(piece.lstrip()))
+        letter = _LETTER.match(piece)
+        place = start + (letter.end() - 1 if letter else len(piece) - len(piece.lstrip()))
         place = place if aligned else self._character(place)
         _, top, _, bottom = shown(*rect) if at_box(page, place, target) else _NOWHERE
         height = bottom - top
@@ -181,9 +182,9 @@ def _functions() -> _Functions:
 
 
 def bare(name: str, result: type) -> Callable[..., Any]:
-    """A function of pdfium without the checks of arguments that ctypes would otherwise make at each call, which are two
-    thirds of its time. Pointers must be given as `c_void_p` or `byref`, or they are cut to 32 bits."""
+    """A function of pdfium without the checks of arguments that ctypes would otherwise make at each call and without letting
+    go of the interpreter's lock, which together are two thirds of its time. Pointers must be given as `c_void_p` or `byref`, or they are cut to 32 bits."""
     from pypdfium2 import raw
 
     address = ctypes.cast(getattr(raw, name), ctypes.c_void_p).value
-    return ctypes.CFUNCTYPE(result)(address or 0)
+    return ctypes.PYFUNCTYPE(result)(address or 0)

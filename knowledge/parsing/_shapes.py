@@ -21,6 +21,11 @@ _WHITE = 245  # of 255
 _PATH, _IMAGE, _FORM = 2, 3, 5  # FPDF_PAGEOBJ_PATH, FPDF_PAGEOBJ_IMAGE, FPDF_PAGEOBJ_FORM
 _MOVE, _LINE = 2, 0  # FPDF_SEGMENT_MOVETO, FPDF_SEGMENT_LINETO
 
+
+class Handle(ctypes.c_void_p):
+    """A pointer that pdfium gives. ctypes makes a plain number of a `c_void_p`, not of a subclass."""
+
+
 Matrix = tuple[float, float, float, float, float, float]
 
 
@@ -77,7 +82,7 @@ class _Reader:
         count = min(call["FPDFPage_CountObjects"](page), self._left)
         get, kind = call["FPDFPage_GetObject"], call["FPDFPageObj_GetType"]
         for index in range(count):
-            item = ctypes.c_void_p(get(page, index))
+            item = get(page, index)
             found = kind(item)
             if found == _PATH:
                 self._path(item, None)
@@ -96,7 +101,7 @@ class _Reader:
         self._left -= count
         for index in range(count):
             # An index of FPDFFormObj_GetObject is an unsigned long; ctypes would pass an int of 32 bits.
-            item = ctypes.c_void_p(call["FPDFFormObj_GetObject"](form, ctypes.c_ulong(index)))
+            item = call["FPDFFormObj_GetObject"](form, ctypes.c_ulong(index))
             found = call["FPDFPageObj_GetType"](item)
             if found == _PATH:
                 self._path(item, matrix)
@@ -181,7 +186,7 @@ def _segments(path: ctypes.c_void_p, count: int) -> Iterator[tuple[int, float, f
     call = _functions()
     x, y = ctypes.c_float(), ctypes.c_float()
     for index in range(count):
-        segment = ctypes.c_void_p(call["FPDFPath_GetPathSegment"](path, index))
+        segment = call["FPDFPath_GetPathSegment"](path, index)
         if call["FPDFPathSegment_GetPoint"](segment, ctypes.byref(x), ctypes.byref(y)):
             kind = call["FPDFPathSegment_GetType"](segment)
             yield kind, x.value, y.value, bool(call["FPDFPathSegment_GetClose"](segment))
@@ -240,4 +245,4 @@ _POINTERS = ("FPDFPage_GetObject", "FPDFFormObj_GetObject", "FPDFPath_GetPathSeg
 @cache
 def _functions() -> dict[str, Callable[..., Any]]:
     numbers = {name: bare(name, ctypes.c_int) for name in _NUMBERS}
-    return numbers | {name: bare(name, ctypes.c_void_p) for name in _POINTERS}
+    return numbers | {name: bare(name, Handle) for name in _POINTERS}
