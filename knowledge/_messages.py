@@ -68,6 +68,10 @@ MESSAGES = {
         "“%(title)s”, version %(number)s, needs a second person: "
         "neither who uploaded it nor who submitted it can approve it."
     ),
+    "moved_meanwhile": _(
+        "“%(title)s”, version %(number)s: this file became a version of another guideline meanwhile. "
+        "Look at it again before you approve it."
+    ),
     "not_readable": _("“%(title)s”, version %(number)s, could not be read, so there is nothing to approve."),
     "not_read_yet": _("“%(title)s”, version %(number)s, is not completely read yet. It can be approved after that."),
     "later_in_force": _(

@@ -64,15 +64,19 @@ def approve(
     review_due: date | None = None,
     expires_at: datetime | None = None,
     operator: bool = False,
+    seen: str = "",
 ) -> GuidelineVersion:
     """Let a submitted version answer from `effective_from` on (None: at once, as soon as it is read), until
     `expires_at` or until a later version takes its place. `review_due` only reminds.
 
     It takes a person who neither uploaded nor submitted it. `operator` is for whoever runs the installation, at its
-    terminal: no second person, and no submission.
+    terminal: no second person, and no submission. `seen` is the `place` that the version had for whoever decides: it is
+    not approved as a version of another guideline than that.
     """
     version = _held(version_id)
     _check("approve", version, actor, operator=operator)
+    if seen and seen != place(version):
+        raise NotPossible("moved_meanwhile", **_named(version))
     now = timezone.now()
     version.effective_from, version.review_due, version.expires_at = effective_from or now, review_due, expires_at
     _check_ending(version)
@@ -153,6 +157,11 @@ def reschedule(
             Guideline, guideline=version.guideline, kind="rescheduled", actor=actor, version=version, changes=changes
         )
     return _settled(version)
+
+
+def place(version: GuidelineVersion) -> str:
+    """Which version of which guideline it is now: until it is approved it can be joined to another one."""
+    return f"{version.guideline_id}/{version.number}"
 
 
 def steps(version: GuidelineVersion, actor: str) -> tuple[str, ...]:

@@ -83,7 +83,10 @@ def trial(request: HttpRequest, trial_id: uuid.UUID) -> HttpResponse:
 @for_role("admin")
 def trial_state(request: HttpRequest, trial_id: uuid.UUID) -> JsonResponse:
     """Whether a trial has ended, and whether anybody is there to work it out."""
-    return JsonResponse({"waiting": int(_trial(trial_id).state == Trial.State.WAITING), "problem": _service()})
+    state = Trial.objects.filter(pk=trial_id).values_list("state", flat=True).first()
+    if state is None:
+        raise Http404
+    return JsonResponse({"waiting": int(state == Trial.State.WAITING), "problem": _service()})
 
 
 @require_POST

@@ -80,6 +80,8 @@ def step(request: HttpRequest, version_id: uuid.UUID, step: str) -> HttpResponse
     form = _form_of(step, version, request.POST if request.method == "POST" else None)
     if request.method == "POST" and (form is None or form.is_valid()):
         arguments = form.values() if form else {}
+        if step == "approve":
+            arguments["seen"] = request.POST.get(f"seen-{version.pk}", "")
         try:
             version = getattr(lifecycle, step)(version.pk, actor=actor(request).username, **arguments)
         except knowledge.KnowledgeError as error:
@@ -94,6 +96,7 @@ def step(request: HttpRequest, version_id: uuid.UUID, step: str) -> HttpResponse
         "step": step,
         "name": STEPS[step],
         "form": form,
+        "place": lifecycle.place(version) if step == "approve" else "",
         "refusal": refusal,
         "consequences": consequences.of(step, version) if refusal is None else [],
     }

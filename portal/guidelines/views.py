@@ -140,13 +140,18 @@ def batch(request: HttpRequest) -> HttpResponse:
     form = DatesForm(request.POST if request.POST.get("confirmed") else None, version=versions[0])
     if step == "approve" and not (form.is_bound and form.is_valid()):
         who = actor(request).username
-        rows = [{"version": one, "refusal": lifecycle.refusal("approve", one, who)} for one in versions]
+        rows = [
+            {"version": one, "place": lifecycle.place(one), "refusal": lifecycle.refusal("approve", one, who)}
+            for one in versions
+        ]
         context = {"rows": rows, "form": form, "back": request.POST.get("back", "")}
         context["possible"] = sum(row["refusal"] is None for row in rows)
         return render(request, "guidelines/batch.html", context)
     arguments = form.values() if step == "approve" else {}
     done = 0
     for version in versions:
+        if step == "approve":
+            arguments["seen"] = request.POST.get(f"seen-{version.pk}", "")
         try:
             getattr(lifecycle, step)(version.pk, actor=actor(request).username, **arguments)
         except knowledge.KnowledgeError as error:

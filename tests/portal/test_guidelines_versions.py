@@ -164,6 +164,25 @@ def test_no_step_by_another_name(page: Client, version: Any, step: str) -> None:
     assert page.post(f"/guidelines/versions/{one.pk}/{step}/").status_code in {404, 405}
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_what_was_moved_after_it_was_looked_at_is_not_approved(
+    client: Client, dina: User, version: Any, several: bool
+) -> None:
+    """Somebody makes it a version of another guideline while the second person reads it."""
+    client.force_login(dina)
+    known, new = version("Plan", State.EFFECTIVE), version("Coffee machine", State.IN_REVIEW)
+    if several:
+        asked = client.post(reverse("guidelines:batch"), {"step": "approve", "versions": [str(new.pk)]})
+    else:
+        asked = client.get(reverse("guidelines:step", args=[new.pk, "approve"]))
+    fields = dict(re.findall(r'name="([\w-]+)" value="([^"]*)"', asked.content.decode().partition("<main")[2]))
+    knowledge.join(new.pk, known.guideline_id, actor="dora")
+    route = ["batch"] if several else ["step", new.pk, "approve"]
+    assert "became a version of another guideline meanwhile" in send(client, *route, **fields)
+    new.refresh_from_db(), known.refresh_from_db()
+    assert (new.state, known.state) == (State.IN_REVIEW, State.EFFECTIVE)
+
+
 def test_a_step_that_is_over_says_so(page: Client, version: Any) -> None:
     one = version("Plan", State.EFFECTIVE)
     assert "This step is not possible" in read(page, "step", one.pk, "submit")
