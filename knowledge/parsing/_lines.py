@@ -182,8 +182,9 @@ def _functions() -> _Functions:
 
 
 def bare(name: str, result: type) -> Callable[..., Any]:
-    """A function of pdfium without the checks of arguments that ctypes would otherwise make at each call and without letting
-    go of the interpreter's lock, which together are two thirds of its time. Pointers must be given as `c_void_p` or `byref`, or they are cut to 32 bits."""
+    """A function of pdfium without the checks of arguments that ctypes would otherwise make at each call, and without
+    letting go of the interpreter's lock: together two thirds of its time. Pointers must be given as `c_void_p` or
+    `byref`, or they are cut to 32 bits."""
     from pypdfium2 import raw
 
     address = ctypes.cast(getattr(raw, name), ctypes.c_void_p).value
