@@ -88,9 +88,9 @@ def prepare(text: str, languages: Iterable[str], library: Library) -> LexicalQue
         for place, stem in enumerate(stems):
             ways[place][(stem,)] = None
         for begin, end, same in expressions(stems):
-            if end - begin == 1:
-                ways[begin].update(dict.fromkeys(same))
-            else:
+            for place in range(begin, end):  # its words are there too where it stands in other words
+                ways[place].update(dict.fromkeys(same))
+            if end - begin > 1:
                 whole[tuple(sorted(same))] = EXPRESSION
     shares = {tuple(sorted(form for form in forms if form[0])): 1.0 for forms in ways} | whole
     words = [Word(forms, share * _rarity(forms, library)) for forms, share in shares.items() if forms]

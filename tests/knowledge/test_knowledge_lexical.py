@@ -94,6 +94,21 @@ def test_an_expression_inside_a_longer_one_is_left() -> None:
     assert [(begin, end) for begin, end, _ in expressions(("inhibitor", "suicid", "attempt"))] == [(1, 3)]
 
 
+@pytest.mark.parametrize(
+    ("question", "text", "language"),
+    [
+        ("trouble panique", "a panic disorder", "en"),
+        ("thérapie comportementale dialectique", "dialectical behaviour therapy", "en"),
+        ("compulsory admission", "une hospitalisation sous contrainte", "fr"),
+    ],
+)
+def test_the_words_of_an_expression_are_there_where_it_stands_in_other_words(
+    make_library: Callable[..., Any], question: str, text: str, language: str
+) -> None:
+    make_library((text, language), ("Quelque chose d'autre, something else.", language))
+    assert _lexical.prepare(question, ("en", "fr"), library()).score(chunk_terms("", "", text, language)).coverage == 1
+
+
 @given(st.text(max_size=200), st.text(max_size=60), st.sampled_from(["en", "fr", "de", "xx", ""]))
 @settings(max_examples=60, deadline=None)
 def test_terms_are_words_that_every_database_takes(text: str, heading: str, language: str) -> None:
