@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -56,7 +56,7 @@ class _Composer:
         self._kinds = _kept_blocks(sheet, levels)
         self._levels = {i: level for i, level in levels.items() if sheet.lines[i].block not in self._kinds}
         self._writer = PageWriter()
-        self._leading = _leading(self._lines)
+        self._leading = leading(self._lines)
         self._paragraph = ""
 
     def page(self, number: int, label: str) -> ParsedPage:
@@ -97,6 +97,7 @@ class _Composer:
             self._levels.get(last + 1) == self._levels[index]
             and self._lines[last + 1].height == line.height
             and len(text) < _LONGEST_HEADING
+            and not had_room(self._lines, self._sheet.places, last + 1)
         ):
             last += 1
             text = self._join(text, self._lines[last].text)
@@ -118,24 +119,7 @@ class _Composer:
                 return ended or not after[:1].islower()
             if gap > 1.25 * max(self._leading, before.height):  # white space
                 return True
-        return (ended or capital) and self._had_room(index)
-
-    def _had_room(self, index: int) -> bool:
-        """Whether the first word of the line would have found room on the line before, which therefore ends a
-        paragraph, or an item of a list whose marks are drawn, not written."""
-        before, line = self._lines[index - 1], self._lines[index]
-        at = 4 * line.word
-        need = self._sheet.places[at + 2] - self._sheet.places[at]
-        edge = right = before.right
-        for other in self._lines[max(0, index - 1 - _NEAR) : index + _NEAR]:
-            if (
-                other.right > edge
-                and other.left < right
-                and other.block == before.block
-                and abs(other.height - before.height) <= 0.2 * before.height
-            ):
-                edge = other.right  # of the same column
-        return edge - right > 1.1 * need + 0.5 * before.height
+        return (ended or capital) and had_room(self._lines, self._sheet.places, index)
 
     def _join(self, before: str, after: str) -> str:
         """Two lines of a paragraph as one, a word broken at the end of the first made whole."""
@@ -171,7 +155,24 @@ def _kept_blocks(sheet: Sheet, levels: Mapping[int, int]) -> dict[int, BlockKind
     return kinds
 
 
-def _leading(lines: list[Line]) -> float:
+def had_room(lines: Sequence[Line], places: Sequence[float], index: int) -> bool:
+    """Whether the first word of a line would have found room on the line before, which therefore ends a heading, a
+    paragraph, or an item of a list whose marks are drawn, not written."""
+    before, at = lines[index - 1], 4 * lines[index].word
+    need = places[at + 2] - places[at]
+    edge = right = before.right
+    for other in lines[max(0, index - 1 - _NEAR) : index + _NEAR]:
+        if (
+            other.right > edge
+            and other.left < right
+            and other.block == before.block
+            and abs(other.height - before.height) <= 0.2 * before.height
+        ):
+            edge = other.right  # of the same column
+    return edge - right > 1.1 * need + 0.5 * before.height
+
+
+def leading(lines: Sequence[Line]) -> float:
     """The distance of two lines of one paragraph, in points: the smallest that is common on the page."""
     gaps = Counter(
         round((b.top - a.top) * 2) / 2

@@ -35,9 +35,9 @@ class Line:
     block: int = 0
     row: bool = False
 
-    def without_first(self, text: str) -> "Line":
-        """The line without its first word; `text` is what is left."""
-        return Line(text, self.height, self.bold, self.top, self.left, self.right, self.word + 1, self.block, self.row)
+    def without_first(self, text: str, left: float) -> "Line":
+        """The line without its first word; `text` is what is left of it, which begins at `left`."""
+        return Line(text, self.height, self.bold, self.top, left, self.right, self.word + 1, self.block, self.row)
 
     @property
     def place(self) -> Rect:
