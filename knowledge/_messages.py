@@ -64,6 +64,10 @@ MESSAGES = {
         "This step is not possible: “%(title)s”, version %(number)s, is %(state)s now. "
         "Load the page again to see what is."
     ),
+    "second_person_dates": _(
+        "“%(title)s”, version %(number)s, would answer earlier or longer than was approved: "
+        "that takes a person who neither uploaded nor submitted it."
+    ),
     "second_person": _(
         "“%(title)s”, version %(number)s, needs a second person: "
         "neither who uploaded it nor who submitted it can approve it."

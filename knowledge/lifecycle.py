@@ -123,6 +123,7 @@ def restore(version_id: UUID | str, *, actor: str) -> GuidelineVersion:
         return _change(version, State.DRAFT, actor, fields=["archived_at"])
     version.effective_from = max(version.effective_from or now, now)
     if version.expires_at and version.expires_at <= now:
+        _check_other(version, actor)
         version.expires_at = None
     _change(version, State.APPROVED, actor, fields=["archived_at", "effective_from", "expires_at"])
     return _settled(version)
@@ -138,16 +139,20 @@ def reschedule(
     expires_at: datetime | None,
 ) -> GuidelineVersion:
     """Change the dates of an approved version. `effective_from` None leaves it as it is; None elsewhere takes the date
-    away. A version that is in force stays in force: its beginning is history."""
+    away. A version that is in force stays in force: its beginning is history. To let it answer earlier or longer than
+    was approved takes a person who neither uploaded nor submitted it."""
     version = _held(version_id)
     _check("reschedule", version, actor)
-    before = _dates(version)
+    before, began, ended = _dates(version), version.effective_from, version.expires_at
     if effective_from is not None and effective_from != version.effective_from:
         if version.state == State.EFFECTIVE:
             raise NotPossible("already_in_force", **_named(version))
         version.effective_from = effective_from
     version.review_due, version.expires_at = review_due, expires_at
     _check_ending(version)
+    earlier = began is not None and version.effective_from is not None and version.effective_from < began
+    if earlier or (ended is not None and (expires_at is None or expires_at > ended)):
+        _check_other(version, actor)
     if _dates(version)["review_due"] != before["review_due"]:
         _check_review(version)
     changes = {name: [was, now] for name, was in before.items() if (now := _dates(version)[name]) != was}
@@ -252,6 +257,11 @@ def _check(step: str, version: GuidelineVersion, actor: str, *, operator: bool =
         _check_later(version, [State.EFFECTIVE])
     if step == "restore" and version.approved_at is not None:
         _check_later(version, _DECIDED)
+
+
+def _check_other(version: GuidelineVersion, actor: str) -> None:
+    if actor in {"", version.uploaded_by, version.submitted_by}:
+        raise NotPossible("second_person_dates", **_named(version))
 
 
 def _check_later(version: GuidelineVersion, states: list[State] | tuple[State, ...]) -> None:

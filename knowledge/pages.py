@@ -116,7 +116,11 @@ def _slot(name: str) -> Iterator[None]:
     until = time.monotonic() + _PATIENCE_SECONDS
     while True:
         for number in range(_AT_ONCE):
-            with (_folder() / f".drawing-{number}.lock").open("w") as file:
+            try:
+                place = (_folder() / f".drawing-{number}.lock").open("w")
+            except OSError as error:
+                raise RenderingBusy("rendering_busy", name=name) from error
+            with place as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:

@@ -231,6 +231,26 @@ def test_new_dates_and_what_they_may_not_do() -> None:
     assert take("reschedule", waiting, effective_from=day(-1)).state == "effective"
 
 
+@pytest.mark.parametrize("author", ["anna", "berta"])
+def test_who_wrote_it_lets_it_answer_neither_earlier_nor_longer_than_was_approved(author: str) -> None:
+    made_by = {"uploaded_by": "anna", "submitted_by": "berta", "expires_at": day(30)}
+    waiting = make(state=State.APPROVED, effective_from=day(10), **made_by)
+    for dates in (
+        {"effective_from": day(5), "expires_at": waiting.expires_at},
+        {"effective_from": None, "expires_at": day(40)},
+        {"effective_from": None, "expires_at": None},
+    ):
+        with pytest.raises(knowledge.NotPossible, match="neither uploaded nor submitted"):
+            take("reschedule", waiting, author, **dates)
+        assert take("reschedule", waiting, "emil", **dates).state == "approved"
+        waiting = make(state=State.APPROVED, effective_from=day(10), **made_by)
+    sooner = day(20)
+    assert take("reschedule", waiting, author, effective_from=day(12), expires_at=sooner).expires_at == sooner
+    over = make(state=State.EXPIRED, **{**made_by, "expires_at": day(-1)})
+    with pytest.raises(knowledge.NotPossible, match="neither uploaded nor submitted"):
+        take("restore", over, author)
+
+
 def test_decisions_are_made_on_what_the_clock_says() -> None:
     """A version whose end has passed since the last tick is expired for whoever decides now."""
     one = make(state=State.EFFECTIVE, expires_at=day(-0.001))

@@ -73,7 +73,7 @@ def test_the_life_of_a_guideline_is_its_events(cast: Cast, data_folder: Path) ->
     )  # fmt: skip
     knowledge.submit(version.pk, actor="dora")
     knowledge.approve(version.pk, actor="fred", expires_at=timezone.now() + timedelta(days=9))
-    knowledge.reschedule(version.pk, actor="dora", effective_from=None, review_due=None, expires_at=None)
+    knowledge.reschedule(version.pk, actor="fred", effective_from=None, review_due=None, expires_at=None)
     knowledge.set_enabled(version.guideline_id, False, actor="dora")
     knowledge.set_enabled(version.guideline_id, False, actor="dora")  # off already: nothing to record
     knowledge.unapprove(version.pk, actor="fred", note="Two hours are too long.")
@@ -89,7 +89,7 @@ def test_the_life_of_a_guideline_is_its_events(cast: Cast, data_folder: Path) ->
         ("submitted", "dora", "admin"),
         ("approved", "fred", "admin"),
         ("effective", "system", ""),
-        ("rescheduled", "dora", "admin"),
+        ("rescheduled", "fred", "admin"),
         ("disabled", "dora", "admin"),
         ("unapproved", "fred", "admin"),
         ("archived", "dora", "admin"),
