@@ -48,10 +48,16 @@ class Confidence:
 
 
 CONFIDENCE = {
-    "e5": Confidence(-5.74, 4.09, 3.35, 5.73),
+    "e5": Confidence(-6.04, 4.09, 3.35, 5.73),
     "minilm": Confidence(-4.4, 5.03, 4.35, 3.42),
     "other": Confidence(-4.4, 5.03, 4.35, 3.42),
     "words": Confidence(-3.03, 4.01, 0.0, 5.14),
+}
+
+# for a best chunk in another language than the question: hardly any of its words stand there, and cosines are lower
+ACROSS = CONFIDENCE | {
+    "e5": Confidence(-6.0, 5.56, 5.57, 4.42),
+    "minilm": Confidence(-4.1, 5.03, 4.35, 3.42),
 }
 
 
@@ -70,9 +76,9 @@ def closeness(kind: str, cosine: float) -> float:
     return min(max((cosine - weights.floor) / (weights.ceiling - weights.floor), 0.0), 1.0)
 
 
-def confidence(kind: str, score: float, dense: float, coverage: float) -> float:
-    """The probability that a question is answered whose best chunk has these scores."""
-    curve = CONFIDENCE[kind]
+def confidence(kind: str, across: bool, score: float, dense: float, coverage: float) -> float:
+    """The probability that a question is answered whose best chunk has these scores; `across`: in another language."""
+    curve = (ACROSS if across else CONFIDENCE)[kind]
     height = curve.start + curve.score * score + curve.dense * dense + curve.coverage * coverage
     return 1.0 / (1.0 + exp(-height))
 

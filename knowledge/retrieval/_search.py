@@ -30,6 +30,7 @@ class _Question:
 
     text: str
     language: str
+    told: str  # its language; empty when that cannot be told and `language` is only supposed
     embedder: Embedder | None
     vector: bytes
     library: Library
@@ -111,11 +112,12 @@ def _completed(query: str, history: Sequence[str]) -> str:
 
 
 def _prepared(text: str, language: str | None) -> _Question:
-    language = language or guess_language(text, default="en")
+    told = language or guess_language(text)
+    language = told or "en"
     embedder, held = _sync.embedder_now(), library()
     vector = embedder.embed_query(text) if embedder and text else b""
     words = _lexical.prepare(text, (language, "en", "fr"), held)
-    return _Question(text, language, embedder, vector, held, words)
+    return _Question(text, language, told, embedder, vector, held, words)
 
 
 def _index(question: _Question) -> VectorIndex | None:
@@ -182,7 +184,8 @@ def _confidence(question: _Question, chosen: Sequence[Choice]) -> float:
     if not chosen:
         return 0.0
     best = chosen[0].best
-    return round(_fusion.confidence(question.kind, best.score, best.dense, best.coverage), 4)
+    across = bool(question.told) and question.told != best.chunk.language
+    return round(_fusion.confidence(question.kind, across, best.score, best.dense, best.coverage), 4)
 
 
 def _passage(choice: Choice) -> Passage:
