@@ -1,6 +1,7 @@
 """What is shown of what was found, and why: neighbours, near-duplicates, documents in turn, filters, no embedder."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import knowledge
 from knowledge import selectors
 from knowledge.indexing import _sync
 from knowledge.models import Chunk, Department, Guideline, GuidelineVersion
+from knowledge.retrieval import _fusion
 from knowledge.retrieval._choosing import Scored, choose
 
 pytestmark = pytest.mark.django_db
@@ -115,6 +117,29 @@ def test_without_an_embedder_words_answer(
     assert (found.embedder, found.passages[0].document, found.passages[0].dense) == ("", "Seclusion", 0.0)
     assert found.covered
     assert not knowledge.retrieve("How do I reset my printer?").passages
+
+
+@pytest.mark.parametrize(
+    ("question", "language", "across"),
+    [
+        ("Quand se termine l'isolement (seclusion) ?", None, True),
+        ("When may a patient be put in seclusion?", None, False),
+        ("seclusion", None, False),  # too short to tell its language
+        ("seclusion", "fr", True),
+    ],
+)
+def test_a_passage_in_another_language_has_a_curve_of_its_own(
+    take_in: Callable[..., GuidelineVersion],
+    monkeypatch: pytest.MonkeyPatch,
+    question: str,
+    language: str | None,
+    across: bool,
+) -> None:
+    curves = {"same": replace(_fusion.CONFIDENCE["minilm"], start=-50.0), "across": _fusion.CONFIDENCE["minilm"]}
+    monkeypatch.setitem(_fusion.CONFIDENCE, "minilm", curves["same"])
+    monkeypatch.setitem(_fusion.ACROSS, "minilm", replace(curves["across"], start=50.0))
+    take_in(SECLUSION, "seclusion.txt", title="Seclusion")
+    assert knowledge.retrieve(question, language=language).covered is across
 
 
 @pytest.mark.parametrize("limit", [0, -1])
