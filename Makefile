@@ -46,8 +46,11 @@ fix: $(VENV)/.dev ## let ruff mend and format what it can
 messages: $(VENV)/.dev ## collect the texts to translate, and compile the translations
 	$(PY) -m tests.project.translations
 
-bench: $(VENV)/.run ## speed of the whole path beside the bare engine
+bench: $(VENV)/.dev ## speed of the whole path beside the bare engine; of reading, the vector index and retrieval
 	@$(PY) manage.py bench $(ARGS)
+	@$(PY) -m tests.knowledge.parsing_speed knowledge/samples
+	@$(PY) -m tests.knowledge.index_speed
+	@$(PY) -m tests.knowledge.bench_retrieval
 
 soak: $(VENV)/.dev ## 100,000 random strings at the guardrails; 50 ingestions killed; the running whole, ROUNDS times over
 	@HAVRE_HOSTILE_STRINGS=100000 $(PY) -m pytest -q tests/guardrails/test_guardrails_hostile.py

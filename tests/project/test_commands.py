@@ -16,9 +16,11 @@ _OPTIONS = {
     "eval_guardrails": {"--json"},
     "bench": {"--json"},
     "doctor": {"--json", "--thorough"},
+    "eval_retrieval": {"--json", "--compare", "--own", "--limit"},
+    "reindex": {"--json", "--reread"},
 }
 _NOT_YET = {
-    *("eval_retrieval", "eval_scenarios", "verify_audit"),
+    *("eval_scenarios", "verify_audit"),
     *("erase", "backup", "restore"),
 }
 
