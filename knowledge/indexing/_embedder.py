@@ -138,6 +138,8 @@ class Embedder:
 def _load(source: str, file: Path) -> Any:
     os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # oneDNN keeps a program for each shape that it has seen: 500 MB after a thousand passages.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling
