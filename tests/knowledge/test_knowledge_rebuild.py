@@ -21,6 +21,8 @@ from knowledge.indexing._embedder import Embedder
 from knowledge.ingestion import READER, _reading, _rereading, _steps
 from knowledge.models import Chunk, Embedding, GuidelineVersion, Index
 from knowledge.signals import index_changed
+from portal.audit.models import Event
+from portal.checks import private_index_server
 
 from .documents import TEXT
 
@@ -99,6 +101,7 @@ def test_another_embedder_takes_over(
     assert before.state == Index.State.RETIRED
     assert Embedding.objects.count() == 2 * chunks  # a question may still be on its way
     assert [one["kind"] for one in told] == ["switched"]
+    assert Event.objects.filter(kind="index.switched", subject=str(after.pk)).count() == 1
     monkeypatch.setattr(_rebuild, "AFTER", timedelta(0))
     indexes.look_after_index()
     assert set(Embedding.objects.values_list("embedder", flat=True)) == {after.embedder}
@@ -311,3 +314,12 @@ def test_the_command_does_it_where_no_worker_runs(library: Any, second: str, set
     with pytest.raises(CommandError, match="missing"):
         call_command("reindex", stdout=io.StringIO())
     assert "eight" in nearest(QUESTION)
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [("", []), ("http://10.0.0.7:8000", []), ("http://8.8.8.8:8000", ["havre.E004"]), ("8000", ["havre.E004"])],
+)
+def test_the_system_check_refuses_a_public_index_server(settings: Any, address: str, found: list[str]) -> None:
+    settings.HAVRE_CHROMA_URL = address
+    assert [one.id for one in private_index_server(None)] == found
