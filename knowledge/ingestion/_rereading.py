@@ -59,6 +59,8 @@ def _swap(version: GuidelineVersion, document: ParsedDocument, embedder: Embedde
     with suppress(IndexLocked):
         index = _sync.open_index()
     with ExitStack() as held:
+        if index:  # first: whoever holds the index may be about to write
+            held.enter_context(index.lock)
         with transaction.atomic():
             old = set(version.chunks.values_list("pk", flat=True))
             store(version, document, chunks, language)
@@ -66,8 +68,6 @@ def _swap(version: GuidelineVersion, document: ParsedDocument, embedder: Embedde
             rows = [Embedding(chunk_id=chunk, embedder=embedder.id, vector=vector) for chunk, vector in made]
             Embedding.objects.bulk_create(rows, batch_size=500)
             ingestion_ended.send(GuidelineVersion, version=version)
-            if index:
-                held.enter_context(index.lock)
         if index and version.pk in index.versions:
             index.remove(old)
             index.add(version.pk, made if index.embedder == embedder.id else [])
