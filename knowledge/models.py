@@ -9,6 +9,21 @@ from django.utils import timezone
 from knowledge._messages import sentence
 
 
+class MayFail(models.Model):
+    """Something that may go wrong, with the reason as a code, so that everybody reads it in their own language."""
+
+    error_code = models.CharField(max_length=40, blank=True)
+    error_parameters = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def error(self) -> str:
+        """Why it went wrong, in a sentence in the language that is active; empty where it did not."""
+        return sentence(self.error_code, self.error_parameters) if self.error_code else ""
+
+
 class Department(models.Model):
     """A part of the facility. People belong to departments; a guideline may be for some of them alone."""
 
@@ -49,7 +64,7 @@ class Guideline(models.Model):
         return self.title
 
 
-class GuidelineVersion(models.Model):
+class GuidelineVersion(MayFail):
     """One file of a guideline.
 
     Its `state` is what people decided and what time has done since (`knowledge.lifecycle`). Whether it answers is
@@ -107,8 +122,6 @@ class GuidelineVersion(models.Model):
     progress_done = models.PositiveIntegerField(default=0)
     progress_total = models.PositiveIntegerField(default=0)
     step_started_at = models.DateTimeField(null=True, blank=True)
-    error_code = models.CharField(max_length=40, blank=True)
-    error_parameters = models.JSONField(default=dict, blank=True)
     indexed_at = models.DateTimeField(null=True, blank=True)
     reader = models.PositiveIntegerField(default=0)  # `ingestion.READER` that read it; an older one is read again
     ocr_language = models.CharField(max_length=8, blank=True)  # "fr" or "en" where an admin asked for OCR
@@ -135,11 +148,6 @@ class GuidelineVersion(models.Model):
     def label(self) -> str:
         """How the version is named in a citation, e.g. "v2"."""
         return f"v{self.number}"
-
-    @property
-    def error(self) -> str:
-        """Why the ingestion failed, in a sentence in the language that is active; empty where it did not."""
-        return sentence(self.error_code, self.error_parameters) if self.error_code else ""
 
 
 class Page(models.Model):
@@ -221,7 +229,7 @@ class Embedding(models.Model):
         return f"{self.embedder} of chunk {self.chunk_id}"
 
 
-class Index(models.Model):
+class Index(MayFail):
     """A vector index of everything that may answer, made with one embedder. One is active: questions are asked of it
     until another one is complete and has passed its check."""
 
@@ -240,8 +248,6 @@ class Index(models.Model):
     started_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, blank=True)
     verified_at = models.DateTimeField(null=True, blank=True)  # last compared with SQL
-    error_code = models.CharField(max_length=40, blank=True)
-    error_parameters = models.JSONField(default=dict, blank=True)
 
     class Meta:
         ordering = ["-started_at"]
@@ -252,13 +258,8 @@ class Index(models.Model):
     def __str__(self) -> str:
         return f"{self.embedder} ({self.state})"
 
-    @property
-    def error(self) -> str:
-        """Why it failed, in a sentence in the language that is active; empty where it did not."""
-        return sentence(self.error_code, self.error_parameters) if self.error_code else ""
 
-
-class FolderFile(models.Model):
+class FolderFile(MayFail):
     """A file that was seen in the watched folder: taken in, or left with the reason."""
 
     path = models.CharField(max_length=1000, unique=True)  # below the watched folder
@@ -266,8 +267,6 @@ class FolderFile(models.Model):
     modified_ns = models.BigIntegerField()
     seen_at = models.DateTimeField(default=timezone.now)
     version = models.ForeignKey(GuidelineVersion, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
-    error_code = models.CharField(max_length=40, blank=True)
-    error_parameters = models.JSONField(default=dict, blank=True)
 
     class Meta:
         ordering = ["path"]
@@ -275,13 +274,8 @@ class FolderFile(models.Model):
     def __str__(self) -> str:
         return self.path
 
-    @property
-    def error(self) -> str:
-        """Why it was left, in a sentence in the language that is active; empty where it was taken in."""
-        return sentence(self.error_code, self.error_parameters) if self.error_code else ""
 
-
-class Trial(models.Model):
+class Trial(MayFail):
     """A question that an admin tried in the test bench, and what the retrieval did with it (`retrieval.Explanation` as
     JSON), worked out by the knowledge worker, the only one that has the index."""
 
@@ -299,19 +293,12 @@ class Trial(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     state = models.CharField(max_length=7, choices=State, default=State.WAITING)
     result = models.JSONField(default=dict, blank=True)
-    error_code = models.CharField(max_length=40, blank=True)
-    error_parameters = models.JSONField(default=dict, blank=True)
 
     class Meta:
         ordering = ["-created_at"]
 
     def __str__(self) -> str:
         return f"trial {self.id}"
-
-    @property
-    def error(self) -> str:
-        """Why there is no result, in a sentence in the language that is active; empty where there is one."""
-        return sentence(self.error_code, self.error_parameters) if self.error_code else ""
 
 
 class Question(models.Model):

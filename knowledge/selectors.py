@@ -78,11 +78,6 @@ def chunks_with_words(words: str, most: int = 20) -> list[Chunk]:
     return list(found.select_related("version__guideline").order_by(*order)[:most])
 
 
-def get_page_text(version_id: UUID | str, page: int | None) -> str:
-    """The stored text of a page; formats without pages (`page` None) have one text. Raises Page.DoesNotExist."""
-    return Page.objects.get(version__pk=version_id, number=page or 1).text
-
-
 def source_text(version_id: UUID | str, page: int | None, start: int, last_page: int | None, end: int) -> str:
     """The words of a version from character `start` of a page to character `end` of the same or a later one, pages
     joined by a line break. Raises Page.DoesNotExist."""
@@ -119,6 +114,12 @@ def pending_versions() -> QuerySet[GuidelineVersion]:
         .exclude(state=GuidelineVersion.State.ARCHIVED)
         .order_by("created_at")
     )
+
+
+def answering_ids(departments: Collection[UUID] | None = None) -> set[UUID]:
+    """The keys of `answering_versions` at this moment."""
+    found = answering_versions(departments=departments).order_by()  # in no order: sorting costs more than finding
+    return set(found.values_list("pk", flat=True))
 
 
 def answering_versions(

@@ -204,53 +204,27 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout"
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
+
+
+def _each(seconds: float, task: str) -> dict[str, object]:
+    """A tick of the clock. It expires: a night without workers must not leave thousands of them."""
+    return {"task": task, "schedule": seconds, "options": {"expires": int(seconds)}}
+
+
 CELERY_BEAT_SCHEDULE = {
-    # they expire: a night without workers must not leave thousands of them
-    "recover-turns": {
-        "task": "portal.chat.tasks.recover_turns",
-        "schedule": 10.0,
-        "options": {"expires": 10},
-    },
-    "ingest-pending": {
-        "task": "portal.guidelines.tasks.ingest_pending",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
-    "bring-guidelines-up-to-date": {
-        "task": "portal.guidelines.tasks.bring_up_to_date",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
-    "look-into-watched-folder": {
-        "task": "portal.guidelines.tasks.look_into_folder",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
-    "look-after-test-bench": {
-        "task": "portal.guidelines.tasks.look_after_bench",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
-    "look-after-index": {
-        "task": "portal.guidelines.tasks.look_after_index",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
+    "recover-turns": _each(10.0, "portal.chat.tasks.recover_turns"),
+    "ingest-pending": _each(60.0, "portal.guidelines.tasks.ingest_pending"),
+    "bring-guidelines-up-to-date": _each(60.0, "portal.guidelines.tasks.bring_up_to_date"),
+    "look-into-watched-folder": _each(60.0, "portal.guidelines.tasks.look_into_folder"),
+    "look-after-test-bench": _each(60.0, "portal.guidelines.tasks.look_after_bench"),
+    "look-after-index": _each(60.0, "portal.guidelines.tasks.look_after_index"),
     "verify-index": {
         "task": "portal.guidelines.tasks.verify_index",
         "schedule": crontab(hour="2", minute="40"),
         "options": {"expires": 3600},
     },
-    "test-drafts": {
-        "task": "portal.safeguards.tasks.run_tests",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
-    "look-after-released-rules": {
-        "task": "portal.safeguards.tasks.look_after_files",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
+    "test-drafts": _each(60.0, "portal.safeguards.tasks.run_tests"),
+    "look-after-released-rules": _each(60.0, "portal.safeguards.tasks.look_after_files"),
 }
 
 # --- people ------------------------------------------------------------------------------------------------------

@@ -4,17 +4,16 @@ Vectors go into SQL batch by batch, so that a building that was killed goes on w
 old index answers on and the new one's row says why.
 """
 
-import fcntl
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from pathlib import Path
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from knowledge._claims import claim
 from knowledge._errors import EmbedderUnavailable, IndexBuilding, IndexUnavailable, KnowledgeError
 from knowledge.indexing import _sync
 from knowledge.indexing._embedder import BATCH, Embedder, get_embedder, let_go
@@ -70,13 +69,9 @@ def build(on_built: OnBuilt | None = None) -> Index:
 @contextmanager
 def _claimed() -> Iterator[None]:
     """Nobody else builds meanwhile; the claim of a process that dies ends with it."""
-    folder = Path(settings.HAVRE_DATA_DIR) / "run"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / "index.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise IndexBuilding("index_building") from error
+    with claim("index") as mine:
+        if not mine:
+            raise IndexBuilding("index_building")
         yield
 
 

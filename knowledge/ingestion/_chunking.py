@@ -96,7 +96,7 @@ def cut(pages: Sequence[ParsedPage], count: Count, sizes: Sizes | None = None) -
     starts = [0, *accumulate(len(page.text) + 1 for page in pages)]
     atoms = _with_lonely_headings(_whole_sentences(list(_atoms(pages, starts)), text))
     for group in _merged(_runs(atoms, text, count, sizes), sizes):
-        heading, spans = _spans(group, text, count, sizes)
+        heading, spans = _spans(group, text, sizes)
         for start, end in spans:
             first, last = bisect_right(starts, start) - 1, bisect_right(starts, end - 1) - 1
             yield Piece(
@@ -264,7 +264,7 @@ def _belongs(group: list[_Run], run: _Run, sizes: Sizes) -> bool:
     return all(one.path[:depth] in heads for one in (*group, run) for depth in range(shared + 1, len(one.path) + 1))
 
 
-def _spans(group: list[_Run], text: str, count: Count, sizes: Sizes) -> tuple[str, list[tuple[int, int]]]:
+def _spans(group: list[_Run], text: str, sizes: Sizes) -> tuple[str, list[tuple[int, int]]]:
     """The path of headings of a group, and where its chunks begin and end."""
     while group and not group[-1].units:
         group = group[:-1]  # a heading at the foot of a page: it is in the path of the next page's text

@@ -6,13 +6,11 @@ may write into the folder can have files from elsewhere taken in: folders and fi
 each refusing to be a link. A look is bounded in entries, depth, files taken in and time; the next one goes on.
 """
 
-import fcntl
 import hashlib
 import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import BinaryIO
 from django.conf import settings
 from django.utils import timezone
 
+from knowledge._claims import claim
 from knowledge._errors import DocumentRejected, DuplicateDocument, KnowledgeError
 from knowledge.models import FolderFile, GuidelineVersion
 from knowledge.parsing._sniff import MEDIA_TYPES
@@ -68,7 +67,7 @@ class _Walk:
 def look(folder: Path, take_in: TakeIn) -> FolderLook:
     """Look once through the folder. A second look at the same time does nothing."""
     report = FolderLook()
-    with _alone() as is_alone:
+    with claim("watched-folder") as is_alone:
         if not is_alone:
             return report
         try:
@@ -223,16 +222,3 @@ def _key(path: str) -> str:
     if len(text) <= _LONGEST_PATH:
         return text
     return f"{text[: _LONGEST_PATH - 20]}…{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-
-
-@contextmanager
-def _alone() -> Iterator[bool]:
-    folder = Path(settings.HAVRE_DATA_DIR) / "run"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / "watched-folder.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        yield True

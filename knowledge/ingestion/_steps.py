@@ -1,19 +1,18 @@
 """From a file to passages that can be found: read, cut, embed, index, switch over. Every step can be interrupted and
 taken up again."""
 
-import fcntl
 import logging
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from knowledge import lifecycle
+from knowledge._claims import claim
 from knowledge._errors import DocumentUnreadable, IndexLocked, IngestionRunning, KnowledgeError
 from knowledge._types import OnProgress, Progress
 from knowledge.indexing import _sync
@@ -81,14 +80,9 @@ class _Reporter:
 @contextmanager
 def claimed(version: GuidelineVersion) -> Iterator[None]:
     """Nobody else ingests this version meanwhile; the claim of a process that dies ends with it."""
-    folder = Path(settings.HAVRE_DATA_DIR) / "run"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / f"ingest-{version.pk}.lock"
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise IngestionRunning("running", name=version.filename) from error
+    with claim(f"ingest-{version.pk}") as mine:
+        if not mine:
+            raise IngestionRunning("running", name=version.filename)
         yield
 
 

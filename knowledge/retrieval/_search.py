@@ -60,7 +60,7 @@ def retrieve(
     if not text or limit < 1:
         return Retrieval((), False, text)
     question = _prepared(text, language)
-    answering = set(selectors.answering_versions(departments=departments).values_list("pk", flat=True))
+    answering = selectors.answering_ids(departments)
     ranked = _ranked(question, answering)
     chosen, _ = choose(ranked, limit)
     confidence = _confidence(question, chosen)
@@ -81,7 +81,7 @@ def explain(
     the filters took away. Raises the same errors."""
     text = _completed(query, history)
     question = _prepared(text, language)
-    answering = set(selectors.answering_versions(departments=departments).values_list("pk", flat=True))
+    answering = selectors.answering_ids(departments)
     ranked = _ranked(question, answering) if text and limit > 0 else []
     chosen, outcomes = choose(ranked, max(limit, 0))
     confidence = _confidence(question, chosen)
@@ -97,13 +97,13 @@ def explain(
         threshold=_fusion.threshold(question.kind),
         passages=tuple(_passage(choice) for choice in chosen),
         candidates=tuple(_candidate(one, outcomes[one.chunk.pk]) for one in shown),
-        removed=tuple(_removed(one) for one in others if one.score >= max(least, LEAST_REMOVED))[:limit],
+        removed=_removed([one for one in others if one.score >= max(least, LEAST_REMOVED)][:limit]),
     )
 
 
 def rank(query: str, *, language: str | None = None) -> list[Scored]:
     """All candidates for a question that stands alone, best first, as `retrieve` has them before it chooses."""
-    answering = set(selectors.answering_versions().values_list("pk", flat=True))
+    answering = selectors.answering_ids()
     return _ranked(_prepared(query.strip()[:LONGEST_QUERY], language), answering)
 
 
@@ -233,11 +233,16 @@ def _candidate(one: Scored, outcome: Outcome) -> Candidate:
     )
 
 
-def _removed(one: Scored) -> Removed:
-    chunk, guideline = one.chunk, one.chunk.version.guideline
-    reason: Literal["department", "switched_off", "not_in_force"] = "not_in_force"
-    if not guideline.enabled:
-        reason = "switched_off"
-    elif selectors.answering_versions().filter(pk=chunk.version_id).exists():
-        reason = "department"
-    return Removed(guideline.pk, guideline.title, chunk.version.label, chunk.page, one.score, reason)
+def _removed(others: Sequence[Scored]) -> tuple[Removed, ...]:
+    """What the filters took away, each with the filter that did."""
+    answering = selectors.answering_ids() if others else set()
+    found = []
+    for one in others:
+        chunk, guideline = one.chunk, one.chunk.version.guideline
+        reason: Literal["department", "switched_off", "not_in_force"] = "not_in_force"
+        if not guideline.enabled:
+            reason = "switched_off"
+        elif chunk.version_id in answering:
+            reason = "department"
+        found.append(Removed(guideline.pk, guideline.title, chunk.version.label, chunk.page, one.score, reason))
+    return tuple(found)

@@ -17,11 +17,6 @@ def departments_of(user: User) -> tuple[UUID, ...]:
     return tuple(user.departments.values_list("pk", flat=True))
 
 
-def people_of(department_id: UUID) -> list[User]:
-    """Who belongs to a department, by name; people who no longer sign in are left out."""
-    return list(User.objects.filter(departments=department_id, is_active=True).order_by("username"))
-
-
 def subject_of(name: str) -> str:
     """What the audit trail says of a name that somebody typed into the sign-in form: the name where there is such a
     person, else a keyed hash of it, because it may be a password typed into the wrong field."""

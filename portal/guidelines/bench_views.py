@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -60,7 +60,7 @@ def ask(request: HttpRequest) -> HttpResponse:
 @for_role("admin")
 def trial(request: HttpRequest, trial_id: uuid.UUID) -> HttpResponse:
     """What came out of a trial; and the search for what should have come out."""
-    one = _trial(trial_id)
+    one = get_object_or_404(Trial, pk=trial_id)
     search = WordsForm(request.GET)
     words = search.cleaned_data["words"].strip() if search.is_valid() else ""
     context: dict[str, Any] = {
@@ -93,7 +93,7 @@ def trial_state(request: HttpRequest, trial_id: uuid.UUID) -> JsonResponse:
 @for_role("admin")
 def add_case(request: HttpRequest, trial_id: uuid.UUID) -> HttpResponse:
     """This should be found for this question: a case of the question set."""
-    one, number = _trial(trial_id), request.POST.get("chunk", "")
+    one, number = get_object_or_404(Trial, pk=trial_id), request.POST.get("chunk", "")
     chunk = selectors.get_chunk(int(number)) if number.isdecimal() and _is_chunk(int(number)) else None
     if chunk is None:
         messages.error(request, _("This passage is no longer in the library; it may have been read anew. Try again."))
@@ -176,7 +176,7 @@ def ask_all(request: HttpRequest) -> HttpResponse:
 @for_role("admin")
 def remove_case(request: HttpRequest, case_id: uuid.UUID) -> HttpResponse:
     """Take a case out; the page offers to undo it."""
-    questions.withdraw(actor(request), case := _case(case_id))
+    questions.withdraw(actor(request), case := get_object_or_404(Question, pk=case_id))
     return redirect(f"{reverse('guidelines:question_set')}?removed={case.pk}")
 
 
@@ -184,7 +184,7 @@ def remove_case(request: HttpRequest, case_id: uuid.UUID) -> HttpResponse:
 @for_role("admin")
 def keep_case(request: HttpRequest, case_id: uuid.UUID) -> HttpResponse:
     """Bring a case back."""
-    questions.bring_back(actor(request), _case(case_id))
+    questions.bring_back(actor(request), get_object_or_404(Question, pk=case_id))
     messages.success(request, _("The question is back."))
     return redirect("guidelines:question_set")
 
@@ -223,17 +223,3 @@ def _service() -> str:
     if "knowledge" in present.details:
         return _("The guideline service runs but cannot work: its log says why. Questions wait until it can.")
     return _("The guideline service is not running: questions wait until it is back.")
-
-
-def _trial(trial_id: uuid.UUID) -> Trial:
-    try:
-        return Trial.objects.get(pk=trial_id)
-    except Trial.DoesNotExist as error:
-        raise Http404 from error
-
-
-def _case(case_id: uuid.UUID) -> Question:
-    try:
-        return Question.objects.get(pk=case_id)
-    except Question.DoesNotExist as error:
-        raise Http404 from error

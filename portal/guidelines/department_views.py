@@ -5,8 +5,8 @@ import uuid
 from django.contrib import messages
 from django.db import transaction
 from django.db.models import Count, Q
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -40,7 +40,7 @@ def departments(request: HttpRequest) -> HttpResponse:
 @for_role("admin")
 def department(request: HttpRequest, department_id: uuid.UUID) -> HttpResponse:
     """One department: who belongs to it, and which guidelines are for it."""
-    one = _department(department_id)
+    one = get_object_or_404(Department, pk=department_id)
     form = MembersForm(request.POST if request.method == "POST" else None, initial={"people": one.people.all()})
     if request.method == "POST" and form.is_valid():
         _set_members(one, form, actor(request).username)
@@ -70,7 +70,7 @@ def _set_members(one: Department, form: MembersForm, who: str) -> None:
 @for_role("admin")
 def rename(request: HttpRequest, department_id: uuid.UUID) -> HttpResponse:
     """Give a department another name."""
-    one, form = _department(department_id), DepartmentForm(request.POST)
+    one, form = get_object_or_404(Department, pk=department_id), DepartmentForm(request.POST)
     if not form.is_valid():
         messages.error(request, _("Write the name of the department."))
         return redirect("guidelines:department", one.pk)
@@ -88,7 +88,7 @@ def rename(request: HttpRequest, department_id: uuid.UUID) -> HttpResponse:
 @for_role("admin")
 def remove(request: HttpRequest, department_id: uuid.UUID) -> HttpResponse:
     """What removing a department means; a POST does it."""
-    one = _department(department_id)
+    one = get_object_or_404(Department, pk=department_id)
     if request.method == "GET":
         only = [guideline for guideline in one.guidelines.order_by("title") if guideline.departments.count() == 1]
         context = {"department": one, "only": only, "people": one.people.filter(is_active=True).count()}
@@ -100,10 +100,3 @@ def remove(request: HttpRequest, department_id: uuid.UUID) -> HttpResponse:
         return redirect("guidelines:department", one.pk)
     messages.success(request, _("“%(name)s” was removed.") % {"name": one.name})
     return redirect("guidelines:departments")
-
-
-def _department(department_id: uuid.UUID) -> Department:
-    try:
-        return Department.objects.get(pk=department_id)
-    except Department.DoesNotExist as error:
-        raise Http404 from error

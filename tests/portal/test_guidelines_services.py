@@ -19,7 +19,7 @@ import knowledge
 from inference import Effort
 from knowledge.models import Department, Guideline, GuidelineVersion
 from portal.accounts.models import User
-from portal.accounts.selectors import departments_of, people_of
+from portal.accounts.selectors import departments_of
 from portal.accounts.services import set_departments
 from portal.audit.models import Event
 from portal.chat import stored
@@ -135,7 +135,7 @@ def test_departments_of_people_are_recorded_once(cast: Cast) -> None:
     set_departments(cast.anna, [ward], actor="dora")  # type: ignore[arg-type]
     set_departments(cast.anna, [ward], actor="dora")  # type: ignore[arg-type]
     assert departments_of(cast.anna) == (ward.pk,)  # type: ignore[arg-type]
-    assert [one.username for one in people_of(ward.pk)] == ["anna"]
+    assert [one.username for one in ward.people.all()] == ["anna"]
     found = Event.objects.filter(kind="user.departments_changed")
     assert [(one.subject, one.actor_role, one.payload) for one in found] == [
         ("anna", "admin", {"before": [], "after": ["Ward 3"]})
