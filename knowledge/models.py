@@ -64,6 +64,19 @@ class Guideline(models.Model):
         return self.title
 
 
+class Opening(models.Model):
+    """That a guideline be for more people than it is for now: asked for by one person, until another one agrees."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    guideline = models.OneToOneField(Guideline, on_delete=models.CASCADE, related_name="opening")
+    departments = models.ManyToManyField(Department, blank=True, related_name="+")  # none: everybody
+    asked_by = models.CharField(max_length=150)
+    asked_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"opening {self.id}"
+
+
 class GuidelineVersion(MayFail):
     """One file of a guideline.
 
