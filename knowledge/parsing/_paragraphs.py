@@ -107,7 +107,7 @@ class _Composer:
     def _starts_paragraph(self, index: int) -> bool:
         """Whether the line begins a paragraph or an item of a list, or goes on with that of the line before."""
         before, line = self._lines[index - 1], self._lines[index]
-        if before.row or ITEM.match(line.text.strip()):
+        if before.row or line.item or ITEM.match(line.text.strip()):
             return True
         text, after = before.text.rstrip(), line.text.lstrip()
         ended, capital = text.endswith(_ENDS), after[:1].isupper()

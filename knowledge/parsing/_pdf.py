@@ -10,6 +10,7 @@ from typing import Any
 
 from knowledge.parsing._blocks import mark_blocks
 from knowledge.parsing._document import ParsedDocument
+from knowledge.parsing._items import mark_items
 from knowledge.parsing._layout import OutlineEntry, lay_out
 from knowledge.parsing._limits import Limits, OnPage, ParseFailed, silent
 from knowledge.parsing._lines import frame_of, read_sheet
@@ -93,6 +94,7 @@ def _read_page(page: Any) -> Sheet:
     frame = frame_of(page)
     sheet = read_sheet(page, frame)
     shapes = read_shapes(page, frame)
+    mark_items(sheet.lines, shapes.dots)
     panels = outermost(shapes.panels, sheet.width, sheet.height)
     put_in_order(sheet, panels)
     mark_blocks(sheet, shapes.rules, panels)

@@ -9,16 +9,19 @@ from typing import Any
 from knowledge.parsing._boxes import Rect
 from knowledge.parsing._lines import Frame, bare
 
-_MOST_OBJECTS = 1500  # a page; what comes after is drawing
+_MOST_DRAWN = 1500  # objects of a page that are not text; what comes after is drawing
+_MOST_OBJECTS = 10_000  # a page; browsers print each letter as one
 _MOST_EDGES = 1500
 _MOST_SEGMENTS = 60  # of one path: a grid drawn in one go has some, a picture thousands
 _DEPTH = 3  # of drawings inside drawings
 _THIN = 3.0  # points: a rule, not an area
 _SHORT = 12.0  # points: neither a rule nor a panel
+_DOT = (1.5, 9.0)  # points: the least and the greatest size of the mark of an item, which is about as wide as high
+_ROUND = 2.0  # points that it may be wider than high
 _PANEL = (100.0, 24.0)  # points: the least width and height
 _BLEED = 4.0  # points: a panel that reaches the edges of the page is decoration
 _WHITE = 245  # of 255
-_PATH, _IMAGE, _FORM = 2, 3, 5  # FPDF_PAGEOBJ_PATH, FPDF_PAGEOBJ_IMAGE, FPDF_PAGEOBJ_FORM
+_TEXT, _PATH, _IMAGE, _FORM = 1, 2, 3, 5  # FPDF_PAGEOBJ_TEXT, FPDF_PAGEOBJ_PATH, FPDF_PAGEOBJ_IMAGE, FPDF_PAGEOBJ_FORM
 _MOVE, _LINE = 2, 0  # FPDF_SEGMENT_MOVETO, FPDF_SEGMENT_LINETO
 
 
@@ -31,11 +34,13 @@ Matrix = tuple[float, float, float, float, float, float]
 
 @dataclass(slots=True)
 class Shapes:
-    """Rules (thin rectangles and the straight edges of areas) and panels (areas with a colour or a border), in points
-    from the top left corner of the page as shown; and where there are pictures. `objects` counts all that is drawn."""
+    """Rules (thin rectangles and the straight edges of areas), panels (areas with a colour or a border) and dots (what
+    is small enough to be the mark of an item), in points from the top left corner of the page as shown; and where there
+    are pictures. `objects` counts all that is drawn, text included."""
 
     rules: list[Rect] = field(default_factory=list)
     panels: list[Rect] = field(default_factory=list)
+    dots: list[Rect] = field(default_factory=list)
     pictures: list[Rect] = field(default_factory=list)
     objects: int = 0
 
@@ -71,7 +76,7 @@ def _shared(inner: Rect, outer: Rect) -> float:
 class _Reader:
     def __init__(self, frame: Frame, shapes: Shapes) -> None:
         self._frame, self._shapes = frame, shapes
-        self._left = _MOST_OBJECTS
+        self._left = _MOST_DRAWN
         self._buffer = (ctypes.c_float * 4)()
         self._bounds = memoryview(self._buffer).cast("B").cast("f")
         self._targets = tuple(ctypes.byref(self._buffer, 4 * index) for index in range(4))
@@ -79,18 +84,22 @@ class _Reader:
     def read(self, page: ctypes.c_void_p) -> None:
         """Read the objects of a page."""
         call = _functions()
-        count = min(call["FPDFPage_CountObjects"](page), self._left)
+        count = call["FPDFPage_CountObjects"](page)
         get, kind = call["FPDFPage_GetObject"], call["FPDFPageObj_GetType"]
-        for index in range(count):
+        for index in range(min(count, _MOST_OBJECTS)):
             item = get(page, index)
             found = kind(item)
+            if found == _TEXT:
+                continue
+            self._left -= 1
+            if self._left < 0:
+                break
             if found == _PATH:
                 self._path(item, None)
             elif found == _IMAGE:
                 self._picture(item, None)
             elif found == _FORM:
                 self._form(item, None, 1)
-        self._left -= count
         self._shapes.objects = count
 
     def _form(self, form: ctypes.c_void_p, outer: Matrix | None, depth: int) -> None:
@@ -118,6 +127,10 @@ class _Reader:
         if outer:
             left, bottom, right, top = _moved((left, bottom, right, top), outer)
         width, height = right - left, top - bottom
+        if _DOT[0] <= min(width, height) and max(width, height) <= _DOT[1]:
+            if abs(width - height) <= _ROUND and self._visible(path):
+                self._shapes.dots.append(self._frame.shown(left, top, right, bottom))
+            return
         if not _SHORT <= max(width, height) < 1e5 or len(self._shapes.rules) > _MOST_EDGES:
             return
         if min(width, height) <= _THIN:

@@ -3,7 +3,7 @@
 import math
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from operator import lt
 
@@ -22,7 +22,8 @@ class Line:
     """A line as printed: `height` of its letters; `top`, `left` and `right` in points from the page's top left corner.
 
     The place of its first word in the sheet is `word`; the others follow. `block` is the number, from 1, of the table
-    or box that it is part of; a `row` of a table stands for itself.
+    or box that it is part of; a `row` of a table stands for itself. An `item` begins an item of a list whose mark is
+    drawn, not written.
     """
 
     text: str
@@ -34,10 +35,11 @@ class Line:
     word: int = 0
     block: int = 0
     row: bool = False
+    item: bool = False
 
     def without_first(self, text: str, left: float) -> "Line":
         """The line without its first word; `text` is what is left of it, which begins at `left`."""
-        return Line(text, self.height, self.bold, self.top, left, self.right, self.word + 1, self.block, self.row)
+        return replace(self, text=text, left=left, word=self.word + 1)
 
     @property
     def place(self) -> Rect:

@@ -198,3 +198,40 @@ def test_a_line_that_had_room_for_the_next_word_ends_a_paragraph(tmp_path: Path)
     ]
     page = page_of(tmp_path, "".join(words(line, 60, 700 - 14 * n) for n, line in enumerate(lines)))
     assert page.text.split("\n") == [" ".join(lines[:2]), " ".join(lines[2:])]
+
+
+ITEMS = [
+    "Antidepressants, such as selective serotonin reuptake inhibitors (SSRIs)",
+    "Beta-blockers, which slow the heart when a performance or speech is near",
+    "Quetiapine at night where nothing else has brought sleep to the patients",
+]
+
+
+@pytest.mark.parametrize("mark", ["{x} {y} 4 4 re f", "{x} {y} m {x1} {y} l {x1} {y1} l {x} {y1} l h f"])
+def test_items_whose_marks_are_drawn_stand_for_themselves(tmp_path: Path, mark: str) -> None:
+    drawn = words("Several kinds of medication are given, and all take some weeks to work:", 60, 700)
+    for number, item in enumerate(ITEMS):
+        y = 680 - 14 * number
+        drawn += mark.format(x=66, y=y + 2, x1=70, y1=y + 6) + "\n" + words(item, 78, y)
+    letters = "".join(words("x", 60 + 0.2 * n, 300) for n in range(2000))  # a browser prints each letter by itself
+    page = page_of(tmp_path, letters + drawn)
+    assert [line for line in page.text.split("\n") if line in ITEMS] == ITEMS
+
+
+@pytest.mark.parametrize(
+    ("name", "dots"),
+    [
+        ("one alone", [(1, 66)]),
+        ("stars", [(1, 52), (1, 60), (1, 68), (2, 52), (2, 60), (2, 68)]),
+        ("far", [(1, 20), (2, 20)]),
+    ],
+)
+def test_dots_that_mark_no_items_leave_the_text_alone(tmp_path: Path, name: str, dots: list[tuple[int, int]]) -> None:
+    lines = [
+        "The round begins at eight and visits every bed of the ward, led by",
+        "Doctor Martin and the nurse in charge, with the list of the night by",
+    ]
+    lines.append("Mrs Keller, who knows what was given and when, and to whom it was")
+    drawn = "".join(words(line, 78, 680 - 14 * number) for number, line in enumerate(lines))
+    drawn += "".join(f"{x} {682 - 14 * number} 4 4 re f\n" for number, x in dots)
+    assert page_of(tmp_path, drawn).text == " ".join(lines)
