@@ -7,6 +7,9 @@ from django.utils.translation import gettext_lazy as _
 TERMINAL = "terminal"
 """The name under which `manage.py ask` asks: a clinician without a password, who can never sign in."""
 
+RESERVED = frozenset({TERMINAL, "anonymous", "folder", "samples", "system"})
+"""Names under which the audit trail and the library know what no person did: nobody signs in with one."""
+
 
 class Role(models.TextChoices):
     """What a person may do here."""

@@ -6,9 +6,10 @@ from collections.abc import Collection
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from knowledge.models import Department
-from portal.accounts.models import Role, User
+from portal.accounts.models import RESERVED, Role, User
 from portal.accounts.selectors import role_of
 from portal.audit.services import record
 
@@ -28,17 +29,20 @@ def random_password() -> str:
 def create_user(username: str, *, role: Role, password: str, demonstration: bool = False, actor: str) -> User:
     """Create a person who can sign in.
 
-    Raises AccountError when the name is taken or unusable, or the password too weak.
+    Raises AccountError when the name is taken, unusable or `RESERVED`, or the password too weak.
     """
     user = User(username=username, role=role, demonstration=demonstration)
     try:
-        user.full_clean(exclude=["password"])
+        user.full_clean(exclude=["password"])  # which also writes the name as it will be compared
+        if user.username.casefold() in RESERVED:
+            text = _("“%(name)s” is a name that Havre uses itself, in the audit trail. Choose another one.")
+            raise ValidationError(text, params={"name": user.username})
         validate_password(password, user)
     except ValidationError as error:
         raise AccountError(" ".join(error.messages)) from error
     user.set_password(password)
     user.save()
-    record("user.created", actor=actor, subject=username, payload={"role": role.value})
+    record("user.created", actor=actor, subject=user.username, payload={"role": role.value})
     return user
 
 

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -61,6 +61,7 @@ def add(actor: User, text: str, chunk: Chunk) -> tuple[Question, bool]:
     """Keep that these words should be found for a question, and have it asked. False where the case was there."""
     guideline = chunk.version.guideline
     with transaction.atomic():
+        _hold([guideline])
         case, is_new = _keep(actor.username, text, guideline, chunk.page, chunk.text)
         if is_new:
             _record("case_added", actor, case)
@@ -68,7 +69,15 @@ def add(actor: User, text: str, chunk: Chunk) -> tuple[Question, bool]:
     return case, is_new
 
 
+def _hold(guidelines: Iterable[Guideline]) -> None:
+    """Lock guidelines until the transaction ends, in one order for everybody: two people who add the same case then do
+    so one after the other, and the second finds the first one's. A row that is not there yet cannot be locked."""
+    numbers = {one.pk for one in guidelines}
+    list(Guideline.objects.select_for_update().filter(pk__in=numbers).order_by("pk").values_list("pk"))
+
+
 def _keep(actor: str, text: str, guideline: Guideline, page: int | None, quote: str) -> tuple[Question, bool]:
+    """A case of the set, and whether it is new or says something else now. Its guideline is held (`_hold`)."""
     same = Question.objects.select_for_update().filter(text=text, guideline=guideline, page=page)
     known = (same if page is not None else same.filter(quote=quote)).first()
     if known is not None and known.withdrawn_at is None and known.quote == quote:
@@ -231,6 +240,7 @@ def take_in(actor: User, data: bytes) -> TakenIn:
     for begin in range(0, min(len(written), MOST_LINES), _AT_ONCE):
         rows, refused = _rows(written[begin : min(begin + _AT_ONCE, MOST_LINES)], begin + 1)
         with transaction.atomic():
+            _hold(row[1] for row in rows)
             new = sum(_keep(actor.username, *row)[1] for row in rows)
             payload = {"added": new, "known": len(rows) - new, "refused": len(refused)}
             record("guideline.cases_imported", actor=actor.username, actor_role=actor.role, payload=payload)

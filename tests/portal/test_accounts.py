@@ -94,6 +94,14 @@ def test_create_user_command(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not User.objects.filter(username="hugo").exists()
 
 
+@pytest.mark.parametrize("name", ["system", "samples", "folder", "anonymous", "terminal", "System", "ｆｏｌｄｅｒ"])
+def test_nobody_is_called_like_what_is_no_person(db: None, name: str) -> None:
+    with pytest.raises(CommandError, match="a name that Havre uses itself"):
+        call_command("create_user", name, "--role", "admin", stdout=StringIO())
+    assert not User.objects.exists()
+    assert not Event.objects.exists()
+
+
 def test_random_passwords_differ_and_can_be_typed() -> None:
     passwords = {random_password() for _ in range(200)}
     assert len(passwords) == 200

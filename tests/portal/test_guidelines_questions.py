@@ -17,6 +17,8 @@ import knowledge
 from knowledge.models import Chunk, Guideline, Question, Trial
 from portal.audit.models import Event
 from portal.guidelines import questions, tasks
+from tests.conftest import Cast, at_once
+from tests.knowledge.versions import State, make
 from tests.portal.bench import ASKED, Library, case_of, tried
 
 pytestmark = pytest.mark.django_db
@@ -124,6 +126,29 @@ def test_a_removed_case_that_is_added_again_is_back(admin: Client, library: Libr
         assert questions.questions().count() == 1
         admin.post(reverse("guidelines:remove_case", args=[Question.objects.get().pk]))
     assert not questions.questions().exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("page", [3, None])
+def test_the_same_case_from_several_people_at_once_is_one(cast: Cast, page: int | None) -> None:
+    """On PostgreSQL, two transactions that do not see each other's row."""
+    version = make(state=State.EFFECTIVE)
+    words = {"text": "Four hours at most.", "start": 0, "end": 19, "page": page, "last_page": page}
+    chunk = Chunk.objects.create(version=version, ordinal=0, **words)
+    trial = Trial.objects.create(question=ASKED, asked_by="dora")
+    said: list[str] = []
+
+    def add() -> None:
+        browser = Client(raise_request_exception=False)
+        browser.force_login(cast.dora)
+        answer = browser.post(reverse("guidelines:add_case", args=[trial.pk]), {"chunk": chunk.pk}, follow=True)
+        said.append(answer.content.decode())
+
+    at_once(6, add)
+    assert Question.objects.count() == 1
+    assert sum("This is a case of the question set now" in one for one in said) == 1
+    assert sum("This is a case of the question set already." in one for one in said) == 5
+    assert Event.objects.filter(kind="guideline.case_added").count() == 1
 
 
 def test_the_page_counts_and_asks_them_all(admin: Client, library: Library) -> None:
