@@ -23,3 +23,5 @@ urlpatterns = [
     path("safeguards/", include("portal.safeguards.urls")),
     path("audit/", include("portal.audit.urls")),
 ]
+
+handler400 = "portal.views.bad_request"

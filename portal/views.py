@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import TooManyFieldsSent, TooManyFilesSent
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import redirect, render
@@ -60,6 +61,17 @@ def status(request: HttpRequest) -> JsonResponse:
 def health(request: HttpRequest) -> HttpResponse:
     """For a load balancer: this web process answers. Says nothing else."""
     return HttpResponse("ok\n", content_type="text/plain")
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """What was sent cannot be taken as it is; where it is too much at once, how much it may be. Asks for no sign-in: it
+    answers also before anybody knows who sent it, and says nothing that is not in the manual."""
+    context: dict[str, object] = {}
+    if isinstance(exception, TooManyFilesSent):
+        context["most_files"] = settings.DATA_UPLOAD_MAX_NUMBER_FILES
+    elif isinstance(exception, TooManyFieldsSent):
+        context["is_too_much"] = True
+    return render(None, "400.html", context, status=400)
 
 
 @login_not_required

@@ -47,6 +47,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "query": query.urlencode() if chosen else "",
         "upload": UploadForm(),
         "upload_limit_mb": settings.HAVRE_UPLOAD_MAX_BYTES // (1024 * 1024),
+        "upload_limit_files": settings.DATA_UPLOAD_MAX_NUMBER_FILES,
         "accept": ",".join(ending for kind in MEDIA_TYPES for ending in kind.extensions),
         "index": listing.index_state(),
         "passages": listing.answering_passages(),

@@ -301,6 +301,22 @@ def test_a_form_without_script_says_the_same(page: Client) -> None:
     assert "Waiting" in said
 
 
+@pytest.mark.parametrize("is_checked", [True, False])
+def test_more_files_than_a_form_may_have_are_refused_in_words(cast: Cast, is_checked: bool) -> None:
+    """Also while the token is looked for, which stands among the files."""
+    browser = Client(enforce_csrf_checks=is_checked)
+    browser.force_login(cast.dora)  # type: ignore[arg-type]
+    browser.cookies["csrftoken"] = "a" * 32
+    files = [SimpleUploadedFile(f"plan-{number}.md", b"# Plan") for number in range(101)]
+    response = browser.post(reverse("guidelines:upload"), {"files": files})
+    html = response.content.decode()
+    assert response.status_code == 400
+    assert "At most 100 files can be sent with one form." in html
+    assert 'href="/"' in html
+    assert "could not be understood" not in html
+    assert not GuidelineVersion.objects.exists()
+
+
 def test_a_file_for_some_departments_is_never_taken_in_for_more_people(page: Client) -> None:
     ward = Department.objects.create(name="Ward 3")
 
