@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -62,9 +62,13 @@ def page_image(
     *,
     exact: Sequence[Span] = (),
     large: bool = False,
+    person: str = "",
 ) -> bytes:
     """A page of a PDF as PNG, with characters `start` to `end` of its text marked, and `exact` ones among them more
     strongly. Nothing is marked where `start` or `end` is None, or where the places of the words are not known.
+
+    For one `person` (any name for them; empty: nobody in particular) one page is drawn at a time: whoever asks for many
+    waits for themselves, and not everybody else for them.
 
     Takes some tenths of a second, a few milliseconds where it was made before. Raises NoSuchPage where the version has
     no such page to show, DocumentUnreadable where its file is lost or cannot be drawn, RenderingBusy after 15 seconds
@@ -81,11 +85,11 @@ def page_image(
     strong = _rects(found, exact)
     scale = LARGE_SCALE if large else SCALE
     kept = _folder() / f"{_key(version, page, marks, strong, scale)}.png"
-    with suppress(OSError):
-        data = kept.read_bytes()
-        os.utime(kept)  # the last used go last
-        return data
-    with _slot(version.filename):
+    if known := _known(kept):
+        return known
+    with _slot(person, version.filename):
+        if known := _known(kept):  # drawn while this one waited
+            return known
         data = parsing.page_image(path, page, marks, strong=strong, scale=scale, name=version.filename)
     with suppress(OSError):  # a full disk costs time, not the picture
         _keep(kept, data)
@@ -110,14 +114,35 @@ def _folder() -> Path:
     return folder
 
 
+def _known(kept: Path) -> bytes | None:
+    """A picture that was made before."""
+    try:
+        data = kept.read_bytes()
+        os.utime(kept)  # the last used go last
+    except OSError:
+        return None
+    return data
+
+
 @contextmanager
-def _slot(name: str) -> Iterator[None]:
-    """One of the places in which pages may be drawn, whatever the process; given back also by one that dies."""
+def _slot(person: str, name: str) -> Iterator[None]:
+    """The one place of a person, and one of those in which pages may be drawn, whatever the process; given back also by
+    one that dies."""
     until = time.monotonic() + _PATIENCE_SECONDS
+    with ExitStack() as held:
+        if person:
+            own = hashlib.sha256(person.encode()).hexdigest()[:24]
+            held.enter_context(_place([f".drawing-by-{own}.lock"], until, name))
+        held.enter_context(_place([f".drawing-{number}.lock" for number in range(_AT_ONCE)], until, name))
+        yield
+
+
+@contextmanager
+def _place(locks: Sequence[str], until: float, name: str) -> Iterator[None]:
     while True:
-        for number in range(_AT_ONCE):
+        for lock in locks:
             try:
-                place = (_folder() / f".drawing-{number}.lock").open("w")
+                place = (_folder() / lock).open("w")
             except OSError as error:
                 raise RenderingBusy("rendering_busy", name=name) from error
             with place as file:

@@ -156,6 +156,7 @@ class Source:
             place.end if place else None,
             exact=self.exact_places(number) if place else (),
             large=large,
+            person=str(self.turn.conversation.owner_id),  # who alone may open it
         )
 
 

@@ -24,7 +24,10 @@ def page_image(request: HttpRequest, version_id: uuid.UUID, page: int) -> HttpRe
         raise Http404 from error
     start, end = _number(request, "start"), _number(request, "end")
     large = "large" in request.GET
-    return image_response(request, lambda: knowledge.page_image(version.pk, page, start, end, large=large))
+    person = str(request.user.pk)
+    return image_response(
+        request, lambda: knowledge.page_image(version.pk, page, start, end, large=large, person=person)
+    )
 
 
 def _number(request: HttpRequest, name: str) -> int | None:
