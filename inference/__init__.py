@@ -17,7 +17,8 @@ from inference._errors import (
     ModelRejected,
     RequestTooLong,
 )
-from inference._runtime import LoadedModel, count_tokens, generate, load, loaded, unload
+from inference._generating import generate
+from inference._runtime import LoadedModel, count_tokens, load, loaded, unload
 from inference._store import ModelStore, Verification
 from inference._types import Delta, Effort, EngineSettings, FinishReason, GenerationRequest, Message, ModelInfo, Usage
 

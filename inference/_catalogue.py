@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from inference._errors import InferenceError, ModelNotFound, ModelRejected
-from inference._runtime import sha256_of
+from inference._files import sha256_of
 
 _FILE = Path(__file__).parent / "data" / "catalogue.toml"
 _DOWNLOAD_SECONDS = 1800

@@ -22,8 +22,8 @@ from typing import Any
 
 from inference import _catalogue
 from inference._errors import InferenceError, ModelNotFound, ModelRejected
+from inference._files import sha256_of
 from inference._gguf import read_header
-from inference._runtime import sha256_of
 from inference._templates import family_of
 from inference._types import ModelInfo
 

@@ -66,13 +66,15 @@ class Delta:
     """One step of a stream.
 
     `text` is a piece of the final answer, never reasoning and never a special token. `reasoning` is
-    a sign of life while the model thinks. The last delta, and only it, has `finish` and `usage`.
+    a sign of life while the model thinks. The last delta, and only it, has `finish` and `usage`, and `thoughts`: all of
+    the reasoning, which is never for the person who asked.
     """
 
     text: str = ""
     reasoning: bool = False
     finish: FinishReason | None = None
     usage: Usage | None = None
+    thoughts: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class EngineSettings:
     """How a model is loaded. `context` is tokens a slot; `threads` 0 means one per free core, `gpu_layers` -1 all."""
 
     model: Path
-    engine: Literal["xllamacpp", "scripted"] = "xllamacpp"
+    engine: Literal["xllamacpp", "ctransformers", "scripted"] = "xllamacpp"
     slots: int = 2
     context: int = 8192
     threads: int = 0

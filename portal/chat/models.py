@@ -23,6 +23,16 @@ class State(models.TextChoices):
 ACTIVE = (State.QUEUED, State.RETRIEVING, State.GENERATING)
 
 
+class Quotation(models.TextChoices):
+    """Why an answer was quoted from the guidelines and no language model was used."""
+
+    ASKED = "asked", "the person chose it"
+    NO_MODEL = "no_model", "no model is installed, or it cannot be loaded"
+    MODEL_DOWN = "model_down", "the answering service is not running, or broke off twice"
+    BUSY = "busy", "too many questions wait for the model"
+    NOT_GROUNDED = "not_grounded", "what the model wrote does not stand in the guidelines"
+
+
 class Conversation(models.Model):
     """A dialogue of one person. Its id is chosen by the browser, so that a first message needs no round trip."""
 
@@ -46,7 +56,9 @@ class Turn(models.Model):
     the attempt that it holds, so that a worker believed dead cannot write over its successor. `lease_until` is how
     long the claim holds without being renewed; `recoveries` counts how often the turn was taken from a lost worker.
     `passages` and `citations` are lists of the values that the browser
-    gets; `verdict`, `usage` and `model` are snapshots of what the libraries said.
+    gets; `verdict`, `usage` and `model` are snapshots of what the libraries said. `quotation` says why the answer is
+    quoted and not written by a model; empty where a model writes it. `reasoning` is what the model thought, sealed with
+    the conversation's key.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
@@ -67,6 +79,8 @@ class Turn(models.Model):
     groundedness = models.FloatField(null=True)
     usage = models.JSONField(default=dict)
     model = models.JSONField(default=dict)
+    quotation = models.CharField(max_length=16, choices=Quotation.choices, blank=True)
+    reasoning = models.BinaryField(null=True)
     failure_code = models.CharField(max_length=40, blank=True)
     failure_message = models.TextField(blank=True)
     cancel_requested = models.BooleanField(default=False)
@@ -97,3 +111,15 @@ class Turn(models.Model):
     def is_active(self) -> bool:
         """Whether the turn still runs."""
         return self.state in ACTIVE
+
+
+class ConversationKey(models.Model):
+    """The key that a conversation's sealed texts are read with, itself sealed with the installation's master key, which
+    lies outside the database. Without this row what was sealed is gone for good."""
+
+    conversation = models.OneToOneField(Conversation, primary_key=True, on_delete=models.PROTECT, related_name="key")
+    wrapped = models.BinaryField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return str(self.conversation_id)

@@ -58,7 +58,7 @@ def test_without_quotes_the_same_model_says_noise(noise: LoadedModel) -> None:
 def test_the_family_and_its_context_are_the_files(noise: LoadedModel) -> None:
     assert noise.family == "chatml" and noise.architecture == "llama"
     assert noise.context == 2048, "never more than the model was made for"
-    prompt = _runtime._current().family.render((Message("system", "S"), Message("user", "U")), Effort.HIGH)
+    prompt = _runtime.current().family.render((Message("system", "S"), Message("user", "U")), Effort.HIGH)
     assert prompt == "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n"
 
 
