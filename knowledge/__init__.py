@@ -74,6 +74,7 @@ if TYPE_CHECKING:
         submit,
         unapprove,
     )
+    from knowledge.opening import agree_to_opening, withdraw_opening
     from knowledge.pages import page_image
     from knowledge.retrieval import explain, retrieve
     from knowledge.services import (
@@ -110,6 +111,7 @@ __all__ = [
     "Retrieval",
     "add_department",
     "add_version",
+    "agree_to_opening",
     "approve",
     "archive",
     "bring_up_to_date",
@@ -143,6 +145,7 @@ __all__ = [
     "unapprove",
     "verify_index",
     "warm",
+    "withdraw_opening",
 ]
 
 _LATER = dict.fromkeys(("explain", "retrieve"), "knowledge.retrieval") | dict.fromkeys(
@@ -196,6 +199,7 @@ _LATER |= dict.fromkeys(
     ),
     "knowledge.describing",
 )
+_LATER |= dict.fromkeys(("agree_to_opening", "withdraw_opening"), "knowledge.opening")
 _LATER["compare"] = "knowledge.comparing"
 _LATER["page_image"] = "knowledge.pages"
 

@@ -76,6 +76,10 @@ MESSAGES = {
         "“%(title)s”, version %(number)s: this file became a version of another guideline meanwhile. "
         "Look at it again before you approve it."
     ),
+    "audience_meanwhile": _(
+        "“%(title)s”, version %(number)s: the departments that may see it were changed meanwhile. "
+        "Look at it again before you approve it."
+    ),
     "not_readable": _("“%(title)s”, version %(number)s, could not be read, so there is nothing to approve."),
     "not_read_yet": _("“%(title)s”, version %(number)s, is not completely read yet. It can be approved after that."),
     "later_in_force": _(
@@ -105,6 +109,11 @@ MESSAGES = {
         "“%(title)s” is for some departments only; as a version of “%(other)s” it would be open to more people. "
         "Choose the departments of “%(other)s” first."
     ),
+    "second_person_opening": _(
+        "“%(title)s” would be seen by more people than it was approved for: "
+        "that takes a second person, not the one who asked for it."
+    ),
+    "opening_gone": _("This was decided or changed by somebody else meanwhile. Look again."),
     "no_scan": _("“%(name)s” does not wait for OCR: only a PDF without text can be read by it."),
     "ocr_language": _("OCR reads French and English only."),
     # departments

@@ -4,7 +4,7 @@ Each change is announced with what it was before (`signals.guideline_changed`, `
 transaction. `actor` is the sign-in name of whoever makes it.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from itertools import chain, count
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from django.db.models import CharField, Max
 from knowledge._errors import NotPossible
 from knowledge.ingestion._intake import tidy, title_of
 from knowledge.models import Department, Guideline, GuidelineVersion, Question
+from knowledge.opening import close_or_ask, withdraw_those_for, would_open
 from knowledge.signals import department_changed, guideline_changed
 
 State = GuidelineVersion.State
@@ -42,7 +43,8 @@ def describe(
     departments: Collection[UUID | str | Department],
 ) -> dict[str, list[Any]]:
     """Write down what a guideline is and which departments it is for (none: everybody). Returns what changed, {field:
-    [before, after]}; departments by their names.
+    [before, after]}; departments by their names. To more people than it was approved for it is not opened: that is
+    asked of a second person (`knowledge.opening`).
 
     A new title or language is searched for as soon as its versions have been read again, which goes on in the
     background. Raises NotPossible without a title, for the title of another guideline of the same publisher, for
@@ -63,7 +65,7 @@ def describe(
         guideline.versions.update(language=guideline.language)
     if changes.keys() & {"title", "language"}:
         _read_again(guideline)
-    changes |= _set_departments(guideline, departments)
+    changes |= close_or_ask(guideline, _departments(departments), actor=actor)
     if changes:
         _announce(guideline, "described", actor, changes)
     return changes
@@ -177,18 +179,12 @@ def remove_department(department_id: UUID | str, *, actor: str) -> None:
             raise NotPossible("department_in_use", name=department.name, title=guideline.title)
         changes = {"departments": [before, [name for name in before if name != department.name]]}
         _announce(guideline, "described", actor, changes)
+    withdraw_those_for(department, actor=actor)
     department_changed.send(Department, department=department, kind="removed", actor=actor, changes={})
     department.delete()
 
 
 # --- how
-
-
-def would_open(own: Iterable[Department], other: Iterable[Department]) -> bool:
-    """Whether what is for some departments (none: everybody) would be seen by more people as part of what is for
-    others."""
-    own, other = set(own), set(other)
-    return bool(own) and not (other and other <= own)
 
 
 def _check_fields(guideline: Guideline, fields: Mapping[str, str]) -> None:
@@ -206,16 +202,13 @@ def _check_fields(guideline: Guideline, fields: Mapping[str, str]) -> None:
         raise NotPossible("web_address", address=address)
 
 
-def _set_departments(guideline: Guideline, given: Collection[UUID | str | Department]) -> dict[str, list[Any]]:
+def _departments(given: Collection[UUID | str | Department]) -> list[Department]:
     """Raises NotPossible where one of them is gone: leaving it out could open the guideline to everybody."""
     numbers = {one.pk if isinstance(one, Department) else UUID(str(one)) for one in given}
     found = list(Department.objects.select_for_update().filter(pk__in=numbers).order_by("name"))
     if len(found) != len(numbers):
         raise NotPossible("department_gone")
-    before = [one.name for one in guideline.departments.order_by("name")]
-    after = [one.name for one in found]
-    guideline.departments.set(found)
-    return {"departments": [before, after]} if before != after else {}
+    return found
 
 
 def _movable(version_id: UUID | str) -> tuple[GuidelineVersion, Guideline]:

@@ -7,6 +7,7 @@ step may be taken from where the version is now, then takes it, all in one trans
 sentence. `actor` is the sign-in name of whoever decides.
 """
 
+import hashlib
 from datetime import date, datetime
 from uuid import UUID
 
@@ -71,12 +72,11 @@ def approve(
 
     It takes a person who neither uploaded nor submitted it. `operator` is for whoever runs the installation, at its
     terminal: no second person, and no submission. `seen` is the `place` that the version had for whoever decides: it is
-    not approved as a version of another guideline than that.
+    not approved as a version of another guideline than that, nor for other departments.
     """
     version = _held(version_id)
     _check("approve", version, actor, operator=operator)
-    if seen and seen != place(version):
-        raise NotPossible("moved_meanwhile", **_named(version))
+    _check_seen(version, seen)
     now = timezone.now()
     version.effective_from, version.review_due, version.expires_at = effective_from or now, review_due, expires_at
     _check_ending(version)
@@ -165,8 +165,11 @@ def reschedule(
 
 
 def place(version: GuidelineVersion) -> str:
-    """Which version of which guideline it is now: until it is approved it can be joined to another one."""
-    return f"{version.guideline_id}/{version.number}"
+    """Which version of which guideline it is now, and for whom: until it is approved it can be joined to another one,
+    and opened to other departments."""
+    departments = version.guideline.departments.order_by("pk").values_list("pk", flat=True)
+    audience = hashlib.sha256(" ".join(map(str, departments)).encode()).hexdigest()[:16]
+    return f"{version.guideline_id}/{version.number}/{audience}"
 
 
 def steps(version: GuidelineVersion, actor: str) -> tuple[str, ...]:
@@ -257,6 +260,13 @@ def _check(step: str, version: GuidelineVersion, actor: str, *, operator: bool =
         _check_later(version, [State.EFFECTIVE])
     if step == "restore" and version.approved_at is not None:
         _check_later(version, _DECIDED)
+
+
+def _check_seen(version: GuidelineVersion, seen: str) -> None:
+    if not seen or seen == (now := place(version)):
+        return
+    is_same_version = seen.rpartition("/")[0] == now.rpartition("/")[0]
+    raise NotPossible("audience_meanwhile" if is_same_version else "moved_meanwhile", **_named(version))
 
 
 def _check_other(version: GuidelineVersion, actor: str) -> None:

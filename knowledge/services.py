@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Max
 
-from knowledge import describing, lifecycle, selectors
+from knowledge import lifecycle, opening, selectors
 from knowledge._errors import DuplicateDocument, KnowledgeError, NotPossible
 from knowledge._types import OnProgress
 from knowledge.ingestion import _folder, _intake, _steps
@@ -67,7 +67,7 @@ def add_version(
             guideline = Guideline.objects.select_for_update().get(pk=guideline.pk)
             if new and departments:
                 guideline.departments.set(departments)
-            elif departments and describing.would_open(departments, guideline.departments.all()):
+            elif departments and opening.would_open(departments, guideline.departments.all()):
                 raise NotPossible("would_open", title=guideline.title, other=guideline.title)
             last = guideline.versions.aggregate(last=Max("number"))["last"] or 0
             version = GuidelineVersion.objects.create(

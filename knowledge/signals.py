@@ -12,8 +12,8 @@ the actor decided alone as `operator`, when its state has changed."""
 
 guideline_changed = Signal()
 """Sent with `guideline`, what was done (`kind`: "described", "rescheduled", "enabled", "disabled", "joined",
-"split_off", "kept_apart", "retried", "ocr_asked"), the `actor`, `changes` ({field: [before, after]}, values of JSON)
-and `version` (None where it is about all of them)."""
+"split_off", "kept_apart", "retried", "ocr_asked", "opening_asked", "opened", "opening_withdrawn"), the `actor`,
+`changes` ({field: [before, after]}, values of JSON) and `version` (None where it is about all of them)."""
 
 department_changed = Signal()
 """Sent with `department`, what was done (`kind`: "added", "renamed", "removed"), the `actor` and `changes`."""
