@@ -137,6 +137,7 @@ class GuidelineVersion(MayFail):
     step_started_at = models.DateTimeField(null=True, blank=True)
     indexed_at = models.DateTimeField(null=True, blank=True)
     reader = models.PositiveIntegerField(default=0)  # `ingestion.READER` that read it; an older one is read again
+    chunk_limit = models.PositiveIntegerField(default=0)  # tokens of a chunk when it was cut; 0: not known
     ocr_language = models.CharField(max_length=8, blank=True)  # "fr" or "en" where an admin asked for OCR
     # --- likeness to other versions
     sketch = models.BinaryField(null=True)  # least hashes of its shingles (`knowledge.ingestion._likeness`)

@@ -33,10 +33,15 @@ def language_of(version: GuidelineVersion, document: ParsedDocument) -> str:
     return version.language or version.guideline.language or guess_language(found, default="en")
 
 
+def sizes() -> Sizes:
+    """How large chunks are for the embedder of the settings. Raises EmbedderUnavailable."""
+    return Sizes.fitting(get_embedder().max_tokens)
+
+
 def cut_up(version: GuidelineVersion, document: ParsedDocument, language: str) -> Iterator[Chunk]:
     """The chunks of a document, not stored yet."""
     title, count = version.guideline.title, token_counter()
-    for ordinal, piece in enumerate(cut(document.pages, count, Sizes.fitting(get_embedder().max_tokens))):
+    for ordinal, piece in enumerate(cut(document.pages, count, sizes())):
         # Title and headings are searched with the text that stands below them.
         words = chunk_terms(title, piece.heading, piece.text, language)
         yield Chunk(
@@ -64,7 +69,8 @@ def store(version: GuidelineVersion, document: ParsedDocument, chunks: list[Chun
     Chunk.objects.bulk_create(chunks, batch_size=200)
     paged = any(page.number for page in document.pages)
     version.page_count, version.language, version.reader = len(document.pages) if paged else None, language, READER
-    version.save(update_fields=["page_count", "language", "reader"])
+    version.chunk_limit = sizes().most
+    version.save(update_fields=["page_count", "language", "reader", "chunk_limit"])
     if not version.guideline.language:
         version.guideline.language = language
         version.guideline.save(update_fields=["language"])

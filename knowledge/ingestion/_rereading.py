@@ -1,18 +1,19 @@
-"""Versions that an older reader has read are read and cut anew while their old passages go on answering."""
+"""Versions that an older reader has read, or whose chunks were cut for an embedder that reads more or less than the one
+that answers now, are read and cut anew while their old passages go on answering."""
 
 import logging
 from contextlib import ExitStack, suppress
 
 from django.db import transaction
-from django.db.models import Case, IntegerField, QuerySet, Value, When
+from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 
-from knowledge._errors import IndexLocked, KnowledgeError
+from knowledge._errors import EmbedderUnavailable, IndexLocked, KnowledgeError
 from knowledge.indexing import _sync
-from knowledge.indexing._embedder import BATCH, Embedder
+from knowledge.indexing._embedder import BATCH, Embedder, get_embedder
 from knowledge.ingestion import READER
-from knowledge.ingestion._reading import cut_up, language_of, read, store
+from knowledge.ingestion._reading import cut_up, language_of, read, sizes, store
 from knowledge.ingestion._steps import check_room, claimed
-from knowledge.models import Chunk, Embedding, GuidelineVersion
+from knowledge.models import Chunk, Embedding, GuidelineVersion, Index
 from knowledge.parsing import ParsedDocument
 from knowledge.signals import ingestion_ended
 
@@ -21,12 +22,27 @@ State = GuidelineVersion.State
 
 
 def outdated() -> QuerySet[GuidelineVersion]:
-    """Indexed versions that an older reader has read, those that answer first."""
+    """Indexed versions that have to be read anew, those that answer first. Loads no model."""
     first = Case(
         When(state__in=[State.APPROVED, State.EFFECTIVE], then=Value(0)), default=Value(1), output_field=IntegerField()
     )
-    found = GuidelineVersion.objects.filter(ingestion=GuidelineVersion.Ingestion.INDEXED, reader__lt=READER)
+    old = Q(reader__lt=READER)
+    limit = _limit()
+    if limit:
+        old |= Q(chunk_limit__gt=0) & ~Q(chunk_limit=limit)
+    found = GuidelineVersion.objects.filter(old, ingestion=GuidelineVersion.Ingestion.INDEXED)
     return found.select_related("guideline").order_by(first, "created_at")
+
+
+def _limit() -> int | None:
+    """The tokens that a chunk may have, when the embedder that the settings want is the one that answers. Before, and
+    where it cannot be had, chunks stay as the one that answers likes them."""
+    try:
+        wanted = get_embedder().id
+    except EmbedderUnavailable:
+        return None
+    answers = Index.objects.filter(state=Index.State.ACTIVE, embedder=wanted).exists()
+    return sizes().most if answers else None
 
 
 def reread(version: GuidelineVersion) -> bool:
@@ -37,13 +53,13 @@ def reread(version: GuidelineVersion) -> bool:
     """
     with claimed(version):
         version.refresh_from_db()
-        if version.reader >= READER:
+        if not outdated().filter(pk=version.pk).exists():
             return False
         try:
             document = read(version)
         except KnowledgeError as error:
             logger.warning("Version %s cannot be read anew: %s", version.pk, error.code)
-            GuidelineVersion.objects.filter(pk=version.pk).update(reader=READER)
+            GuidelineVersion.objects.filter(pk=version.pk).update(reader=READER, chunk_limit=0)
             return False
         check_room(version)
         _swap(version, document, _sync.embedder_for_passages())

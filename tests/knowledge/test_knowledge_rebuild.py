@@ -323,3 +323,20 @@ def test_the_command_does_it_where_no_worker_runs(library: Any, second: str, set
 def test_the_system_check_refuses_a_public_index_server(settings: Any, address: str, found: list[str]) -> None:
     settings.HAVRE_CHROMA_URL = address
     assert [one.id for one in private_index_server(None)] == found
+
+
+def test_chunks_cut_for_another_embedder_are_cut_anew_behind_the_new_index(take_in: TakeIn, settings: Any) -> None:
+    long = " ".join(f"On ward {n} the nurse counts every tablet twice before she signs the sheet." for n in range(60))
+    version = take_in("# Counting\n\n" + long, "counting.md", approve=True)
+    limit, before = version.chunk_limit, version.chunks.count()
+    assert 0 < max(version.chunks.values_list("tokens", flat=True)) <= limit < 256
+    settings.HAVRE_EMBEDDER = "e5"
+    assert not _rereading.outdated().exists()  # the light one answers: its chunks stay
+    indexes.look_after_index()
+    version.refresh_from_db()
+    assert active().source == "e5"
+    assert version.chunk_limit > limit
+    assert version.chunks.count() < before
+    assert not _rereading.outdated().exists()
+    assert knowledge.verify_index() == knowledge.IndexReport(version.chunks.count(), 0, 0, 0, False)
+    assert "counts every tablet" in nearest("Who counts the tablets?")
