@@ -22,6 +22,7 @@ from typing import Any
 
 from inference._engine import Piece, Sampling
 from inference._errors import EngineFailed, ModelRejected, RequestTooLong
+from inference._hardware import Gpu
 
 _FOLDER_PREFIX = "havre-engine-"
 _LONGEST_SOCKET_PATH = 100  # 107 bytes on Linux, 103 elsewhere
@@ -29,6 +30,21 @@ _STARTING_SECONDS = 60  # a socket this young may belong to an engine that is no
 # Tokens of a prompt that are read at a time. In between others get their next token and a caller may leave; a CPU reads
 # about a hundred a second of a small model, and no faster in larger pieces.
 _BATCH_CPU, _BATCH_GPU = 64, 512
+
+
+def devices() -> tuple[Gpu, ...]:
+    """The graphics cards that the installed build of llama.cpp can compute on, in its order."""
+    try:
+        import xllamacpp
+
+        found = xllamacpp.get_device_info()
+    except (ImportError, RuntimeError):  # a build for a card whose driver is not there
+        return ()
+    return tuple(
+        Gpu(one["description"] or one["name"], one["memory_total"], one["memory_free"])
+        for one in found
+        if one["type"].name.endswith("_GPU")
+    )
 
 
 class XllamacppEngine:
@@ -44,8 +60,7 @@ class XllamacppEngine:
         params.model.path = str(model)
         params.n_parallel = slots
         params.n_ctx = slots * context
-        devices = {device["type"].name for device in xllamacpp.get_device_info()}
-        on_gpu = gpu_layers != 0 and any(name.endswith("GPU") for name in devices)
+        on_gpu = gpu_layers != 0 and bool(devices())
         params.n_batch = params.n_ubatch = _BATCH_GPU if on_gpu else _BATCH_CPU
         params.n_gpu_layers = gpu_layers
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
