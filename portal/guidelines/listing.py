@@ -11,7 +11,7 @@ from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
 from knowledge import lifecycle, selectors
-from knowledge.models import Chunk, Department, FolderFile, Guideline, GuidelineVersion, Index
+from knowledge.models import Chunk, Department, FolderFile, Guideline, GuidelineVersion, Index, Opening
 from portal.guidelines import estimates
 
 State = GuidelineVersion.State
@@ -34,6 +34,7 @@ class Listed:
     latest: GuidelineVersion | None
     versions: int
     review: str  # "overdue", "soon" or nothing
+    opening: Opening | None  # to more departments, asked of a second person
     actor: str
 
     @property
@@ -50,7 +51,9 @@ class Listed:
     @property
     def for_me(self) -> bool:
         """Whether `coming` waits for this person's approval: what `steps` says, without asking the database for each of
-        a thousand guidelines."""
+        a thousand guidelines; or that it be opened to more departments does."""
+        if self.opening is not None and self.opening.asked_by != self.actor:
+            return True
         one = self.coming
         if one is None or one.state != State.IN_REVIEW or one.ingestion != Ingestion.INDEXED:
             return False
@@ -126,7 +129,9 @@ def library(actor: str, at: datetime | None = None) -> list[Listed]:
     now = at or timezone.now()
     answering = set(selectors.answering_versions(now).values_list("pk", flat=True))
     versions = GuidelineVersion.objects.order_by("-number").defer("sketch")
-    found: QuerySet[Guideline] = Guideline.objects.prefetch_related(Prefetch("versions", versions), "departments")
+    found: QuerySet[Guideline] = Guideline.objects.select_related("opening").prefetch_related(
+        Prefetch("versions", versions), "departments"
+    )
     return [_listed(one, answering, actor, timezone.localdate(now)) for one in found]
 
 
@@ -147,6 +152,7 @@ def _listed(guideline: Guideline, answering: set[Any], actor: str, today: date) 
         latest=versions[0] if versions else None,
         versions=len(versions),
         review=review_of(current, today),
+        opening=getattr(guideline, "opening", None),
         actor=actor,
     )
 

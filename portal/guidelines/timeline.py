@@ -139,7 +139,8 @@ def _changes(payload: Mapping[str, Any]) -> list[str]:
     for name, pair in (payload.get("changes") or {}).items():
         if name not in FIELDS or not isinstance(pair, list) or len(pair) != 2:
             continue
-        before, after = (_value(one) or _("empty") for one in pair)
+        nothing = _("every department") if name == "departments" else _("empty")
+        before, after = (_value(one) or nothing for one in pair)
         said.append(f"{FIELDS[name]}: {before} → {after}")
     return said
 

@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from portal.guidelines import department_views, page_views, reading_views, version_views, views
+from portal.guidelines import department_views, opening_views, page_views, reading_views, version_views, views
 
 app_name = "guidelines"
 urlpatterns = [
@@ -16,6 +16,7 @@ urlpatterns = [
     path("departments/<uuid:department_id>/remove/", department_views.remove, name="remove_department"),
     path("<uuid:guideline_id>/", version_views.detail, name="detail"),
     path("<uuid:guideline_id>/describe/", version_views.describe, name="describe"),
+    path("<uuid:guideline_id>/opening/", opening_views.opening, name="opening"),
     path("<uuid:guideline_id>/switch/", views.switch, name="switch"),
     path("versions/<uuid:version_id>/retry/", version_views.retry, name="retry"),
     path("versions/<uuid:version_id>/likeness/", version_views.likeness, name="likeness"),

@@ -13,10 +13,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 import knowledge
 from knowledge import lifecycle, selectors
-from knowledge.models import Guideline, GuidelineVersion
+from knowledge.models import Department, Guideline, GuidelineVersion
 from portal.access import for_role
 from portal.guidelines import consequences, services, timeline
 from portal.guidelines.forms import DatesForm, DescriptionForm, NoteForm
+from portal.guidelines.opening_views import asked_of
 from portal.guidelines.views import actor, version_of
 from portal.guidelines.wording import DONE, STEPS, UNDONE_BY
 
@@ -37,6 +38,7 @@ def detail(request: HttpRequest, guideline_id: uuid.UUID) -> HttpResponse:
         "departments": list(guideline.departments.all()),
         "lives": lives,
         "answers": next((one.version for one in lives if one.answers), None),
+        "opening": asked_of(guideline, who),
         "history": timeline.history(guideline),
         "undo": _undo(request, lives),
     }
@@ -65,9 +67,26 @@ def describe(request: HttpRequest, guideline_id: uuid.UUID) -> HttpResponse:
         except knowledge.KnowledgeError as error:
             form.add_error(None, str(error))
         else:
-            messages.success(request, _("The description was changed.") if changes else _("Nothing was changed."))
+            _say_described(request, guideline, changes, values["departments"])
             return redirect("guidelines:detail", guideline.pk)
-    return render(request, "guidelines/describe.html", {"guideline": guideline, "form": form})
+    context = {
+        "guideline": guideline,
+        "form": form,
+        "was_approved": guideline.versions.filter(approved_at__isnull=False).exists(),
+    }
+    return render(request, "guidelines/describe.html", context)
+
+
+def _say_described(
+    request: HttpRequest, guideline: Guideline, changes: Mapping[str, Any], wanted: list[Department]
+) -> None:
+    waits = set(guideline.departments.order_by("name")) != set(wanted)
+    if changes:
+        messages.success(request, _("The description was changed."))
+    elif not waits:
+        messages.success(request, _("Nothing was changed."))
+    if waits:
+        messages.info(request, _("More people would see it than before: that waits until a second person agrees."))
 
 
 @require_http_methods(["GET", "POST"])

@@ -51,6 +51,7 @@ TABLE: dict[str, tuple[str, int, int, int, int, int]] = {
     "guidelines:remove_department": ("get", SIGN_IN, 403, 403, 404, 403),
     "guidelines:detail": ("get", SIGN_IN, 403, 403, 404, 403),
     "guidelines:describe": ("get", SIGN_IN, 403, 403, 404, 403),
+    "guidelines:opening": ("post", SIGN_IN, 403, 403, 404, 403),
     "guidelines:switch": ("post", SIGN_IN, 403, 403, 404, 403),
     "guidelines:retry": ("post", SIGN_IN, 403, 403, 404, 403),
     "guidelines:likeness": ("post", SIGN_IN, 403, 403, 404, 403),

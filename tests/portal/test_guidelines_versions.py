@@ -235,7 +235,7 @@ def test_a_description_is_changed_and_remembered(page: Client, version: Any) -> 
     said = send(page, "describe", one.guideline_id, **fields)
     assert "The description was changed." in said
     assert "For whom: empty → adolescents" in said
-    assert "Departments: empty → Emergency" in said
+    assert "Departments: every department → Emergency" in said
     one.guideline.refresh_from_db()
     assert one.guideline.language == "fr"
     assert "Nothing was changed." in send(page, "describe", one.guideline_id, **{**fields, "language": "fr"})

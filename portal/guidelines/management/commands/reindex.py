@@ -2,8 +2,11 @@
 
 import json
 import time
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
@@ -30,7 +33,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         ensure_tables()
-        worker = parts.look().knowledge
+        present = parts.look()
+        worker = present.knowledge
+        if worker:
+            _check_embedder(present.details["knowledge"].get("wants"))
         anew = knowledge.reread_all() if options["reread"] else 0
         try:
             with demonstration.Bar("index", unit="passage") as bar:
@@ -66,14 +72,42 @@ class Command(BaseCommand):
     def _by_worker(self, bar: demonstration.Bar) -> Index:
         begun = timezone.now()
         app.send_task("portal.guidelines.tasks.rebuild_index", retry=False)
-        until = time.monotonic() + _PATIENCE
+        asked = seen = time.monotonic()
+        followed: UUID | None = None
         while True:
-            row = Index.objects.filter(started_at__gte=begun).order_by("started_at").last()
-            row = row or Index.objects.filter(state=Index.State.BUILDING).first()
+            row = _row(begun, followed)
+            now = time.monotonic()
             if row and row.state in _ENDED:
                 return row
             if row:
+                followed = row.pk
                 bar.show(row.done, row.total, "embedding")
-            elif time.monotonic() > until:
+            elif now - asked > _PATIENCE:
                 raise CommandError("The knowledge worker has not begun. Its log says what it is doing.")
+            if parts.look().knowledge:
+                seen = now
+            elif now - seen > _PATIENCE:
+                raise CommandError(
+                    "The knowledge worker has stopped. The index that was there answers when it is back, and the new "
+                    "one goes on where it was."
+                )
             time.sleep(0.5)
+
+
+def _check_embedder(wanted: str | None) -> None:
+    """The worker builds what its own settings want, whatever this command was called with."""
+    if wanted is not None and wanted != str(settings.HAVRE_EMBEDDER):
+        raise CommandError(
+            f"HAVRE_EMBEDDER is {settings.HAVRE_EMBEDDER} here and {wanted} in the knowledge worker that runs. "
+            "Restart it with the setting that you want: it then builds that index by itself."
+        )
+
+
+def _row(begun: datetime, followed: UUID | None) -> Index | None:
+    """The index that is being made: the one that was seen, the one that was begun since, or one that was under way."""
+    if followed:
+        row = Index.objects.filter(pk=followed).first()
+        if row:
+            return row
+    row = Index.objects.filter(started_at__gte=begun).order_by("started_at").last()
+    return row or Index.objects.filter(state=Index.State.BUILDING).first()
