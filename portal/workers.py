@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
+from django.db import connections
 
 import guardrails
 import inference
@@ -14,6 +15,7 @@ from portal.parts import Heartbeat
 logger = logging.getLogger(__name__)
 
 _heartbeats: list[Heartbeat] = []
+_AGAIN = 10.0  # seconds until an index that could not be opened is tried again
 _state: dict[str, dict[str, Any]] = {"inference": {"state": "loading"}, "knowledge": {"state": "loading"}}
 
 
@@ -94,13 +96,33 @@ def model_snapshot() -> dict[str, Any]:
     return {key: known[key] for key in ("name", "sha256", "architecture", "quantization")}
 
 
+def _warm_knowledge_again() -> None:
+    if not _heartbeats:
+        return  # this worker leaves
+    try:
+        _warm_knowledge()
+    except Exception as error:
+        logger.exception("knowledge worker not ready")
+        _state["knowledge"] = {"state": "failed", "reason": f"{type(error).__name__}; see the worker's log."}
+    finally:
+        connections.close_all()
+
+
 def _warm_knowledge() -> None:
+    """Open the index; where that fails, go on trying: another process may have it for a while (`manage.py reindex`), or
+    its server may not answer yet."""
     import knowledge
 
     try:
         embedder = knowledge.warm()
     except knowledge.KnowledgeError as error:
-        logger.error("index not opened: %s", error)
-        _state["knowledge"] = {"state": "failed", "reason": str(error)}
+        failed = {"state": "failed", "reason": str(error)}
+        if _state["knowledge"] != failed:
+            logger.error("index not opened: %s", error)
+        _state["knowledge"] = failed
+        again = threading.Timer(_AGAIN, _warm_knowledge_again)
+        again.daemon = True
+        again.start()
     else:
-        _state["knowledge"] = {"state": "ready", "embedder": embedder or "words alone"}
+        wanted = str(settings.HAVRE_EMBEDDER)
+        _state["knowledge"] = {"state": "ready", "embedder": embedder or "words alone", "wants": wanted}
