@@ -1,6 +1,6 @@
 """What a step will do, in sentences, before somebody takes it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -10,6 +10,23 @@ from knowledge import selectors
 from knowledge.models import GuidelineVersion
 
 State = GuidelineVersion.State
+
+
+def of_approving_several(versions: Sequence[GuidelineVersion]) -> list[list[str]]:
+    """The consequences of approving each of some versions, from one day on: the same as alone, and which of them
+    another one of them takes the place of. They are approved in the order of their numbers."""
+    said = []
+    for version in versions:
+        own = _of_approving(version)
+        same = [one.number for one in versions if one.guideline_id == version.guideline_id]
+        if (latest := max(same)) > version.number:
+            own = [
+                _("Version %(latest)s, which you approve at the same time, takes its place at once.")
+                % {"latest": latest},
+                *_audience(version),
+            ]
+        said.append(own)
+    return said
 
 
 def of(step: str, version: GuidelineVersion) -> list[str]:

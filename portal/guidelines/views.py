@@ -20,7 +20,7 @@ from knowledge.models import FolderFile, Guideline, GuidelineVersion
 from knowledge.parsing import MEDIA_TYPES
 from portal.access import for_role
 from portal.accounts.models import User
-from portal.guidelines import estimates, listing, services
+from portal.guidelines import consequences, estimates, listing, services
 from portal.guidelines.access import NotAllowed, version_for
 from portal.guidelines.forms import DatesForm, LibraryFilter, UploadForm
 
@@ -138,16 +138,10 @@ def batch(request: HttpRequest) -> HttpResponse:
     if not versions:
         messages.error(request, _("No guideline was chosen."))
         return redirect(back)
-    form = DatesForm(request.POST if request.POST.get("confirmed") else None, version=versions[0])
+    # with the dates of none of them: what one had been approved for before is not meant for the others
+    form = DatesForm(request.POST if request.POST.get("confirmed") else None, version=GuidelineVersion())
     if step == "approve" and not (form.is_bound and form.is_valid()):
-        who = actor(request).username
-        rows = [
-            {"version": one, "place": lifecycle.place(one), "refusal": lifecycle.refusal("approve", one, who)}
-            for one in versions
-        ]
-        context = {"rows": rows, "form": form, "back": request.POST.get("back", "")}
-        context["possible"] = sum(row["refusal"] is None for row in rows)
-        return render(request, "guidelines/batch.html", context)
+        return _read_once_more(request, versions, form)
     arguments = form.values() if step == "approve" else {}
     done = 0
     for version in versions:
@@ -166,6 +160,19 @@ def batch(request: HttpRequest) -> HttpResponse:
         text = ngettext("%(n)d version was approved.", "%(n)d versions were approved.", done)
         messages.success(request, text % {"n": done})
     return redirect(back)
+
+
+def _read_once_more(request: HttpRequest, versions: list[GuidelineVersion], form: DatesForm) -> HttpResponse:
+    """What approving each of some versions will do, before it is done."""
+    refusals = [lifecycle.refusal("approve", one, actor(request).username) for one in versions]
+    possible = [one for one, refusal in zip(versions, refusals, strict=True) if refusal is None]
+    said = dict(zip(possible, consequences.of_approving_several(possible), strict=True))
+    rows = [
+        {"version": one, "place": lifecycle.place(one), "refusal": refusal, "consequences": said.get(one, [])}
+        for one, refusal in zip(versions, refusals, strict=True)
+    ]
+    context = {"rows": rows, "form": form, "back": request.POST.get("back", ""), "possible": len(possible)}
+    return render(request, "guidelines/batch.html", context)
 
 
 def _chosen(ids: Iterable[str]) -> list[GuidelineVersion]:
