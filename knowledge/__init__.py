@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         reread_all,
         reread_outdated,
         verify_index,
+        waiting_to_be_read_anew,
         warm,
     )
     from knowledge.lifecycle import (
@@ -144,67 +145,28 @@ __all__ = [
     "submit",
     "unapprove",
     "verify_index",
+    "waiting_to_be_read_anew",
     "warm",
     "withdraw_opening",
 ]
 
-_LATER = dict.fromkeys(("explain", "retrieve"), "knowledge.retrieval") | dict.fromkeys(
-    (
-        "add_version",
-        "ingest",
-        "ingest_samples",
-        "look_into_folder",
-        "read_by_ocr",
-        "receive",
-        "retry",
-    ),
+_PLACES = (
     "knowledge.services",
-)
-_LATER |= dict.fromkeys(
-    (
-        "close",
-        "look_after_index",
-        "rebuild_index",
-        "reread_all",
-        "reread_outdated",
-        "verify_index",
-        "warm",
-    ),
-    "knowledge.indexes",
-)
-_LATER |= dict.fromkeys(
-    (
-        "approve",
-        "archive",
-        "bring_up_to_date",
-        "reschedule",
-        "restore",
-        "send_back",
-        "steps",
-        "submit",
-        "unapprove",
-    ),
     "knowledge.lifecycle",
-)
-_LATER |= dict.fromkeys(
-    (
-        "add_department",
-        "describe",
-        "join",
-        "keep_apart",
-        "remove_department",
-        "rename_department",
-        "set_enabled",
-        "split_off",
-    ),
     "knowledge.describing",
+    "knowledge.comparing",
+    "knowledge.indexes",
+    "knowledge.opening",
+    "knowledge.pages",
+    "knowledge.retrieval",
 )
-_LATER |= dict.fromkeys(("agree_to_opening", "withdraw_opening"), "knowledge.opening")
-_LATER["compare"] = "knowledge.comparing"
-_LATER["page_image"] = "knowledge.pages"
+"""Where the names stand that are loaded on first use, those that load least first."""
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        return getattr(import_module(_LATER[name]), name)
+    if name in __all__:
+        for place in _PLACES:
+            found = getattr(import_module(place), name, None)
+            if found is not None:
+                return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -86,6 +86,12 @@ def reread_all() -> int:
     return GuidelineVersion.objects.filter(ingestion=GuidelineVersion.Ingestion.INDEXED).update(reader=0)
 
 
+def waiting_to_be_read_anew() -> int:
+    """How many versions are still to be read and cut anew, by this version of the program or for the embedder that
+    answers now. Loads no model."""
+    return _rereading.outdated().count()
+
+
 def reread_outdated(most: int) -> int:
     """Read versions anew that an older reader has read, at most so many; their old passages answer until then. Returns
     how many still wait. Raises KnowledgeError when the vectors cannot be made."""
@@ -94,9 +100,10 @@ def reread_outdated(most: int) -> int:
             _rereading.reread(version)
         except IngestionRunning:
             break
-    return _rereading.outdated().count()
+    return waiting_to_be_read_anew()
 
 
 __all__ = [
-    "close", "is_private", "look_after_index", "rebuild_index", "reread_all", "reread_outdated", "verify_index", "warm",
+    "close", "is_private", "look_after_index", "rebuild_index", "reread_all", "reread_outdated", "verify_index",
+    "waiting_to_be_read_anew", "warm",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
+import knowledge
 from knowledge import lifecycle, selectors
 from knowledge.models import Chunk, Department, FolderFile, Guideline, GuidelineVersion, Index, Opening
 from portal.guidelines import estimates
@@ -81,12 +82,13 @@ def resembled(version: GuidelineVersion | None) -> GuidelineVersion | None:
 @dataclass(frozen=True, slots=True)
 class IndexState:
     """The index that answers, the one that is being built, and the last one that failed, if it was tried after the one
-    that answers; `left` is how long the building will take, in words."""
+    that answers; `left` is how long the building will take, in words; `outdated` versions are still to be read anew."""
 
     active: Index | None
     building: Index | None
     failed: Index | None
     left: str
+    outdated: int
 
 
 def index_state() -> IndexState:
@@ -99,7 +101,7 @@ def index_state() -> IndexState:
     if failed and (building or (active and failed.started_at < active.started_at)):
         failed = None
     left = estimates.in_words(estimates.index_left(building)) if building else ""
-    return IndexState(active, building, failed, left)
+    return IndexState(active, building, failed, left, knowledge.waiting_to_be_read_anew())
 
 
 def answering_passages() -> int:
