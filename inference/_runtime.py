@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from inference._engine import Engine
 from inference._errors import EngineFailed, EngineNotLoaded, ModelRejected
-from inference._files import sha256_of
+from inference._files import model_sha256
 from inference._gguf import read_header
 from inference._hardware import threads_for
 from inference._streams import stop_all
@@ -62,7 +62,7 @@ def load(settings: EngineSettings, *, approved_sha256: str | None = None) -> Loa
                 return _runtime.model
             raise EngineFailed("Another model is loaded in this process; it must be unloaded first.")
         begun = time.monotonic()
-        if approved_sha256 is not None and sha256_of(settings.model) != approved_sha256:
+        if approved_sha256 is not None and model_sha256(settings.model) != approved_sha256:
             raise ModelRejected(
                 f"{settings.model.name} is not the file that was approved: its SHA-256 is a different one."
             )
