@@ -21,8 +21,11 @@ from knowledge.indexing._embedder import Embedder
 from knowledge.ingestion import READER, _reading, _rereading, _steps
 from knowledge.models import Chunk, Embedding, GuidelineVersion, Index
 from knowledge.signals import index_changed
+from portal import parts
 from portal.audit.models import Event
+from portal.celery import app
 from portal.checks import private_index_server
+from portal.guidelines.management.commands import reindex
 
 from .documents import TEXT
 
@@ -340,3 +343,47 @@ def test_chunks_cut_for_another_embedder_are_cut_anew_behind_the_new_index(take_
     assert not _rereading.outdated().exists()
     assert knowledge.verify_index() == knowledge.IndexReport(version.chunks.count(), 0, 0, 0, False)
     assert "counts every tablet" in nearest("Who counts the tablets?")
+
+
+def test_the_command_hands_over_to_a_worker_that_comes(
+    library: Any, second: str, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.HAVRE_EMBEDDER = second
+    before, here = active(), iter([False, True])
+
+    def look() -> parts.Parts:
+        there = next(here, True)
+        return parts.Parts(True, False, there, {"knowledge": {"state": "failed"}} if there else {})
+
+    def worker(*_: Any, **__: Any) -> None:
+        assert _sync._store is None  # the command has let go of it
+        row = Index.objects.get(state=Index.State.BUILDING)
+        assert 0 < Embedding.objects.filter(embedder=row.embedder).count() < 40
+        assert active() == before
+        indexes.rebuild_index()
+
+    monkeypatch.setattr(parts, "look", look)
+    monkeypatch.setattr(app, "send_task", worker)
+    out = io.StringIO()
+    call_command("reindex", "--json", stdout=out)
+    said = json.loads(out.getvalue())
+    assert (said["state"], said["by"]) == ("active", "worker")
+    assert 0 < said["embedded"] < 40
+    assert active().source == second
+
+
+@pytest.mark.parametrize(
+    ("details", "sentence"),
+    [({"wants": "e5"}, "e5 in the knowledge worker"), ({"wants": "minilm"}, "has stopped")],
+)
+def test_the_command_says_why_no_worker_makes_the_index(
+    library: Any, settings: Any, monkeypatch: pytest.MonkeyPatch, details: dict[str, str], sentence: str
+) -> None:
+    settings.HAVRE_EMBEDDER = "minilm"
+    Index.objects.create(embedder="minilm:0", source="minilm", state=Index.State.BUILDING)  # nobody goes on with it
+    here = iter([parts.Parts(True, False, True, {"knowledge": details})])
+    monkeypatch.setattr(parts, "look", lambda: next(here, parts.Parts(False, False, False)))
+    monkeypatch.setattr(reindex, "_PATIENCE", 0.1)
+    monkeypatch.setattr(app, "send_task", lambda *_, **__: None)
+    with pytest.raises(CommandError, match=sentence):
+        call_command("reindex", stdout=io.StringIO())

@@ -37,10 +37,11 @@ class Command(BaseCommand):
         worker = present.knowledge
         if worker:
             _check_embedder(present.details["knowledge"].get("wants"))
-        anew = knowledge.reread_all() if options["reread"] else 0
+        if options["reread"]:
+            knowledge.reread_all()
         try:
             with demonstration.Bar("index", unit="passage") as bar:
-                row = self._by_worker(bar) if worker else self._here(bar, anew)
+                row, anew, worker = _make(bar, worker)
         except knowledge.KnowledgeError as error:
             raise CommandError(str(error)) from error
         said = {
@@ -60,38 +61,63 @@ class Command(BaseCommand):
         if row.state != Index.State.ACTIVE:
             raise CommandError(row.error or "The index was not made.")
 
-    def _here(self, bar: demonstration.Bar, anew: int) -> Index:
-        before = anew + 1
-        while anew and (left := knowledge.reread_outdated(1)) and left < before:
-            bar.show(anew - left, anew, "reading anew")
-            before = left
-        knowledge.rebuild_index(lambda done, total: bar.show(done, total, "embedding"))
-        knowledge.close()
-        return Index.objects.get(state=Index.State.ACTIVE)
 
-    def _by_worker(self, bar: demonstration.Bar) -> Index:
-        begun = timezone.now()
-        app.send_task("portal.guidelines.tasks.rebuild_index", retry=False)
-        asked = seen = time.monotonic()
-        followed: UUID | None = None
-        while True:
-            row = _row(begun, followed)
-            now = time.monotonic()
-            if row and row.state in _ENDED:
-                return row
-            if row:
-                followed = row.pk
-                bar.show(row.done, row.total, "embedding")
-            elif now - asked > _PATIENCE:
-                raise CommandError("The knowledge worker has not begun. Its log says what it is doing.")
-            if parts.look().knowledge:
-                seen = now
-            elif now - seen > _PATIENCE:
-                raise CommandError(
-                    "The knowledge worker has stopped. The index that was there answers when it is back, and the new "
-                    "one goes on where it was."
-                )
-            time.sleep(0.5)
+class _WorkerCame(BaseException):
+    """A knowledge worker was started meanwhile: questions wait for the index that this process has. Not an Exception,
+    so that the building counts as interrupted, not as failed."""
+
+
+def _make(bar: demonstration.Bar, worker: bool) -> tuple[Index, int, bool]:
+    """The index, how many documents were or are read anew, and whether it is the worker's work."""
+    if not worker:
+        try:
+            return *_here(bar), False
+        except _WorkerCame:
+            pass
+        finally:
+            knowledge.close()
+    row = _by_worker(bar)
+    return row, knowledge.waiting_to_be_read_anew(), True
+
+
+def _here(bar: demonstration.Bar) -> tuple[Index, int]:
+    def show(done: int, total: int, label: str = "embedding") -> None:
+        bar.show(done, total, label)
+        if "knowledge" in parts.look().details:
+            raise _WorkerCame
+
+    knowledge.rebuild_index(show)
+    anew = left = knowledge.waiting_to_be_read_anew()
+    before = left + 1
+    while 0 < left < before:
+        show(anew - left, anew, "reading anew")
+        before, left = left, knowledge.reread_outdated(1)
+    return Index.objects.get(state=Index.State.ACTIVE), anew
+
+
+def _by_worker(bar: demonstration.Bar) -> Index:
+    begun = timezone.now()
+    app.send_task("portal.guidelines.tasks.rebuild_index", retry=False)
+    asked = seen = time.monotonic()
+    followed: UUID | None = None
+    while True:
+        row = _row(begun, followed)
+        now = time.monotonic()
+        if row and row.state in _ENDED:
+            return row
+        if row:
+            followed = row.pk
+            bar.show(row.done, row.total, "embedding")
+        elif now - asked > _PATIENCE:
+            raise CommandError("The knowledge worker has not begun. Its log says what it is doing.")
+        if parts.look().knowledge:
+            seen = now
+        elif now - seen > _PATIENCE:
+            raise CommandError(
+                "The knowledge worker has stopped. The index that was there answers when it is back, and the new "
+                "one goes on where it was."
+            )
+        time.sleep(0.5)
 
 
 def _check_embedder(wanted: str | None) -> None:
