@@ -1,7 +1,12 @@
-"""One answer: the engine's raw text becomes deltas, which a caller may leave, stop or let run into a deadline."""
+"""One answer: the engine's raw text becomes deltas, which a caller may leave, stop or let run into a deadline.
+
+A model that thinks too long, or ends without an answer, is made to answer: its stream is stopped, and generation goes
+on behind its own thoughts with the answer opened. The engine still knows that prefix, so that this costs little.
+"""
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 from inference._engine import Piece, Sampling
 from inference._errors import MalformedOutput, RequestTooLong
@@ -12,16 +17,18 @@ from inference._types import Delta, FinishReason, GenerationRequest, Usage
 
 _POLL_SECONDS = 0.03  # how often the caller's wish to stop and the deadline are looked at
 _REASONING_SECONDS = 0.25  # the time between two signs of life while the model thinks
+_HEADER_TOKENS = 16  # what a model may write between an answer that was opened for it and its words
+_STOPPING_SECONDS = 2.0  # a stream that is stopped gives its slot, and the prefix in it, to the one that follows
 
 
 def generate(request: GenerationRequest, *, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Delta]:
     """The answer to a request, as it is made.
 
     `cancelled` is asked every 30 ms or so, also while the prompt is still being read. The last delta, and only it, has
-    `finish` and `usage`; with FinishReason.LENGTH there may have been no text, when all of `max_tokens` went into
-    reasoning. Closing the iterator frees the slot. Raises, before anything is generated, EngineNotLoaded and
-    RequestTooLong (when prompt and `max_tokens` do not fit into a slot); while it is iterated, EngineFailed and
-    MalformedOutput.
+    `finish`, `usage` and `thoughts`; with FinishReason.LENGTH there may have been no text, when the model thought even
+    where an answer had been opened for it. Closing the iterator frees the slot. Raises, before anything is generated,
+    EngineNotLoaded and RequestTooLong (when prompt and `max_tokens` do not fit into a slot); while it is iterated,
+    EngineFailed and MalformedOutput.
     """
     begun = time.monotonic()
     runtime = current()
@@ -31,63 +38,148 @@ def generate(request: GenerationRequest, *, cancelled: Callable[[], bool] = lamb
             f"The request has {len(tokens)} tokens and asks for up to {request.max_tokens} more; "
             f"a slot holds {runtime.model.context}."
         )
-    return _answer(runtime, request, tokens, begun, cancelled)
+    return _Answer(runtime, request, tokens, _Clock(begun, len(tokens)), cancelled).deltas()
 
 
-def _answer(
-    runtime: Runtime, request: GenerationRequest, tokens: list[int], begun: float, cancelled: Callable[[], bool]
-) -> Iterator[Delta]:
-    raw = runtime.family.filter()
-    grammar = quotation_grammar(request.quotes) if request.quotes and not runtime.family.channels else ""
-    sampling = Sampling(request.max_tokens, request.temperature, request.seed, grammar)
-    stream = Stream(runtime.engine, tokens, sampling)
-    clock = _Clock(begun, len(tokens))
-    ended: FinishReason | None = None
-    thought, looked = float("-inf"), begun
-    try:
-        while ended is None:
-            text = ""
-            for piece in stream.pieces(_POLL_SECONDS):
-                clock.count(piece)
-                shown = raw.feed(piece.text)
-                text += shown.text
-                if shown.thinking and not text and time.monotonic() - thought >= _REASONING_SECONDS:
-                    thought = time.monotonic()
-                    yield Delta(reasoning=True)
-                if piece.finish or raw.done:
-                    ended = FinishReason.LENGTH if piece.finish == "length" else FinishReason.STOP
-                    break
-            if text:
-                yield Delta(text)
-            now = time.monotonic()
-            if ended is None and now - begun >= request.deadline_seconds:
-                ended = FinishReason.DEADLINE
-            elif ended is None and now - looked >= _POLL_SECONDS:
-                looked = now
-                ended = FinishReason.CANCELLED if cancelled() else None
-    finally:
-        stream.stop()
-    tail = raw.finish()
-    if ended is FinishReason.STOP and not raw.answered:
-        raise MalformedOutput("The model's output was not well formed, and it held no answer.")
-    yield Delta(tail, finish=ended, usage=clock.usage())
+def reasoning_budget(request: GenerationRequest) -> int:
+    """How many tokens the model may think: what the request allows, and never what is kept for the answer."""
+    most = request.max_tokens - min(request.answer_tokens, request.max_tokens // 2)
+    return most if request.reasoning_tokens is None else max(0, min(request.reasoning_tokens, most))
+
+
+class _Answer:
+    """One answer in one or two streams of the engine: the second where the answer is opened for the model."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        request: GenerationRequest,
+        prompt: list[int],
+        clock: "_Clock",
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self._runtime = runtime
+        self._request = request
+        self._prompt = prompt
+        self._clock = clock
+        self._cancelled = cancelled
+        self._raw = runtime.family.filter()
+        self._budget = reasoning_budget(request)
+        self._ended: FinishReason | None = None
+        self._sign_of_life = float("-inf")
+
+    def deltas(self) -> Iterator[Delta]:
+        """All of them; the last has `finish`."""
+        opened: Literal["", "budget", "malformed"] = ""
+        tail = ""
+        if self._budget or not self._raw.thinking:
+            yield from self._read(self._prompt)
+            tail = self._raw.finish()
+        else:
+            opened = "budget"
+        if not self._raw.answered and self._ended in {None, FinishReason.STOP, FinishReason.LENGTH}:
+            if self._ended is FinishReason.STOP:
+                opened = "malformed"
+            elif self._raw.thinking:
+                opened = "budget"
+            if tokens := self._opening() if opened else []:
+                yield from self._read(tokens)
+                tail = self._raw.finish()
+        if self._ended is None:  # it thinks again
+            self._ended = FinishReason.STOP if self._raw.answered else FinishReason.LENGTH
+        if self._ended is FinishReason.STOP and not self._raw.answered:
+            raise MalformedOutput("The model's output was not well formed, and it held no answer.")
+        yield Delta(tail, finish=self._ended, usage=self._clock.usage(opened), thoughts=self._raw.thoughts)
+
+    def _opening(self) -> list[int]:
+        """The prompt once more, with the thoughts so far and the answer opened; empty where there is no room for it, or
+        no way to do so."""
+        behind = self._raw.conclude()
+        if not behind:
+            return []
+        tokens = self._prompt + self._runtime.engine.tokenize(behind)
+        return tokens if self._room(tokens) > 0 else []
+
+    def _room(self, tokens: list[int]) -> int:
+        left = self._request.max_tokens - self._clock.completion_tokens
+        return min(left, self._runtime.model.context - len(tokens))
+
+    def _sampling(self, tokens: list[int]) -> Sampling:
+        quotes = self._request.quotes if not self._runtime.family.channels else ()
+        grammar = quotation_grammar(quotes) if quotes else ""
+        return Sampling(self._room(tokens), self._request.temperature, self._request.seed, grammar)
+
+    def _read(self, tokens: list[int]) -> Iterator[Delta]:
+        """One stream of the engine. Leaves in `_ended` why it ended; None: the model has thought enough."""
+        self._ended = None
+        self._clock.begin_stream()
+        most = max(self._budget, self._clock.reasoning_tokens + _HEADER_TOKENS)
+        stream = Stream(self._runtime.engine, tokens, self._sampling(tokens))
+        looked = time.monotonic()
+        over = False
+        try:
+            while self._ended is None and not over:
+                text = ""
+                for piece in stream.pieces(_POLL_SECONDS):
+                    shown = self._raw.feed(piece.text)
+                    self._clock.count(piece, thinking=self._raw.thinking and not shown.text)
+                    text += shown.text
+                    if shown.thinking and not text and self._is_time_for_a_sign():
+                        yield Delta(reasoning=True)
+                    if piece.finish or self._raw.done:
+                        self._ended = FinishReason.LENGTH if piece.finish == "length" else FinishReason.STOP
+                        break
+                    if over := self._raw.thinking and self._clock.reasoning_tokens >= most:
+                        break
+                if text:
+                    yield Delta(text)
+                now = time.monotonic()
+                if self._ended is None and now - self._clock.begun >= self._request.deadline_seconds:
+                    self._ended = FinishReason.DEADLINE
+                elif self._ended is None and now - looked >= _POLL_SECONDS:
+                    looked = now
+                    self._ended = FinishReason.CANCELLED if self._cancelled() else None
+        finally:
+            stream.stop(_STOPPING_SECONDS if over else 0.0)
+
+    def _is_time_for_a_sign(self) -> bool:
+        now = time.monotonic()
+        if now - self._sign_of_life < _REASONING_SECONDS:
+            return False
+        self._sign_of_life = now
+        return True
 
 
 class _Clock:
-    """Counts tokens and seconds of one answer."""
+    """Counts tokens and seconds of one answer, over all of its streams."""
 
     def __init__(self, begun: float, prompt_tokens: int) -> None:
-        self._begun = begun
+        self.begun = begun
+        self.completion_tokens = 0
+        self.reasoning_tokens = 0
         self._prompt_tokens = prompt_tokens
-        self._completion_tokens = 0
+        self._before = 0
         self._first: float | None = None
 
-    def count(self, piece: Piece) -> None:
-        if piece.text:
-            self._completion_tokens += 1
-            if self._first is None:
-                self._first = time.monotonic() - self._begun
-        self._completion_tokens = piece.completion_tokens or self._completion_tokens
+    def begin_stream(self) -> None:
+        """The engine counts from 1 again."""
+        self._before = self.completion_tokens
 
-    def usage(self) -> Usage:
-        return Usage(self._prompt_tokens, self._completion_tokens, time.monotonic() - self._begun, self._first)
+    def count(self, piece: Piece, *, thinking: bool) -> None:
+        """Take one piece, and whether it was spent on reasoning."""
+        counted = self.completion_tokens
+        if piece.completion_tokens:
+            self.completion_tokens = max(counted, self._before + piece.completion_tokens)
+        elif piece.text:
+            self.completion_tokens += 1
+        if piece.text and self._first is None:
+            self._first = time.monotonic() - self.begun
+        if thinking:
+            self.reasoning_tokens += self.completion_tokens - counted
+
+    def usage(self, opened: Literal["", "budget", "malformed"]) -> Usage:
+        """What the answer took until now."""
+        seconds = time.monotonic() - self.begun
+        return Usage(
+            self._prompt_tokens, self.completion_tokens, seconds, self._first, self.reasoning_tokens, opened=opened
+        )

@@ -20,7 +20,6 @@ from inference import (
     FinishReason,
     GenerationRequest,
     LoadedModel,
-    MalformedOutput,
     Message,
     RequestTooLong,
     _runtime,
@@ -103,10 +102,12 @@ def test_odd_text_is_taken_as_text(engine: LoadedModel, odd: str) -> None:
     assert deltas[-1].finish
 
 
-def test_malformed_output_becomes_one_clean_error(engine: LoadedModel) -> None:
-    with pytest.raises(MalformedOutput) as caught:
-        list(inference.generate(request("What about a safety plan? malformed please")))
-    assert "<|" not in str(caught.value) and "clinician" not in str(caught.value)
+def test_output_without_an_answer_is_made_to_end_in_one(engine: LoadedModel) -> None:
+    deltas = list(inference.generate(request("What about a safety plan? malformed please")))
+    assert deltas[-1].finish is FinishReason.STOP
+    assert deltas[-1].usage and deltas[-1].usage.opened == "malformed"
+    assert len(answer(deltas)) > 20
+    assert "<|" not in answer(deltas) and "The clinician asks" not in answer(deltas)
 
 
 def test_output_that_breaks_later_keeps_the_answer_so_far(engine: LoadedModel) -> None:
@@ -122,11 +123,22 @@ def test_an_answer_without_end_stops_at_max_tokens(engine: LoadedModel) -> None:
     assert answer(deltas)
 
 
-def test_endless_reasoning_ends_without_a_word_of_it(engine: LoadedModel) -> None:
-    deltas = list(inference.generate(request("What about clozapine? only think please", max_tokens=300)))
-    assert deltas[-1].finish is FinishReason.LENGTH
-    assert answer(deltas) == ""
+def test_endless_reasoning_is_closed_and_answered_without_a_word_of_it(engine: LoadedModel) -> None:
+    question = request("What about clozapine? only think please", max_tokens=400, reasoning_tokens=120)
+    deltas = list(inference.generate(question))
+    last = deltas[-1]
     assert any(one.reasoning for one in deltas)
+    assert last.usage and last.usage.opened == "budget"
+    assert 120 <= last.usage.reasoning_tokens <= 140 and last.usage.completion_tokens <= 400
+    assert answer(deltas) and "The clinician asks" not in answer(deltas)
+    assert last.thoughts.startswith("The clinician asks") and len(last.thoughts) > 300
+    assert not any(one.thoughts for one in deltas[:-1])
+
+
+def test_a_model_that_may_not_think_answers_at_once(engine: LoadedModel) -> None:
+    deltas = list(inference.generate(request("What are the steps of a safety plan?", reasoning_tokens=0)))
+    assert answer(deltas) and not any(one.reasoning for one in deltas)
+    assert deltas[-1].thoughts == "" and deltas[-1].usage and deltas[-1].usage.reasoning_tokens == 0
 
 
 def test_stop_is_honoured_in_the_middle_of_an_answer_and_frees_the_slot(engine: LoadedModel) -> None:
