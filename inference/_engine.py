@@ -8,11 +8,12 @@ from typing import Literal, Protocol
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A step of an engine's output: raw text with special tokens in it, or, without text, a step of reading the prompt.
-    The last piece has `finish`."""
+    The last piece has `finish`. Steps of reading have `cached_tokens`: how much of the prompt was known already."""
 
     text: str = ""
     finish: Literal["stop", "length"] | None = None
     completion_tokens: int = 0
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
     InferenceError
     ├── ModelNotFound      no such model name or file
     ├── ModelRejected      not a GGUF, an architecture the engine cannot load, not on the approved list
+    ├── SettingsRejected   settings that no machine, or not this one, can satisfy
     ├── EngineNotLoaded    generate() before load()
     ├── EngineFailed       the engine broke while it answered
     ├── MalformedOutput    the model's output was not well-formed harmony and no answer could be kept
@@ -22,6 +23,10 @@ class ModelNotFound(InferenceError):
 
 class ModelRejected(InferenceError):
     """The file is not a model that may be, or can be, loaded."""
+
+
+class SettingsRejected(InferenceError):
+    """The engine's settings contradict each other, or ask for what this machine or this model does not have."""
 
 
 class EngineNotLoaded(InferenceError):

@@ -6,15 +6,17 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from inference._engine import Engine
 from inference._errors import EngineFailed, EngineNotLoaded, ModelRejected
 from inference._files import model_sha256
-from inference._gguf import read_header
-from inference._hardware import threads_for
+from inference._gguf import Header, read_header
+from inference._hardware import hardware
+from inference._planning import plan
 from inference._streams import stop_all
 from inference._templates import Family, family_of
-from inference._types import Effort, EngineSettings, Message
+from inference._types import Effort, EngineSettings, Message, Plan
 
 logger = logging.getLogger(__name__)
 
@@ -23,17 +25,25 @@ _UNLOAD_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """What is loaded in this process. `context` is tokens a slot (never more than the model was made for), `threads`
-    and `seconds` are what loading chose and took, `sha256` is the file's hash where one was asked for."""
+    """What is loaded in this process: what was asked for, and the plan that was made of it. `sha256` is the file's hash
+    where one was asked for, `seconds` what loading took."""
 
     settings: EngineSettings
+    plan: Plan
     architecture: str
     family: str
-    context: int
-    slots: int
-    threads: int
     sha256: str | None
     seconds: float
+
+    @property
+    def slots(self) -> int:
+        """How many answers are written at the same time."""
+        return self.plan.slots
+
+    @property
+    def context(self) -> int:
+        """Tokens of a slot, never more than the model was made for."""
+        return self.plan.context
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,29 +78,28 @@ def load(settings: EngineSettings, *, approved_sha256: str | None = None) -> Loa
             )
         header = read_header(settings.model)
         family = family_of(header, settings.model.name)
-        context = min(settings.context, header.context or settings.context)
-        threads = threads_for(settings.threads)
-        engine = _engine(settings, context, threads)
+        chosen = plan(settings, header, hardware())
+        engine = _engine(settings.model, header, chosen)
         seconds = time.monotonic() - begun
-        model = LoadedModel(
-            settings, header.architecture, family.name, context, settings.slots, threads, approved_sha256, seconds
-        )
+        model = LoadedModel(settings, chosen, header.architecture, family.name, approved_sha256, seconds)
         _runtime = Runtime(model, engine, family)
         atexit.register(unload)  # a thread still inside the engine when Python ends would abort the process
-        logger.info("%s loaded in %.1f s (%d slots, %d threads)", settings.model.name, seconds, settings.slots, threads)
+        logger.info("%s loaded in %.1f s: %s", settings.model.name, seconds, chosen)
         return model
 
 
-def _engine(settings: EngineSettings, context: int, threads: int) -> Engine:
-    if settings.engine == "scripted":
+def _engine(model: Path, header: Header, chosen: Plan) -> Engine:
+    if chosen.engine == "scripted":
         from inference._scripted import ScriptedEngine
 
-        return ScriptedEngine(settings.model)
+        return ScriptedEngine(model)
+    if chosen.engine == "ctransformers":
+        from inference._ctransformers import CtransformersEngine
+
+        return CtransformersEngine(model, header, chosen)
     from inference._xllamacpp import XllamacppEngine
 
-    return XllamacppEngine(
-        settings.model, slots=settings.slots, context=context, threads=threads, gpu_layers=settings.gpu_layers
-    )
+    return XllamacppEngine(model, chosen)
 
 
 def loaded() -> LoadedModel | None:

@@ -115,8 +115,8 @@ class EngineSettings:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What was chosen for this model on this machine: EngineSettings without open questions. `gpus` are the names of the
-    cards that are used; `gpu_layers` -1 leaves the number of layers to the engine, which fits them to the cards."""
+    """What was chosen for this model on this machine: EngineSettings without open questions. `gpus` are the names of
+    the cards that are used; `gpu_layers` -1 leaves the number of layers to the engine, which fits them to the cards."""
 
     engine: Literal["xllamacpp", "ctransformers", "scripted"]
     slots: int

@@ -4,17 +4,18 @@ Only its raw completions are used. Prompts are rendered with Havre's own templat
 filters, so a model file decides nothing about the format, and malformed output is ours to handle.
 
 llama.cpp's server opens an HTTP listener of its own. It is put on a unix socket in a folder that only this user can
-enter, behind a random key, without any endpoint that shows prompts; no TCP port is opened. It is used for one thing:
-tokenizing.
+enter, behind a random key, and is closed as soon as the model is loaded: nothing in Havre needs it.
+
+Which slot an answer gets is decided here, and long prompts are read in pieces: llama.cpp alone reads the prompt in the
+lowest slot to its end before it begins the next one's.
 """
 
-import http.client
-import json
+import os
 import secrets
 import shutil
 import socket
+import stat
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -23,13 +24,13 @@ from typing import Any
 from inference._engine import Piece, Sampling
 from inference._errors import EngineFailed, ModelRejected, RequestTooLong
 from inference._hardware import Gpu
+from inference._slots import Slots
+from inference._types import Plan
+from inference._vocabulary import Vocabulary
 
 _FOLDER_PREFIX = "havre-engine-"
 _LONGEST_SOCKET_PATH = 100  # 107 bytes on Linux, 103 elsewhere
-_STARTING_SECONDS = 60  # a socket this young may belong to an engine that is not listening yet
-# Tokens of a prompt that are read at a time. In between others get their next token and a caller may leave; a CPU reads
-# about a hundred a second of a small model, and no faster in larger pieces.
-_BATCH_CPU, _BATCH_GPU = 64, 512
+_BATCHES_A_PIECE = 2
 
 
 def devices() -> tuple[Gpu, ...]:
@@ -48,60 +49,87 @@ def devices() -> tuple[Gpu, ...]:
 
 
 class XllamacppEngine:
-    """One model in one llama.cpp server object. `context` is tokens a slot."""
+    """One model in one llama.cpp server object."""
 
-    def __init__(self, model: Path, *, slots: int, context: int, threads: int, gpu_layers: int) -> None:
+    def __init__(self, model: Path, chosen: Plan) -> None:
         import xllamacpp
 
-        self._folder = _private_folder()
-        self._socket = self._folder / "engine.sock"
-        self._key = secrets.token_urlsafe(32)
-        params = xllamacpp.CommonParams()
-        params.model.path = str(model)
-        params.n_parallel = slots
-        params.n_ctx = slots * context
-        on_gpu = gpu_layers != 0 and bool(devices())
-        params.n_batch = params.n_ubatch = _BATCH_GPU if on_gpu else _BATCH_CPU
-        params.n_gpu_layers = gpu_layers
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
-        params.special = True  # special tokens come as text: the filters need them
-        params.cache_ram_mib = 0  # finished dialogues are not kept in memory beside the slots
-        params.hostnames = [str(self._socket)]
-        params.api_keys = [self._key]
-        params.n_threads_http = 1
-        params.cors_origins = ""
-        params.ui = params.endpoint_slots = params.endpoint_props = params.endpoint_metrics = False
-        params.verbosity = -1  # llama.cpp's log would show what people write
+        self._context = chosen.context
+        self._piece = chosen.batch * _BATCHES_A_PIECE
+        self._slots = Slots(chosen.slots)
+        folder = _private_folder()
         try:
-            self._server: Any = xllamacpp.Server(params)
+            self._server: Any = xllamacpp.Server(_params(model, chosen, folder / "engine.sock"))
+            _close_listener(folder / "engine.sock")
         except RuntimeError as error:
-            shutil.rmtree(self._folder, ignore_errors=True)
             raise ModelRejected(
                 f"The engine could not load {model.name}: an architecture that it does not know, "
                 "or not enough memory for the model and its slots."
             ) from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._vocabulary = Vocabulary(xllamacpp.xllamacpp.__file__, model)
 
     def tokenize(self, text: str) -> list[int]:
         """The tokens of a rendered prompt. Raises EngineFailed."""
-        connection = _UnixConnection(self._socket)
-        body = json.dumps({"content": text, "add_special": False, "parse_special": True})
-        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
-        try:
-            connection.request("POST", "/tokenize", body, headers)
-            response = connection.getresponse()
-            if response.status != http.client.OK:
-                raise EngineFailed(f"The engine could not split the request into tokens ({response.status}).")
-            tokens: list[int] = json.load(response)["tokens"]
-        except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
-            raise EngineFailed("The engine does not answer.") from error
-        finally:
-            connection.close()
-        return tokens
+        return self._vocabulary.tokenize(text)
 
     def stream(self, tokens: Sequence[int], sampling: Sampling, emit: Callable[[Piece], bool]) -> None:
         """Generate, calling `emit` for every piece. Raises EngineFailed, RequestTooLong."""
-        server = self._server
-        if server is None:
+        if len(tokens) >= self._context:
+            raise RequestTooLong("The request is longer than the context of a slot.")
+        if not tokens or not self._vocabulary.knows(tokens):
+            raise EngineFailed("The engine refused the request: it holds no tokens, or tokens that the model has not.")
+        taken = self._slots.take(tokens, lambda: emit(Piece()))
+        if taken is None:
+            return
+        slot, known = taken
+        request = _Request(self._server, slot, emit)
+        read = known
+        try:
+            while read + self._piece < len(tokens):
+                if not request.read(tokens[: read + self._piece]):
+                    return
+                read += self._piece
+            request.answer(tokens, sampling)
+            read = len(tokens)
+        finally:
+            self._slots.give_back(slot, tokens[:read])
+
+    def close(self) -> None:
+        """Free the model."""
+        self._slots.close()
+        self._server = None
+        self._vocabulary.close()
+
+
+class _Request:
+    """The calls into the server for one answer, all in one slot."""
+
+    def __init__(self, server: Any, slot: int, emit: Callable[[Piece], bool]) -> None:
+        self._server = server
+        self._slot = slot
+        self._emit = emit
+        self._cached: int | None = None
+
+    def read(self, tokens: Sequence[int]) -> bool:
+        """Read the beginning of a prompt into the slot; False when the caller has left."""
+        left = False
+
+        def take(piece: Piece) -> bool:
+            nonlocal left
+            left = left or self._emit(Piece(cached_tokens=piece.cached_tokens))
+            return left
+
+        self._call(tokens, Sampling(1, 0.0, None), take)  # less than one token cannot be asked for
+        return not left
+
+    def answer(self, tokens: Sequence[int], sampling: Sampling) -> None:
+        """Read what is left of the prompt, and generate."""
+        self._call(tokens, sampling, self._emit)
+
+    def _call(self, tokens: Sequence[int], sampling: Sampling, emit: Callable[[Piece], bool]) -> None:
+        if self._server is None:
             raise EngineFailed("The model was unloaded.")
         failure: list[dict[str, Any]] = []
 
@@ -109,10 +137,11 @@ class XllamacppEngine:
             if "error" in chunk:
                 failure.append(chunk["error"])
                 return True
-            return emit(_piece(chunk))
+            return emit(self._piece(chunk))
 
         request = {
             "prompt": list(tokens),
+            "id_slot": self._slot,
             "stream": True,
             "return_progress": True,
             "max_tokens": sampling.max_tokens,
@@ -121,7 +150,7 @@ class XllamacppEngine:
             "grammar": sampling.grammar,
         }
         try:
-            server.handle_completions(request, take)
+            self._server.handle_completions(request, take)
         except (RuntimeError, ValueError) as error:
             raise EngineFailed("The engine refused the request.") from error
         if failure:
@@ -131,41 +160,66 @@ class XllamacppEngine:
                 raise RequestTooLong("The request is longer than the context of a slot.")
             raise EngineFailed(f"The engine broke off ({kind}).")
 
-    def close(self) -> None:
-        """Free the model and remove the socket."""
-        self._server = None
-        shutil.rmtree(self._folder, ignore_errors=True)
+    def _piece(self, chunk: dict[str, Any]) -> Piece:
+        progress = chunk.get("prompt_progress")
+        if progress and self._cached is None:
+            self._cached = progress.get("cache", 0)  # of the first call: the later ones find what it has read
+        choice = chunk["choices"][0] if chunk.get("choices") else {}
+        finish = choice.get("finish_reason")
+        return Piece(
+            choice.get("text") or "",
+            "length" if finish == "length" else "stop" if finish else None,
+            chunk.get("usage", {}).get("completion_tokens", 0),
+            self._cached or 0 if progress else 0,
+        )
 
 
-def _piece(chunk: dict[str, Any]) -> Piece:
-    choice = chunk["choices"][0] if chunk.get("choices") else {}
-    finish = choice.get("finish_reason")
-    tokens = chunk.get("usage", {}).get("completion_tokens", 0)
-    return Piece(choice.get("text") or "", "length" if finish == "length" else "stop" if finish else None, tokens)
+def _params(model: Path, chosen: Plan, path: Path) -> Any:
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = str(model)
+    params.n_parallel = chosen.slots
+    params.n_ctx = chosen.slots * chosen.context
+    params.n_batch = params.n_ubatch = chosen.batch
+    params.n_gpu_layers = chosen.gpu_layers
+    if chosen.tensor_split:
+        shares = params.tensor_split
+        params.tensor_split = [*chosen.tensor_split, *shares[len(chosen.tensor_split) :]]
+    params.flash_attn_type = xllamacpp.llama_flash_attn_type(
+        {"auto": -1, "off": 0, "on": 1}[chosen.flash_attention],
+    )
+    params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type[f"GGML_TYPE_{chosen.kv_type.upper()}"]
+    params.swa_full = chosen.swa_full
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = chosen.threads
+    params.special = True  # special tokens come as text: the filters need them
+    params.cache_ram_mib = 0  # finished dialogues are not kept in memory beside the slots
+    params.n_cache_reuse = 0  # what was read behind somebody else's words is never moved behind yours
+    params.hostnames = [str(path)]
+    params.api_keys = [secrets.token_urlsafe(32)]
+    params.n_threads_http = 1
+    params.cors_origins = ""
+    params.ui = params.endpoint_slots = params.endpoint_props = params.endpoint_metrics = False
+    params.verbosity = -1  # llama.cpp's log would show what people write
+    return params
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=30)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
+def _close_listener(path: Path) -> None:
+    """Find the listening socket among this process's open files and shut it down; the thread behind it ends."""
+    for entry in Path("/dev/fd").iterdir():
+        with suppress(OSError):
+            if not stat.S_ISSOCK(os.fstat(int(entry.name)).st_mode):
+                continue
+            with socket.socket(fileno=os.dup(int(entry.name))) as one:
+                if one.getsockname() == str(path):
+                    one.shutdown(socket.SHUT_RDWR)
+                    return
+    raise ModelRejected("The engine's own listener could not be closed, so the model was not loaded.")
 
 
 def _private_folder() -> Path:
-    """A new folder that only this user can enter, short enough for a socket; on the way, those of dead processes go."""
+    """A new folder that only this user can enter, short enough for a socket."""
     parent = Path(tempfile.gettempdir())
     if len(str(parent)) + 40 > _LONGEST_SOCKET_PATH:
-        parent = Path("/tmp")  # noqa: S108 (mkdtemp below makes the folder private)
-    for old in parent.glob(f"{_FOLDER_PREFIX}*"):
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            if time.time() - old.stat().st_mtime < _STARTING_SECONDS:
-                continue
-            try:
-                probe.connect(str(old / "engine.sock"))
-            except ConnectionRefusedError:
-                shutil.rmtree(old, ignore_errors=True)
+        parent = Path("/tmp")  # noqa: S108 (mkdtemp makes the folder private)
     return Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX, dir=parent))

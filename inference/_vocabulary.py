@@ -1,0 +1,100 @@
+"""Splitting text into tokens with llama.cpp's own code, in this process.
+
+xllamacpp offers it only over HTTP. The library inside it exports llama.cpp's C functions, so that a second, small model
+object that holds the vocabulary alone can be asked directly.
+"""
+
+import ctypes
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from inference._errors import EngineFailed, ModelRejected
+
+_DEFAULT_FLAGS = (False, False, True, False, False, False)
+
+
+class _ModelParams(ctypes.Structure):
+    """llama_model_params of llama.h; `_room` makes it larger than any version of it, which costs nothing."""
+
+    _fields_ = (
+        ("devices", ctypes.c_void_p),
+        ("tensor_buft_overrides", ctypes.c_void_p),
+        ("n_gpu_layers", ctypes.c_int32),
+        ("split_mode", ctypes.c_int),
+        ("load_mode", ctypes.c_int),
+        ("lazy_mode", ctypes.c_int),
+        ("main_gpu", ctypes.c_int32),
+        ("tensor_split", ctypes.c_void_p),
+        ("progress_callback", ctypes.c_void_p),
+        ("progress_callback_user_data", ctypes.c_void_p),
+        ("kv_overrides", ctypes.c_void_p),
+        ("flags", ctypes.c_bool * 6),  # vocab_only, check_tensors, use_extra_bufts, no_host, no_alloc, load_mtp
+        ("_room", ctypes.c_byte * 128),
+    )
+
+
+class Vocabulary:
+    """The vocabulary of one model file. `library` is the path of the shared library that exports llama.cpp.
+
+    Raises ModelRejected when the library is a version whose structures are other ones, or refuses the file.
+    """
+
+    def __init__(self, library: str, model: Path) -> None:
+        self._library = native = ctypes.CDLL(library)
+        native.llama_model_default_params.restype = _ModelParams
+        native.llama_model_load_from_file.argtypes = [ctypes.c_char_p, _ModelParams]
+        native.llama_model_load_from_file.restype = ctypes.c_void_p
+        native.llama_model_get_vocab.argtypes = native.llama_model_free.argtypes = [ctypes.c_void_p]
+        native.llama_model_get_vocab.restype = ctypes.c_void_p
+        native.llama_model_free.restype = None
+        native.llama_vocab_n_tokens.argtypes = [ctypes.c_void_p]
+        native.llama_tokenize.argtypes = [
+            *(ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int32),
+            *(ctypes.POINTER(ctypes.c_int32), ctypes.c_int32, ctypes.c_bool, ctypes.c_bool),
+        ]
+        params = native.llama_model_default_params()
+        if tuple(params.flags) != _DEFAULT_FLAGS or params.n_gpu_layers != -1 or params.main_gpu != 0:
+            raise ModelRejected(
+                "This version of xllamacpp is not one that Havre knows: install the one in constraints.txt."
+            )
+        params.flags[0] = True  # vocab_only
+        params.n_gpu_layers = 0
+        self._model = native.llama_model_load_from_file(str(model).encode(), params)
+        if not self._model:
+            raise ModelRejected(f"The engine could not read the vocabulary of {model.name}.")
+        self._vocabulary = native.llama_model_get_vocab(self._model)
+        self._size: int = native.llama_vocab_n_tokens(self._vocabulary)
+        self._users = 0
+        self._idle = threading.Condition()
+
+    def tokenize(self, text: str) -> list[int]:
+        """The tokens of a text; special tokens in it count as such. Raises EngineFailed."""
+        raw = text.encode("utf-8", errors="replace")
+        room = len(raw) + 8  # a token is at least a byte; some vocabularies put a space in front
+        tokens = (ctypes.c_int32 * room)()
+        with self._idle:
+            if not self._model:
+                raise EngineFailed("The model was unloaded.")
+            self._users += 1
+        try:
+            count = self._library.llama_tokenize(self._vocabulary, raw, len(raw), tokens, room, False, True)
+        finally:
+            with self._idle:
+                self._users -= 1
+                self._idle.notify_all()
+        if count < 0:
+            raise EngineFailed("The engine could not split the request into tokens.")
+        return tokens[:count]
+
+    def knows(self, tokens: Sequence[int]) -> bool:
+        """Are these all tokens of this vocabulary?"""
+        return all(0 <= token < self._size for token in tokens)
+
+    def close(self) -> None:
+        """Free it, once nobody uses it any more."""
+        with self._idle:
+            model, self._model = self._model, None
+            self._idle.wait_for(lambda: not self._users)
+        if model:
+            self._library.llama_model_free(model)
