@@ -86,6 +86,8 @@ def _secret_key() -> str:
 
 
 SECRET_KEY = _secret_key()
+# Seals the keys of conversations. Whoever has it and the database reads what was sealed: they belong in two places.
+HAVRE_MASTER_KEY_FILE = Path(_env("MASTER_KEY_FILE", str(HAVRE_DATA_DIR / "keys" / "master.key"))).expanduser()
 DEBUG = _env_flag("DEBUG")
 HAVRE_HTTPS = _env_flag("HTTPS")
 
@@ -300,6 +302,12 @@ HAVRE_CONTEXT = _env_int("CONTEXT", 4096, least=512)  # tokens a slot
 HAVRE_THREADS = _env_int("THREADS", 0)  # 0: one per free core
 HAVRE_GPU_LAYERS = _env_int("GPU_LAYERS", -1, least=-1)  # -1: as many as the card takes
 HAVRE_MAX_TOKENS = _env_int("MAX_TOKENS", 1024, least=32)
+HAVRE_REASONING_TOKENS = {  # what a model may think, by the effort that was asked for
+    "low": _env_int("REASONING_LOW", 256),
+    "medium": _env_int("REASONING_MEDIUM", 512),
+    "high": _env_int("REASONING_HIGH", 2048),
+}
+HAVRE_ANSWER_TOKENS = _env_int("ANSWER_TOKENS", 384, least=16)  # of MAX_TOKENS, kept for the answer
 HAVRE_TURN_DEADLINE_SECONDS = _env_int("TURN_DEADLINE_SECONDS", 300, least=5)
 HAVRE_LEASE_SECONDS = _env_int("LEASE_SECONDS", 15, least=3)
 HAVRE_QUEUE_LIMIT = _env_int("QUEUE_LIMIT", 32, least=1)

@@ -58,6 +58,8 @@ def build_request(
     return GenerationRequest(
         messages=messages,
         effort=Effort(turn.effort),
+        reasoning_tokens=settings.HAVRE_REASONING_TOKENS[turn.effort],
+        answer_tokens=settings.HAVRE_ANSWER_TOKENS,
         max_tokens=max(_LEAST_ANSWER_TOKENS, min(settings.HAVRE_MAX_TOKENS, context - used - 8)),
         deadline_seconds=settings.HAVRE_TURN_DEADLINE_SECONDS,
         quotes=_quotes(turn.question, passages) if quote_only else (),
