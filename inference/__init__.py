@@ -16,6 +16,7 @@ from inference._errors import (
     ModelNotFound,
     ModelRejected,
     RequestTooLong,
+    SettingsRejected,
 )
 from inference._generating import generate
 from inference._runtime import LoadedModel, count_tokens, load, loaded, unload
@@ -40,6 +41,7 @@ __all__ = [
     "ModelRejected",
     "ModelStore",
     "RequestTooLong",
+    "SettingsRejected",
     "Usage",
     "Verification",
     "catalogue",

@@ -157,6 +157,7 @@ class _Clock:
         self.begun = begun
         self.completion_tokens = 0
         self.reasoning_tokens = 0
+        self._cached_tokens: int | None = None  # of the first stream: the prompt of another is what was there before
         self._prompt_tokens = prompt_tokens
         self._before = 0
         self._first: float | None = None
@@ -168,6 +169,8 @@ class _Clock:
     def count(self, piece: Piece, *, thinking: bool) -> None:
         """Take one piece, and whether it was spent on reasoning."""
         counted = self.completion_tokens
+        if piece.text or piece.cached_tokens:
+            self._cached_tokens = piece.cached_tokens if self._cached_tokens is None else self._cached_tokens
         if piece.completion_tokens:
             self.completion_tokens = max(counted, self._before + piece.completion_tokens)
         elif piece.text:
@@ -181,5 +184,11 @@ class _Clock:
         """What the answer took until now."""
         seconds = time.monotonic() - self.begun
         return Usage(
-            self._prompt_tokens, self.completion_tokens, seconds, self._first, self.reasoning_tokens, opened=opened
+            self._prompt_tokens,
+            self.completion_tokens,
+            seconds,
+            self._first,
+            self.reasoning_tokens,
+            opened,
+            self._cached_tokens or 0,
         )

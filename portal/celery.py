@@ -25,11 +25,21 @@ def _keep_logging(**_: Any) -> None:
     """Django's LOGGING is used as it is: Celery's own would print task arguments."""
 
 
+@signals.celeryd_init.connect
+def _load_model(sender: str, conf: Any, options: dict[str, Any], **_: Any) -> None:
+    """The model first: how many threads this worker gets is how many slots fit beside it."""
+    from portal import workers
+
+    if "inference" in (options.get("queues") or ()):
+        workers.prepare({"inference"})
+        conf.worker_concurrency = workers.slots()
+
+
 @signals.celeryd_after_setup.connect
 def _prepare_worker(sender: str, instance: Any, **_: Any) -> None:
     from portal import workers
 
-    workers.prepare(set(instance.app.amqp.queues.consume_from))
+    workers.prepare(set(instance.app.amqp.queues.consume_from) - {"inference"})
 
 
 @signals.worker_shutdown.connect

@@ -50,6 +50,22 @@ def _env_int(name: str, default: int, least: int = 0) -> int:
     return number
 
 
+def _env_choice(name: str, default: str, choices: tuple[str, ...]) -> str:
+    value = _env(name, default).lower()
+    if value not in choices:
+        raise ImproperlyConfigured(f"HAVRE_{name} must be one of {', '.join(choices)}, not {value!r}.")
+    return value
+
+
+def _env_shares(name: str) -> tuple[float, ...]:
+    """Numbers with commas; none by default."""
+    value = _env(name)
+    try:
+        return tuple(float(part) for part in value.split(",") if part.strip())
+    except ValueError as error:
+        raise ImproperlyConfigured(f"HAVRE_{name} must be numbers with commas, such as 1,1; not {value!r}.") from error
+
+
 def _env_list(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in _env(name, default).split(",") if part.strip()]
 
@@ -297,10 +313,17 @@ HAVRE_UPLOAD_MAX_BYTES = _env_int("UPLOAD_MAX_MB", 100, least=1) * 1024 * 1024
 HAVRE_FACILITY = _env("FACILITY", "Havre")
 HAVRE_REGION = _env("REGION", "FR").upper()
 HAVRE_OFFLINE = _env_flag("OFFLINE")  # the no-network switch: `models pull` refuses
-HAVRE_SLOTS = _env_int("SLOTS", 2, least=1)
-HAVRE_CONTEXT = _env_int("CONTEXT", 4096, least=512)  # tokens a slot
+# "scripted" obeys whatever it reads: for tests and demonstrations of the guardrails alone, with HAVRE_DEBUG
+HAVRE_ENGINE = _env_choice("ENGINE", "auto", ("auto", "xllamacpp", "ctransformers", "scripted"))
+HAVRE_SLOTS = _env_int("SLOTS", 0)  # 0: as many as fit
+HAVRE_CONTEXT = _env_int("CONTEXT", 0)  # tokens a slot; 0: 8192 on a card, 4096 without, less where less fits
 HAVRE_THREADS = _env_int("THREADS", 0)  # 0: one per free core
 HAVRE_GPU_LAYERS = _env_int("GPU_LAYERS", -1, least=-1)  # -1: as many as the card takes
+HAVRE_TENSOR_SPLIT = _env_shares("TENSOR_SPLIT")  # a share for each card; empty: by their free memory
+HAVRE_FLASH_ATTENTION = _env_choice("FLASH_ATTENTION", "auto", ("auto", "on", "off"))
+HAVRE_KV_TYPE = _env_choice("KV_TYPE", "f16", ("f16", "q8_0", "q4_0"))  # how keys and values are kept
+HAVRE_BATCH = _env_int("BATCH", 0)  # tokens of prompts read at a time; 0: 512 on a card, 64 without
+HAVRE_SWA_FULL = _env_flag("SWA_FULL", True)  # prompts that begin alike are read once, for more memory
 HAVRE_MAX_TOKENS = _env_int("MAX_TOKENS", 1024, least=32)
 HAVRE_REASONING_TOKENS = {  # what a model may think, by the effort that was asked for
     "low": _env_int("REASONING_LOW", 256),
@@ -319,7 +342,6 @@ HAVRE_PASSAGES = _env_int("PASSAGES", 4, least=1)  # passages given to the model
 HAVRE_MODELS_DIR = Path(_env("MODELS_DIR", str(HAVRE_DATA_DIR / "models")))
 # an answer of which less is supported by the passages is replaced: the guidelines do not cover the question
 HAVRE_LEAST_GROUNDED = float(_env("LEAST_GROUNDED", "0.5"))
-HAVRE_ENGINE = _env("ENGINE", "xllamacpp")  # "scripted" obeys whatever it reads: for tests of the guardrails alone
 HAVRE_EMBEDDER = _env("EMBEDDER", "e5")  # "e5", "minilm", or the path of a sentence-transformers folder
 HAVRE_CHROMA_URL = _env("CHROMA_URL")  # empty: in the data folder, opened by one knowledge worker
 

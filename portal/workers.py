@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -46,6 +47,24 @@ _loading = threading.Lock()
 _card: inference.ModelInfo | None = None
 
 
+def engine_settings(model: Path) -> inference.EngineSettings:
+    """How this installation loads a model. Raises inference.SettingsRejected for the scripted engine in production."""
+    if settings.HAVRE_ENGINE == "scripted" and not settings.DEBUG:
+        raise inference.SettingsRejected(
+            "The scripted engine obeys whatever it reads and answers nobody in a facility: unset HAVRE_ENGINE. "
+            "For a demonstration of the guardrails set HAVRE_DEBUG=1 as well."
+        )
+    values = {one.name: getattr(settings, f"HAVRE_{one.name.upper()}") for one in fields(inference.EngineSettings)[1:]}
+    return inference.EngineSettings(model, **values)
+
+
+def slots() -> int:
+    """How many answers this process writes at the same time: what was planned for the model that is loaded, otherwise
+    what the settings say."""
+    loaded = inference.loaded()
+    return loaded.slots if loaded else settings.HAVRE_SLOTS or 2
+
+
 def load_model() -> None:
     """Load the active model into this process, once. Leaves what happened in this worker's heartbeat."""
     global _card  # noqa: PLW0603  (one model a process)
@@ -58,24 +77,14 @@ def load_model() -> None:
                 raise inference.ModelNotFound(
                     "No model is active. `manage.py models import FILE`, then `manage.py models activate NAME`."
                 )
-            inference.load(
-                inference.EngineSettings(
-                    model=active.path,
-                    engine="scripted" if settings.HAVRE_ENGINE == "scripted" else "xllamacpp",
-                    slots=settings.HAVRE_SLOTS,
-                    context=settings.HAVRE_CONTEXT,
-                    threads=settings.HAVRE_THREADS,
-                    gpu_layers=settings.HAVRE_GPU_LAYERS,
-                ),
-                approved_sha256=active.sha256,
-            )
+            loaded = inference.load(engine_settings(active.path), approved_sha256=active.sha256)
         except inference.InferenceError as error:
             logger.error("model not loaded: %s", error)
             _state["inference"] = {"state": "failed", "reason": str(error)}
         else:
             _card = active
             logger.info("model loaded: %s", active.name)
-            _state["inference"] = {"state": "ready", "model": active.name, "slots": settings.HAVRE_SLOTS}
+            _state["inference"] = {"state": "ready", "model": active.name} | asdict(loaded.plan)
 
 
 def _warm_inference() -> None:

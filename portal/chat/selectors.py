@@ -83,7 +83,7 @@ def expected_wait(position: int) -> int:
         return 0
     done = Turn.objects.filter(state=State.COMPLETED).order_by("-finished_at")[:20]
     seconds: Sequence[float] = [one.usage.get("seconds", _TYPICAL_SECONDS) for one in done] or [_TYPICAL_SECONDS]
-    return ceil(position * (sum(seconds) / len(seconds)) / settings.HAVRE_SLOTS)
+    return ceil(position * (sum(seconds) / len(seconds)) / max(1, settings.HAVRE_SLOTS))
 
 
 def abandoned_turns() -> QuerySet[Turn]:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -65,7 +66,16 @@ def look_at_workers(thorough: bool) -> Iterator[Finding]:
                 "workers", WARNING, f"The {name} worker is still {said.get('state')}.", "Wait, then look again."
             )
         else:
-            yield Finding("workers", OK, f"The {name} worker is ready.")
+            yield Finding("workers", OK, f"The {name} worker is ready{_chosen(said)}.")
+
+
+def _chosen(said: dict[str, Any]) -> str:
+    """How the model is run, of an inference worker."""
+    if "engine" not in said:
+        return ""
+    where = ", ".join(said["gpus"]) or f"the CPU, {said['threads']} threads"
+    slots = f"{said['slots']} slots of {said['context']} tokens"
+    return f": {said['model']} by {said['engine']} on {where}; {slots}, keys and values as {said['kv_type']}"
 
 
 def look_at_beat(thorough: bool) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ import pytest
 
 from .repository import ROOT
 
-_READERS = {"_env", "_env_flag", "_env_int", "_env_list"}
+_READERS = {"_env", "_env_choice", "_env_flag", "_env_int", "_env_list", "_env_shares"}
 
 
 def _read_by_settings() -> dict[str, str | None]:
