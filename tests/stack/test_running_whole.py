@@ -1,5 +1,6 @@
 """The whole, running: every process, real sockets, things dying in mid-answer."""
 
+import asyncio
 import json
 import re
 import time
@@ -154,6 +155,25 @@ async def test_an_uploaded_guideline_can_be_cited_a_moment_later(
     found = next(event for event in events if event["type"] == "turn.passages")["passages"]
     assert "Tuesday" in found[0]["quote"]
     assert events[-1]["type"] == "turn.completed"
+
+
+async def test_the_worker_makes_the_index_anew_while_it_answers(anna: Browser, installation: Installation) -> None:
+    async with anna.chat() as chat:
+        making = asyncio.to_thread(installation.manage, "reindex", "--reread", "--json")
+        done, _ = await asyncio.gather(making, chat.ask(QUESTION))
+        events = await chat.to_the_end()
+    assert next(event for event in events if event["type"] == "turn.passages")["passages"]
+    assert events[-1]["type"] == "turn.completed"
+    said = json.loads(done.stdout)
+    assert (said["by"], said["state"], said["error"]) == ("worker", "active", "")
+    assert said["embedded"] == 0  # vectors are kept
+    assert said["reread"] > 0
+    installation.environment["HAVRE_EMBEDDER"] = "minilm"
+    try:
+        refused = installation.manage("reindex", check=False)
+    finally:
+        del installation.environment["HAVRE_EMBEDDER"]
+    assert "Restart it with the setting that you want" in refused.stderr
 
 
 def test_ask_from_a_terminal(anna: Browser, installation: Installation) -> None:
