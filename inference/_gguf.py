@@ -56,6 +56,7 @@ class Header:
     vocabulary: int = 0
     parameters: int = 0
     active_parameters: int = 0
+    types: frozenset[str] = frozenset()  # of all tensors
 
     def per_layer(self, key: str) -> tuple[int, ...]:
         """Numbers below the architecture's prefix, one a layer; the same for all where the header has one for all."""
@@ -115,6 +116,7 @@ def _whole(read: "list[_Part]", architecture: str, tensors: int) -> Header:
         markers=frozenset(first.markers),
         tensors=tensors,
         quantization=held.most_common(1)[0][0] if held else "",
+        types=frozenset(held),
         size=sum(one.size for one in read),
         architecture=architecture,
         arrays=first.arrays,
