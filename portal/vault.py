@@ -53,11 +53,11 @@ def seal(key: bytes, plaintext: bytes, aad: bytes) -> bytes:
     return _VERSION + nonce + _cipher(key).encrypt(nonce, plaintext, _VERSION + aad)
 
 
-def open(key: bytes, sealed: bytes, aad: bytes) -> bytes:
+def open(key: bytes, sealed: bytes | memoryview, aad: bytes) -> bytes:
     """What was sealed with this key for this purpose. Raises Unreadable; ValueError for a key of the wrong length."""
     from cryptography.exceptions import InvalidTag
 
-    whole = bytes(sealed)  # databases return memoryviews
+    whole = bytes(sealed)  # some databases return memoryviews
     if whole[:1] != _VERSION or len(whole) < 1 + _NONCE_BYTES + _TAG_BYTES:
         raise Unreadable("What was sealed has a format that is not known here, or is not whole.")
     nonce, ciphertext = whole[1 : 1 + _NONCE_BYTES], whole[1 + _NONCE_BYTES :]

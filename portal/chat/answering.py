@@ -4,7 +4,8 @@ import logging
 import threading
 import time
 import uuid
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from django.conf import settings
@@ -14,9 +15,9 @@ from django.utils.translation import gettext, override
 import guardrails
 import inference
 from guardrails import GroundedAnswer, OutputScreen, SourcePassage
-from inference import Delta, FinishReason, GenerationRequest
+from inference import Delta, Effort, FinishReason, GenerationRequest
 from portal import workers
-from portal.chat import events, selectors, stored
+from portal.chat import events, sealed, selectors, stored
 from portal.chat.citing import citations
 from portal.chat.models import State, Turn
 from portal.chat.prompting import build_request, readable
@@ -39,26 +40,66 @@ _CODES = {
 }
 
 
+class _NoAnswer(Exception):
+    """The model thought, also where its answer had been opened for it."""
+
+
+@dataclass(slots=True)
+class _Tries:
+    """The tries at one answer: there may be a second, with less thinking. Counts and thoughts are those of both."""
+
+    seal: Callable[[str], bytes | None]
+    number: int = 0
+    effort: str = ""
+    thoughts: list[str] = field(default_factory=list)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    seconds: float = 0.0
+
+    def begin(self, request: GenerationRequest) -> GenerationRequest:
+        """The request of the next try."""
+        self.number += 1
+        if self.number > 1 and request.effort is Effort.LOW:
+            request = replace(request, reasoning_tokens=0)
+        elif self.number > 1:
+            request = replace(request, effort=Effort.LOW, reasoning_tokens=settings.HAVRE_REASONING_TOKENS["low"])
+        self.effort = request.effort.value if request.reasoning_tokens != 0 else "none"
+        return request
+
+    def end(self, last: Delta) -> None:
+        """Keep what a try took."""
+        if last.thoughts:
+            self.thoughts.append(last.thoughts)
+        if last.usage:
+            self.prompt_tokens += last.usage.prompt_tokens
+            self.completion_tokens += last.usage.completion_tokens
+            self.reasoning_tokens += last.usage.reasoning_tokens
+            self.seconds += last.usage.seconds
+
+
 def generate_answer(turn_id: uuid.UUID) -> None:
     """Answer a turn whose passages are stored. Ends it in every case that this process survives; does nothing when the
     turn has ended or another worker has it."""
     turn = claim(turn_id, State.GENERATING)
     if turn is None:
         return
+    tries = _Tries(lambda thoughts: None)
     try:
         if turn.covered is False:
             _say_not_covered(turn)
             return
+        tries.seal = sealed.reasoning_sealer(turn)
         try:
-            _answer(turn)
-        except inference.MalformedOutput:  # about one turn in twenty-five at temperature 1: worth one more try
+            _answer(turn, tries)
+        except (inference.MalformedOutput, _NoAnswer):  # worth one more try, with less thinking
             events.publish(turn.id, queued_event(turn, 0))
-            _answer(turn)
+            _answer(turn, tries)
     except LeaseLost:
         logger.info("turn %s is no longer this worker's", turn.id)
     except inference.InferenceError as error:
         logger.error("generation for turn %s failed: %s", turn.id, error)
-        _fail_quietly(turn, _CODES.get(type(error), "engine_failed"))
+        _fail_quietly(turn, _CODES.get(type(error), "engine_failed"), **_kept(tries))
     except Exception as error:
         logger.error("generation for turn %s failed: %s", turn.id, type(error).__name__, exc_info=error)
         _fail_quietly(turn, "internal")
@@ -79,19 +120,20 @@ def _not_covered(turn: Turn) -> str:
         )
 
 
-def _answer(turn: Turn) -> None:
+def _answer(turn: Turn, tries: _Tries) -> None:
     model = inference.loaded()
     if model is None:
         raise inference.EngineNotLoaded("No model is loaded in this worker.")
     history = selectors.history_before(turn)
     card = workers.model_card()
-    request = build_request(
+    whole = build_request(
         turn,
         history,
         context=model.context,
         count_tokens=inference.count_tokens,
         quote_only=card is not None and card.demonstration,
     )
+    request = tries.begin(whole)
     passages, left_out = readable(turn.passages)
     if left_out and all(one["rule"] != _INJECTION for one in turn.notices):
         turn.notices = [*turn.notices, _injection_notice(turn)]
@@ -104,10 +146,15 @@ def _answer(turn: Turn) -> None:
     )
     threading.Thread(target=screen.prepare, daemon=True).start()  # while the model reads its prompt
     last = _stream(turn, request, screen)
+    tries.end(last)
     grounded = screen.finish()
+    ended = last.finish in {FinishReason.STOP, FinishReason.LENGTH}
+    if tries.number == 1 and ended and not screen.stopped and not grounded.text.strip():
+        raise _NoAnswer
     if grounded.tail:
         events.publish(turn.id, _delta(turn, grounded.tail))
-    _end(turn, last, grounded, stopped=screen.stopped)
+    values = _kept(tries) | {"usage": _usage(last, tries)}
+    _end(turn, last, grounded, stopped=screen.stopped, kept=values)
 
 
 def _mostly_unsupported(turn: Turn) -> str:
@@ -138,7 +185,7 @@ def _stream(turn: Turn, request: GenerationRequest, screen: OutputScreen) -> Del
         if delta.reasoning and now - thinking_shown > 1:
             events.publish(turn.id, {"type": "turn.reasoning", "turn": str(turn.id)})
             thinking_shown = now
-        if delta.text:
+        if delta.text and not screen.stopped:
             waiting.append(screen.feed(delta.text.replace("\x00", "")))  # PostgreSQL stores no NUL
         if now - published >= _PUBLISH_SECONDS and any(waiting):
             events.publish(turn.id, _delta(turn, "".join(waiting)))
@@ -146,8 +193,8 @@ def _stream(turn: Turn, request: GenerationRequest, screen: OutputScreen) -> Del
             published = now
         if delta.finish:
             last = delta
-        if screen.stopped:
-            break
+        if screen.stopped:  # the model stops as for a person; its last word is what it has thought
+            watch.stop()
     if any(waiting):
         events.publish(turn.id, _delta(turn, "".join(waiting)))
     if watch.lost:
@@ -155,15 +202,14 @@ def _stream(turn: Turn, request: GenerationRequest, screen: OutputScreen) -> Del
     return last
 
 
-def _end(turn: Turn, last: Delta, grounded: GroundedAnswer, *, stopped: bool) -> None:
+def _end(turn: Turn, last: Delta, grounded: GroundedAnswer, *, stopped: bool, kept: dict[str, Any]) -> None:
     said = [asdict(one) for one in grounded.notices]
-    values: dict[str, Any] = {
+    values: dict[str, Any] = kept | {
         "answer": grounded.text,
         "citations": citations(turn.passages, grounded.markers, grounded.text),
         "groundedness": grounded.groundedness,
         "notices": turn.notices + said,
         "model": workers.model_snapshot(),
-        "usage": _usage(last),
     }
     for one in said:
         events.publish(turn.id, stored.notice(turn, one))
@@ -202,6 +248,10 @@ class _Watch:
         self._over = False
         self.lost = False
 
+    def stop(self) -> None:
+        """Enough, whatever the person says."""
+        self._over = True
+
     def is_over(self) -> bool:
         now = time.monotonic()
         try:
@@ -229,20 +279,35 @@ def _delta(turn: Turn, text: str) -> dict[str, Any]:
     return {"type": "turn.delta", "turn": str(turn.id), "text": text}
 
 
-def _usage(last: Delta) -> dict[str, Any]:
+def _kept(tries: _Tries) -> dict[str, Any]:
+    """What is kept of the tries however the turn ends: the thoughts, for nobody but whom `chat.access` names."""
+    return {
+        "reasoning": tries.seal("\n\n".join(tries.thoughts)),
+        "usage": {"effort": tries.effort, "tries": tries.number},
+    }
+
+
+def _usage(last: Delta, tries: _Tries) -> dict[str, Any]:
+    """Counts and seconds of all tries together; `effort` is that of the last, `opened` why its answer was begun for the
+    model."""
     if last.usage is None:
         return {}
     return {
-        "prompt_tokens": last.usage.prompt_tokens,
-        "completion_tokens": last.usage.completion_tokens,
-        "seconds": round(last.usage.seconds, 3),
+        "prompt_tokens": tries.prompt_tokens,
+        "cached_tokens": last.usage.cached_tokens,
+        "completion_tokens": tries.completion_tokens,
+        "reasoning_tokens": tries.reasoning_tokens,
+        "opened": last.usage.opened,
+        "effort": tries.effort,
+        "tries": tries.number,
+        "seconds": round(tries.seconds, 3),
         "first_token_seconds": last.usage.first_token_seconds and round(last.usage.first_token_seconds, 3),
         "finish": last.finish.value if last.finish else "",
     }
 
 
-def _fail_quietly(turn: Turn, code: str) -> None:
+def _fail_quietly(turn: Turn, code: str, **values: Any) -> None:
     try:
-        fail(turn, code)
+        fail(turn, code, **values)
     except LeaseLost:
         pass

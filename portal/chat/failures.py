@@ -25,7 +25,7 @@ MESSAGES = {
     "engine_failed": _("The language model broke off. Please ask again."),
     "malformed_output": _("The language model's output could not be read, twice. Please ask again."),
     "empty_answer": _(
-        "The language model thought but gave no answer. Please ask again, in other words or with less effort."
+        "The language model thought, twice, and gave no answer. Please ask something narrower, or in other words."
     ),
     "too_long": _("Your question is too long for the language model. Please shorten it."),
     "deadline": _("The answer took too long and was stopped. Please ask a narrower question."),

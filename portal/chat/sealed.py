@@ -7,6 +7,7 @@ that was sealed for the conversation is gone for good.
 import hashlib
 import logging
 import uuid
+from collections.abc import Callable
 
 from django.db import IntegrityError, transaction
 
@@ -20,16 +21,21 @@ class Erased(Exception):
     """The conversation's key was destroyed: what was sealed with it cannot be read by anybody."""
 
 
-def seal_reasoning(turn: Turn, thoughts: str) -> bytes | None:
-    """What the model thought, sealed; None where there is nothing to seal, or no master key to seal with: reasoning is
-    then not kept at all, and the answer does not suffer."""
-    if not thoughts.strip():
-        return None
+def reasoning_sealer(turn: Turn) -> Callable[[str], bytes | None]:
+    """What seals the reasoning of this turn. All that can fail, the database and the master key, is asked for now, so
+    that an answer that is finished later is not lost to it. Without a master key reasoning is not kept at all (None, as
+    for no reasoning), and the answer does not suffer."""
     try:
-        return vault.seal(_key_for(turn.conversation_id), thoughts.encode(), _purpose(turn.id, "reasoning"))
+        key = _key_for(turn.conversation_id)
     except vault.VaultError as error:
-        logger.error("reasoning of turn %s not kept: %s", turn.id, error)
-        return None
+        logger.error("reasoning of turn %s will not be kept: %s", turn.id, error)
+        return lambda thoughts: None
+
+    def seal(thoughts: str) -> bytes | None:
+        whole = thoughts.encode("utf-8", errors="replace")
+        return vault.seal(key, whole, _purpose(turn.id, "reasoning")) if thoughts.strip() else None
+
+    return seal
 
 
 def open_reasoning(turn: Turn) -> str:

@@ -17,7 +17,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from portal.audit.services import record
-from portal.chat import events, stored
+from portal.chat import events, sealed, stored
 from portal.chat.failures import message
 from portal.chat.models import ACTIVE, State, Turn
 
@@ -151,6 +151,7 @@ def _record_end(turn: Turn, state: State, values: dict[str, Any]) -> None:
         "model": values.get("model", {}),
         "notices": [one["rule"] for one in values.get("notices", [])],
         "code": values.get("failure_code", ""),
+        "reasoning_sha256": sealed.fingerprint(values["reasoning"]) if values.get("reasoning") else "",
     }
     record(
         f"turn.{state.value}",
