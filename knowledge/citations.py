@@ -92,7 +92,7 @@ def surroundings(wanted: Quotation) -> tuple[str, str]:
     if not found:
         return "", ""
     first, last = found[0], found[-1]
-    texts = _page_texts(wanted.version_id, first.page, last.page)
+    texts = selectors.page_texts(wanted.version_id, first.page, last.page)
     before, after = texts[first.page][: first.start].rstrip(), texts[last.page][last.end :].lstrip()
     if len(before) > _SURROUNDING:
         before = "… " + before[-_SURROUNDING:].partition("\n")[2].lstrip()
@@ -176,7 +176,7 @@ class _Source:
         """The place that is nearest to the one where the words stood; None where they are not found."""
         quote = _Letters(wanted.quote)
         first, last = wanted.page or 1, wanted.last_page or wanted.page or 1
-        texts = _page_texts(wanted.version_id, first, last)
+        texts = selectors.page_texts(wanted.version_id, first, last)
         if not quote.text or not texts:
             return None
         near = None
@@ -254,8 +254,3 @@ def _occurrences(text: str, wanted: str) -> Iterator[int]:
     while at >= 0:
         yield at
         at = text.find(wanted, at + 1)
-
-
-def _page_texts(version_id: UUID | str, first: int, last: int) -> dict[int, str]:
-    rows = Page.objects.filter(version__pk=version_id, number__range=(first, last))
-    return dict(rows.values_list("number", "text"))

@@ -80,11 +80,18 @@ def chunks_with_words(words: str, most: int = 20) -> list[Chunk]:
     return list(found.select_related("version__guideline").order_by(*order)[:most])
 
 
+def page_texts(version_id: UUID | str, first: int, last: int) -> dict[int, str]:
+    """The texts of the pages `first` to `last` of a version that are there, by number. Formats without pages have one,
+    number 1."""
+    pages = Page.objects.filter(version__pk=version_id, number__range=(first, last))
+    return dict(pages.values_list("number", "text"))
+
+
 def source_text(version_id: UUID | str, page: int | None, start: int, last_page: int | None, end: int) -> str:
     """The words of a version from character `start` of a page to character `end` of the same or a later one, pages
     joined by a line break. Raises Page.DoesNotExist."""
     first, last = page or 1, last_page or page or 1
-    texts = dict(Page.objects.filter(version__pk=version_id, number__range=(first, last)).values_list("number", "text"))
+    texts = page_texts(version_id, first, last)
     if first not in texts or last not in texts:
         raise Page.DoesNotExist
     texts[last] = texts[last][:end]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knowledge import citations
+from knowledge import citations, selectors
 from knowledge.citations import PageStart, Place, Quotation
 from knowledge.models import Guideline, GuidelineVersion, Page
 
@@ -84,7 +84,7 @@ def test_a_quotation_is_found_where_it_was_taken(data: Any) -> None:
     end = data.draw(st.integers(start + 1, len(joined)))
     quote = joined[start:end]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(citations, "_page_texts", lambda version, first, last: texts)
+        patch.setattr(selectors, "page_texts", lambda version, first, last: texts)
         found = citations.places(Quotation(uuid.uuid4(), quote, 1, len(texts), start))
     letters = [one for one in quote if one.isalnum()]
     there = [c for place in found for c in texts[place.page][place.start : place.end] if c.isalnum()]
