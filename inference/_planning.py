@@ -119,6 +119,8 @@ def _refuse_impossible(settings: EngineSettings, header: Header, machine: Hardwa
             f"This model's keys and values ({key} and {value} numbers a head) cannot be kept as {settings.kv_type}, "
             f"which packs {together} together. Keep them as f16."
         )
+    if settings.engine == "ctransformers" and settings.slots > 1:
+        raise SettingsRejected("The engine ctransformers writes one answer at a time: let there be one slot.")
     if settings.engine == "ctransformers" and (settings.kv_type != "f16" or settings.gpu_layers > 0):
         raise SettingsRejected(
             "The engine ctransformers computes on the CPU and keeps keys and values as f16. "
