@@ -4,10 +4,10 @@ queries.jsonl, qrels/test.tsv): taken into an empty library and asked with the c
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from math import log2
+from math import ceil, log2
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
@@ -21,9 +21,11 @@ from knowledge.indexing import _sync
 from knowledge.ingestion._reading import cut_up
 from knowledge.models import Chunk, Guideline, GuidelineVersion, Page
 from knowledge.parsing import ParsedDocument, ParsedPage
+from knowledge.retrieval._search import retrieve
 
 DEEP = 20  # documents of each ranking that are looked at
 AT_ONCE = 100  # documents
+DRAWS = 2000  # of the questions, for an interval
 Rankings = dict[str, list[str]]
 
 
@@ -154,9 +156,53 @@ def _recall(ranking: Sequence[str], grades: Mapping[str, int]) -> float:
     return len(set(ranking) & set(grades)) / len(grades)
 
 
-def measure(collection: Collection, on_progress: Callable[[int, int], None], compare: bool = False) -> dict[str, Any]:
+def ahead(ours: Rankings, theirs: Rankings, relevant: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    """By how much our nDCG@10 is above another method's on the same questions, and between which values 90 % of the
+    differences lie when as many questions are drawn from these again and again (paired bootstrap). An interval with 0
+    in it says that the questions are too few to tell."""
+    import numpy as np
+
+    gains = np.array([ndcg(ours[one], relevant[one]) - ndcg(theirs.get(one, []), relevant[one]) for one in ours])
+    draws = np.random.default_rng(0).integers(0, len(gains), (DRAWS, len(gains)))
+    low, high = np.quantile(gains[draws].mean(axis=1), [0.05, 0.95])
+    return {"ahead": round(float(gains.mean()), 4), "interval": [round(float(low), 4), round(float(high), 4)]}
+
+
+def coverage(collection: Collection) -> dict[str, float]:
+    """How often a question counts as covered: asked of all documents ("answered"), and asked while those that answer it
+    are switched off ("unanswered": wrong each time, on topics as near as the collection has them).
+
+    "unanswered_at_90" is the latter at the confidence that 90 % of the questions reach when they are answered: it says
+    how well the confidence tells the two apart, wherever the threshold is.
+    """
+    found, lacking = [], []
+    for number, text in collection.questions.items():
+        found.append(retrieve(text))
+        answering = Guideline.objects.filter(publisher__in=list(collection.relevant[number]))
+        answering.update(enabled=False)
+        try:
+            lacking.append(retrieve(text))
+        finally:
+            answering.update(enabled=True)
+    reached = sorted((one.confidence for one in found), reverse=True)[ceil(0.9 * len(found)) - 1]
+    return {
+        "answered": _share(one.covered for one in found),
+        "unanswered": _share(one.covered for one in lacking),
+        "unanswered_at_90": _share(one.confidence >= reached for one in lacking),
+    }
+
+
+def _share(true: Iterable[bool]) -> float:
+    known = list(true)
+    return round(sum(known) / len(known), 4)
+
+
+def measure(
+    collection: Collection, on_progress: Callable[[int, int], None], compare: bool = False, covered: bool = False
+) -> dict[str, Any]:
     """Take a collection into the empty library of this process, ask all its questions, and say how good the rankings
-    were and how long it took. With `compare` also what plain methods make of the same chunks."""
+    were and how long it took. With `compare` also what plain methods make of the same chunks, with `covered` how often
+    questions count as covered (`coverage`)."""
     begun = time.perf_counter()
     take_in(collection, on_progress)
     indexed = time.perf_counter() - begun
@@ -175,6 +221,9 @@ def measure(collection: Collection, on_progress: Callable[[int, int], None], com
         from knowledge.retrieval._baselines import baselines
 
         result["compare"] = {
-            name: scores(found, collection.relevant) for name, found in baselines(collection, DEEP).items()
+            name: scores(found, collection.relevant) | ahead(rankings, found, collection.relevant)
+            for name, found in baselines(collection, DEEP).items()
         }
+    if covered:
+        result["covered"] = coverage(collection)
     return result

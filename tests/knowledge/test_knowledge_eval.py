@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from knowledge import KnowledgeError
+from knowledge import KnowledgeError, Retrieval
 from knowledge.models import Guideline
-from knowledge.retrieval._measuring import ndcg, read_collection, scores, take_in
+from knowledge.retrieval import _measuring
+from knowledge.retrieval._measuring import ahead, ndcg, read_collection, scores, take_in
 
 DOCUMENTS = [
     ("d1", "Safety plan", "A safety plan has six steps. The patient keeps the original."),
@@ -63,6 +64,44 @@ def test_scores_are_means_over_questions() -> None:
     assert 0.5 < found["ndcg@10"] < 1
 
 
+def test_a_difference_comes_with_how_sure_it_is() -> None:
+    relevant = {f"q{number}": {"a": 1} for number in range(40)}
+    good, bad = (dict.fromkeys(relevant, ranking) for ranking in (["a", "b"], ["b", "a"]))
+    better = ahead(good, bad, relevant)
+    assert better["ahead"] == pytest.approx(1 - 1 / log2(3), abs=1e-4)
+    assert better["interval"] == [better["ahead"]] * 2  # the same for every question
+    mixed = {question: (good if number % 2 else bad)[question] for number, question in enumerate(relevant)}
+    turned = {question: (bad if number % 2 else good)[question] for number, question in enumerate(relevant)}
+    even = ahead(mixed, turned, relevant)
+    assert even["ahead"] == 0.0
+    assert even["interval"][0] < 0 < even["interval"][1]
+
+
+@pytest.mark.django_db
+def test_a_question_is_asked_without_the_documents_that_answer_it(
+    collection: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, title, _ in DOCUMENTS:
+        Guideline.objects.create(title=title or number, publisher=number)
+    seen: list[tuple[str, set[str]]] = []
+
+    def answer(text: str) -> Retrieval:
+        there = set(Guideline.objects.filter(enabled=True).values_list("publisher", flat=True))
+        seen.append((text, there))
+        sure = {"q1": 0.9, "q2": 0.3, "q3": 0.8}[dict(map(reversed, QUESTIONS))[text]]
+        if len(there) < len(DOCUMENTS):
+            sure -= 0.35
+        return Retrieval((), sure >= 0.5, text, sure)
+
+    monkeypatch.setattr(_measuring, "retrieve", answer)
+    found = _measuring.coverage(read_collection(collection))
+    everything = {number for number, _, _ in DOCUMENTS}
+    without = [everything - there for _, there in seen]
+    assert without == [set(), {"d1", "d2"}, set(), {"d3"}, set(), {"d2"}]
+    assert found == {"answered": 0.6667, "unanswered": 0.3333, "unanswered_at_90": 0.6667}
+    assert not Guideline.objects.filter(enabled=False).exists()
+
+
 def test_reading_a_collection(collection: Path) -> None:
     found = read_collection(collection)
     assert found.documents[0] == DOCUMENTS[0]
@@ -89,7 +128,7 @@ def test_a_library_with_guidelines_is_never_measured_in(collection: Path) -> Non
 
 
 def test_the_command_measures_in_a_library_of_its_own(collection: Path) -> None:
-    command = [sys.executable, "manage.py", "eval_retrieval", str(collection), "--json", "--compare"]
+    command = [sys.executable, "manage.py", "eval_retrieval", str(collection), "--json", "--compare", "--covered"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
@@ -98,4 +137,9 @@ def test_the_command_measures_in_a_library_of_its_own(collection: Path) -> None:
     assert result["recall@5"] == 1.0
     assert {"recall@20", "index_seconds", "query_ms_p50", "query_ms_p95"} <= set(result)
     assert set(result["compare"]) == {"bm25", "bm25_stemmed", "dense", "min_max"}
-    assert all(0 <= one["ndcg@10"] <= 1 for one in result["compare"].values())
+    for one in result["compare"].values():
+        assert 0 <= one["ndcg@10"] <= 1
+        assert one["ahead"] == pytest.approx(result["ndcg@10"] - one["ndcg@10"], abs=2e-4)
+        assert one["interval"][0] <= one["ahead"] <= one["interval"][1]
+    assert result["covered"]["answered"] == 1.0
+    assert result["covered"]["unanswered"] < 1.0

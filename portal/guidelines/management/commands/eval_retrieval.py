@@ -33,6 +33,11 @@ class Command(BaseCommand):
         parser.add_argument("--own", action="store_true", help="the facility's own question set, in this library")
         parser.add_argument("--limit", type=int, metavar="N", help="the first N questions only")
         parser.add_argument("--compare", action="store_true", help="also BM25, meaning alone and their plain fusion")
+        parser.add_argument(
+            "--covered",
+            action="store_true",
+            help="also how often questions count as covered, with and without the documents that answer them",
+        )
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -65,8 +70,7 @@ class Command(BaseCommand):
             command = [sys.executable, sys.argv[0], "eval_retrieval", str(options["folder"].absolute()), "--json"]
             if options["limit"]:
                 command += ["--limit", str(options["limit"])]
-            if options["compare"]:
-                command.append("--compare")
+            command += [f"--{name}" for name in ("compare", "covered") if options[name]]
             environment = os.environ | own
             done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
         if done.returncode:
@@ -92,7 +96,7 @@ class Command(BaseCommand):
                 self.stderr.write(f"{done} of {total} documents")
 
         try:
-            return measure(collection, tell, options["compare"])
+            return measure(collection, tell, options["compare"], options["covered"])
         finally:
             knowledge.close()
 
