@@ -3,18 +3,16 @@
 import fcntl
 import hashlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
 from django.conf import settings
 
-from knowledge import parsing
+from knowledge import _kept, parsing
 from knowledge._errors import DocumentUnreadable, NoSuchPage, RenderingBusy
 from knowledge.citations import Span
 from knowledge.ingestion._reading import stored_file
@@ -85,14 +83,13 @@ def page_image(
     strong = _rects(found, exact)
     scale = LARGE_SCALE if large else SCALE
     kept = _folder() / f"{_key(version, page, marks, strong, scale)}.png"
-    if known := _known(kept):
+    if known := _kept.known(kept):
         return known
     with _slot(person, version.filename):
-        if known := _known(kept):  # drawn while this one waited
+        if known := _kept.known(kept):  # drawn while this one waited
             return known
         data = parsing.page_image(path, page, marks, strong=strong, scale=scale, name=version.filename)
-    with suppress(OSError):  # a full disk costs time, not the picture
-        _keep(kept, data)
+    _kept.keep(kept, data, settings.HAVRE_PAGE_CACHE_MB * 1024 * 1024)
     return data
 
 
@@ -108,20 +105,7 @@ def _key(version: GuidelineVersion, *drawn: object) -> str:
 
 
 def _folder() -> Path:
-    folder = Path(settings.HAVRE_DATA_DIR) / "pages"
-    with suppress(OSError):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
-
-
-def _known(kept: Path) -> bytes | None:
-    """A picture that was made before."""
-    try:
-        data = kept.read_bytes()
-        os.utime(kept)  # the last used go last
-    except OSError:
-        return None
-    return data
+    return _kept.folder("pages")
 
 
 @contextmanager
@@ -155,24 +139,3 @@ def _place(locks: Sequence[str], until: float, name: str) -> Iterator[None]:
         if time.monotonic() > until:
             raise RenderingBusy("rendering_busy", name=name)
         time.sleep(_LOOK_SECONDS)
-
-
-def _keep(kept: Path, data: bytes) -> None:
-    """Put a picture among those kept, and let those go that were not used for longest where they are too many."""
-    handle, name = tempfile.mkstemp(prefix=".drawn-", dir=kept.parent)
-    try:
-        with os.fdopen(handle, "wb") as target:
-            target.write(data)
-        Path(name).replace(kept)
-    finally:
-        Path(name).unlink(missing_ok=True)
-    found = []
-    for one in kept.parent.glob("*.png"):
-        with suppress(OSError):  # another process may have let it go
-            status = one.stat()
-            found.append((status.st_mtime_ns, status.st_size, one))
-    room = settings.HAVRE_PAGE_CACHE_MB * 1024 * 1024
-    for _, size, one in sorted(found, reverse=True):
-        room -= size
-        if room < 0:
-            one.unlink(missing_ok=True)

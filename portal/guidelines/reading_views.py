@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from django.core.paginator import Page as Listed
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -20,6 +21,7 @@ from portal.access import for_role
 from portal.guidelines.views import version_of
 
 _CHUNKS_A_PAGE = 25
+_CHANGES_A_PAGE = 200
 _FOLD_ABOVE, _BESIDE = 800, 250  # characters of unchanged words
 
 
@@ -37,7 +39,8 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Words of a section that is compared: "same", "inserted", "deleted", or "folded": `words` unchanged ones."""
+    """Words of a section that is compared: "same", "inserted", "deleted", or `words` unchanged ones that are "folded"
+    away or "skipped"."""
 
     kind: str
     text: str
@@ -145,18 +148,41 @@ def compare(request: HttpRequest, version_id: uuid.UUID) -> HttpResponse:
         choices.append(new.similar_to)
     old = _old(request, new, choices)
     changes = knowledge.compare(old.pk, new.pk) if old else ()
-    sections = [_section(number, one) for number, one in enumerate(changes)]
-    changed = [one for one in sections if one.has_change]
-    context = {"new": new, "old": old, "choices": choices, "groups": _grouped(sections), "changed": changed}
+    numbers = [number for number, one in enumerate(changes) if _has_change(one)]
+    listed = Paginator(numbers, _CHANGES_A_PAGE).get_page(request.GET.get("page"))
+    sections = [_section(number, changes[number]) for number in _shown_with(listed, len(changes))]
+    context = {
+        "new": new,
+        "old": old,
+        "choices": choices,
+        "groups": _grouped(sections),
+        "listed": listed,
+        "query": f"old={old.pk}" if old else "",
+        "changed": [one for one in sections if one.has_change],
+        "count": len(numbers),
+        "is_cut": any(not one.is_compared or any(run.kind == "skipped" for run in one.runs) for one in changes),
+        "uncompared": sum(not changes[number].is_compared for number in numbers),
+    }
     return render(request, "guidelines/compare.html", context)
+
+
+def _has_change(change: SectionChange) -> bool:
+    return change.kind != "unchanged" or change.moved
+
+
+def _shown_with(listed: Listed[int], count: int) -> range:
+    """The sections of a page of changes: those changes and what stands between them, up to the next page's first."""
+    if not listed.object_list:
+        return range(count)
+    begin = listed.object_list[0] if listed.has_previous() else 0
+    return range(begin, listed.paginator.object_list[listed.end_index()] if listed.has_next() else count)
 
 
 def _section(number: int, change: SectionChange) -> Section:
     pieces: list[Piece] = []
     for run in change.runs:
-        pieces += _folded(run.text) if run.kind == "same" else [Piece(run.kind, run.text)]
-    has_change = change.kind != "unchanged" or change.moved
-    return Section(f"section-{number}", change, has_change, tuple(pieces))
+        pieces += _folded(run.text) if run.kind == "same" else [Piece(run.kind, run.text, run.words)]
+    return Section(f"section-{number}", change, _has_change(change), tuple(pieces))
 
 
 def _folded(text: str) -> list[Piece]:
