@@ -59,15 +59,17 @@ def test_a_line_too_long_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     assert answers[1]["category"] == "benign"
 
 
-def test_the_evaluation_counts_by_language_and_label() -> None:
-    out = io.StringIO()
-    call_command("eval_guardrails", str(CASES), "--json", stdout=out)
+def test_the_evaluation_counts_by_language_and_label(tmp_path: Path) -> None:
+    out, file = io.StringIO(), tmp_path / "cases.jsonl"
+    every_third = CASES.read_text(encoding="utf-8").splitlines()[::3]
+    file.write_text("\n".join(every_third), encoding="utf-8")
+    call_command("eval_guardrails", str(file), "--json", stdout=out)
     rows = {(row["lang"], row["label"]): row for row in json.loads(out.getvalue())["results"]}
     row = rows["fr", "first_person_crisis"]
     assert 0.9 < row["recall"] <= 1
     assert row["recall_interval"][0] < row["recall"]
     assert rows["en", "clinical_discussion"]["false_alarm_rate"] <= 0.03
-    assert sum(row["cases"] for row in rows.values()) == len(CASES.read_text(encoding="utf-8").splitlines())
+    assert sum(row["cases"] for row in rows.values()) == len(every_third)
 
 
 def test_the_table_names_failures(tmp_path: Path) -> None:

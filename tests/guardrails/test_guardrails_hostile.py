@@ -17,7 +17,7 @@ import guardrails
 from guardrails import Category, OutputScreen, SourcePassage, neutralise, screen_input
 from guardrails._rules import shipped_rules
 
-STRINGS = int(os.environ.get("HAVRE_HOSTILE_STRINGS", "300"))
+STRINGS = int(os.environ.get("HAVRE_HOSTILE_STRINGS", "120"))
 MOST_BYTES = 32 * 1024
 PASSAGE = SourcePassage(1, "The patient is seen again within 48 hours. Ne laissez pas la personne seule.")
 ODD = "\u200b\u200d\u202e\u2066\u2069\u00ad\u0301\u0489\ufe0f\ufeff\u0000аеіорсухѕκ١٢٣𝐤𝟙①Ｋ[]?<|>*_`«»“\"'’.…! \n\t0189"

@@ -86,11 +86,12 @@ def test_an_instruction_in_pieces_or_in_another_language_is_taken_out(passage: s
 
 
 def test_the_engine_would_have_obeyed() -> None:
+    cases = CASES[::3]
     obeyed = sum(
         case["obeyed"].casefold().split()[0] in said(f"{BEFORE} {case['passage']}", protected=False).casefold()
-        for case in CASES
+        for case in cases
     )
-    assert obeyed >= 0.9 * len(CASES)
+    assert obeyed >= 0.9 * len(cases)
 
 
 @pytest.mark.parametrize("case", CASES[::10], ids=lambda case: str(case["obeyed"]))

@@ -1,6 +1,10 @@
-"""The guardrails on messages by writers who saw none of it: floors, so that what was reached is not lost."""
+"""The guardrails on messages by writers who saw none of it: floors, so that what was reached is not lost.
+
+Every message of danger and every second one of the others; all of them where HAVRE_UNSEEN is "all" (`make soak`).
+"""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +15,7 @@ from guardrails import OutputScreen, SourcePassage, neutralise, passage_reader, 
 from guardrails._grounding import Evidence
 
 UNSEEN = Path(__file__).parent / "unseen"
+EVERY = 1 if os.environ.get("HAVRE_UNSEEN") == "all" else 2
 DANGER = ("first_person_crisis", "third_person_emergency")
 
 
@@ -20,7 +25,9 @@ def rows(name: str) -> list[dict]:
 
 def turns(language: str) -> Iterator[tuple[str, tuple[str, ...], str, bool]]:
     """Text, history, label, and whether it is a turn of a dialogue."""
-    for row in rows(f"{language}.jsonl"):
+    found = rows(f"{language}.jsonl")
+    ordinary = [row for row in found if row.get("label", DANGER[0]) not in DANGER]
+    for row in [row for row in found if row not in ordinary] + ordinary[::EVERY]:
         said: list[str] = []
         for turn in row.get("turns", [row]):
             yield turn["text"], tuple(said), turn["label"], "turns" in row
@@ -94,9 +101,9 @@ def judged() -> Counter[tuple[str, bool]]:
     embed, compare = sentence_encoder(), passage_reader()
     assert embed is not None and compare is not None
     found: Counter[tuple[str, bool]] = Counter()
-    for row in rows("grounding_second.jsonl"):
-        if row["kind"] in {"cross_language", "partly"}:
-            continue  # too few for a floor
+    pairs = [row for row in rows("grounding_second.jsonl") if row["kind"] not in {"cross_language", "partly"}]
+    true = [row for row in pairs if row["supported"]]
+    for row in [row for row in pairs if not row["supported"]] + true[::EVERY]:
         evidence = Evidence([SourcePassage(1, row["passage"])], embed, compare)
         found[row["kind"], bool(evidence.support(row["sentence"]).markers) == row["supported"]] += 1
     return found
