@@ -2,9 +2,11 @@
 (`portal.guidelines.signals`)."""
 
 import logging
+import threading
 from collections.abc import Collection
 from pathlib import Path
 from typing import BinaryIO
+from uuid import UUID
 
 from kombu.exceptions import OperationalError
 
@@ -13,6 +15,7 @@ from knowledge.models import Department, GuidelineVersion
 from portal.celery import app
 
 logger = logging.getLogger(__name__)
+_ingesting = threading.Lock()  # one document at a time a process
 
 
 def take_in(
@@ -56,15 +59,25 @@ def queue_ingestion() -> bool:
 
 
 def ingest_pending(on_progress: knowledge.OnProgress | None = None) -> None:
-    """Ingest every version that waits, one after the other, in the process that owns the index. A second call while one
-    runs returns at once, because the first picks up what comes meanwhile."""
+    """Ingest every version that waits, one after the other. A second call while one runs in this process returns at
+    once, because the first picks up what comes meanwhile; what another process has taken is left to it."""
+    if not _ingesting.acquire(blocking=False):
+        return
+    try:
+        _ingest_pending(on_progress)
+    finally:
+        _ingesting.release()
+
+
+def _ingest_pending(on_progress: knowledge.OnProgress | None) -> None:
     from knowledge import selectors
 
-    while version := selectors.pending_versions().first():
+    elsewhere: set[UUID] = set()
+    while version := selectors.pending_versions().exclude(pk__in=elsewhere).first():
         try:
             knowledge.ingest(version.pk, on_progress)
         except knowledge.IngestionRunning:
-            return
+            elsewhere.add(version.pk)
         except knowledge.KnowledgeError as error:
             logger.warning("version %s not ingested: %s", version.pk, error)
             if selectors.pending_versions().filter(pk=version.pk).exists():

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 import knowledge
 from inference import Effort
+from knowledge._claims import claim
 from knowledge.models import Department, Guideline, GuidelineVersion
 from portal.accounts.models import User
 from portal.accounts.selectors import departments_of
@@ -344,3 +345,22 @@ def test_a_citation_opens_for_its_owner_while_the_guideline_is_for_them(house: H
     knowledge.join(version.pk, house.versions["kitchen"].guideline_id, actor="dora")
     house.versions["kitchen"].guideline.departments.set([house.departments["B"]])
     assert opens("anna") == {404}  # it is a version of a guideline for others by now
+
+
+@pytest.mark.django_db
+def test_what_another_worker_reads_is_left_to_it(settings: Any, tmp_path: Path) -> None:
+    knowledge.close()
+    settings.HAVRE_DATA_DIR = tmp_path
+    first, second = (
+        knowledge.add_version(io.BytesIO(f"# Round {n}\n\nThe round begins at {n}.".encode()), filename=f"{n}.md")
+        for n in (7, 8)
+    )
+    with claim(f"ingest-{first.pk}"):
+        services.ingest_pending()
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.ingestion, second.ingestion) == ("pending", "indexed")
+    services.ingest_pending()
+    first.refresh_from_db()
+    assert first.ingestion == "indexed"
+    knowledge.close()
