@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from inference._engine import Piece, Sampling
-from inference._errors import EngineFailed
+from inference._errors import EngineFailed, RequestTooLong
 
 _OWN_INSTRUCTIONS_END = "Guideline passages:"
 _ORDER = re.compile(
@@ -37,8 +37,9 @@ _STEP = 12  # characters a piece
 class ScriptedEngine:
     """Satisfies `Engine`. A token is a word with the white space before it; `model` is not opened."""
 
-    def __init__(self, model: Path) -> None:
+    def __init__(self, model: Path, context: int = 1 << 20) -> None:
         self._model = model
+        self._context = context
         self._closed = False
         self._words: list[str] = []
         self._ids: dict[str, int] = {}
@@ -58,14 +59,20 @@ class ScriptedEngine:
         return self._ids[word]
 
     def stream(self, tokens: Sequence[int], sampling: Sampling, emit: Callable[[Piece], bool]) -> None:
-        """Says what the orders in the prompt ask for, up to `max_tokens` pieces. Raises EngineFailed."""
-        if self._closed:
-            raise EngineFailed("The model was unloaded.")
+        """Says what orders in the prompt ask for, at most `max_tokens` pieces. Raises EngineFailed, RequestTooLong."""
+        if len(tokens) >= self._context:
+            raise RequestTooLong("The request is longer than the context of a slot.")
+        if not tokens or not all(0 <= token < len(self._words) for token in tokens):
+            raise EngineFailed("The engine refused the request: it holds no tokens, or unknown ones.")
+        if emit(Piece()):
+            return
         prompt = "".join(self._words[token] for token in tokens)
         said = answer_to(prompt).replace("<|", "< |")
         raw = f"<|channel|>final<|message|>{said}<|return|>" if _HARMONY in prompt else f"{said}<|im_end|>"
         count = 0
         for count, at in enumerate(range(0, len(raw), _STEP), start=1):
+            if self._closed:
+                raise EngineFailed("The model was unloaded.")
             if emit(Piece(raw[at : at + _STEP], completion_tokens=count)):
                 return
             if count >= sampling.max_tokens:
