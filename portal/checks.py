@@ -1,6 +1,7 @@
 """System checks (`manage.py check --deploy`): what will not do in a facility, each with an id and its remedy."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -49,6 +50,45 @@ def production_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> lis
                 "The engine is the scripted one, which obeys everything that it reads.",
                 hint="Unset HAVRE_ENGINE.",
                 id="havre.E003",
+            )
+        )
+    return found
+
+
+@register(Tags.security, deploy=True)
+def master_key(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """The master key: there, for Havre's user alone, and not where the database is."""
+    from portal import vault
+
+    path = Path(settings.HAVRE_MASTER_KEY_FILE)
+    beside_data = path.resolve().is_relative_to(Path(settings.HAVRE_DATA_DIR).resolve())
+    mode = 0
+    found: list[CheckMessage] = []
+    try:
+        vault.master_key()
+        mode = path.stat().st_mode
+    except (vault.NoMasterKey, OSError) as error:
+        if path.exists() or not beside_data:  # in the data folder the first `migrate` makes one
+            hint = "Bring it back from where the facility keeps its copy; docs/operations.md tells how to make one."
+            found.append(Error(str(error), hint=hint, id="havre.E011"))
+    if mode & 0o022:
+        found.append(
+            Error(f"Others may change the master key {path}.", hint=f"chmod go-w {path}", id="havre.E010"),
+        )
+    elif mode & 0o044:
+        found.append(
+            Warning(
+                f"Others may read the master key {path}.",
+                hint="chmod go-r, or a folder that only Havre's user may enter.",
+                id="havre.W011",
+            )
+        )
+    if beside_data:
+        found.append(
+            Warning(
+                "The master key lies in the data folder: whoever copies that reads what was sealed.",
+                hint="Move it to another place and set HAVRE_MASTER_KEY_FILE.",
+                id="havre.W010",
             )
         )
     return found

@@ -1,4 +1,5 @@
-"""The one way to a conversation or a turn on behalf of a person: their own, and only as a clinician."""
+"""The one way to a conversation or a turn on behalf of a person: their own, and only as a clinician; what a model
+thought about somebody else's, and only as a compliance officer."""
 
 import uuid
 from collections.abc import Iterable
@@ -50,6 +51,16 @@ def passage_of(user: User | AnonymousUser, turn_id: uuid.UUID, marker: int) -> t
     if not is_open_to(passage["version_id"], departments_of(user)):
         raise NotAllowed
     return turn, passage
+
+
+def sealed_turn_of(user: User | AnonymousUser, turn_id: uuid.UUID) -> Turn:
+    """The turn whose reasoning a compliance officer wants to read. Raises NotAllowed for everybody else, also for the
+    person who asked, whatever their role is by now, and where there is no such turn."""
+    turn = Turn.objects.select_related("conversation").filter(pk=turn_id).first()
+    allowed = isinstance(user, User) and user.is_active and user.role == Role.COMPLIANCE
+    if turn is None or not allowed or turn.conversation.owner_id == user.pk:
+        raise NotAllowed
+    return turn
 
 
 def closed_versions(conversation: Conversation, turns: Iterable[Turn]) -> set[str]:

@@ -1,0 +1,260 @@
+"""What a model thought: sealed at rest, read by a compliance officer with a reason, by nobody else and nowhere else."""
+
+import base64
+import json
+import os
+import stat
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+from django.urls import reverse
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portal import checks, vault
+from portal.audit.models import Event
+from portal.chat import sealed, stored
+from portal.chat.models import Conversation, ConversationKey, State, Turn
+from portal.chat.turn import claim, finish
+from tests.conftest import Cast
+
+THOUGHTS = "The clinician asks about a safety plan. é 🧠 SECRET-THOUGHT"
+REASON = "Complaint 2026-117: the answer contradicts the guideline."
+KEY = bytes(range(32))
+
+
+# --- the vault ---------------------------------------------------------------------------------------------------
+
+
+@given(st.binary(max_size=200), st.binary(max_size=40))
+def test_what_is_sealed_opens_with_the_same_key_and_purpose(text: bytes, aad: bytes) -> None:
+    assert vault.open(KEY, vault.seal(KEY, text, aad), aad) == text
+
+
+def test_the_same_text_is_never_sealed_alike() -> None:
+    assert len({vault.seal(KEY, b"text", b"x") for _ in range(50)}) == 50
+
+
+@given(st.integers(0, 10_000), st.integers(1, 255))
+def test_a_changed_byte_anywhere_is_noticed(place: int, change: int) -> None:
+    whole = bytearray(vault.seal(KEY, b"some text", b"turn:reasoning"))
+    whole[place % len(whole)] ^= change
+    with pytest.raises(vault.Unreadable):
+        vault.open(KEY, bytes(whole), b"turn:reasoning")
+
+
+@pytest.mark.parametrize(
+    ("key", "cut", "aad"),
+    [(bytes(32), None, b"a"), (KEY, None, b"b"), (KEY, None, b""), (KEY, -1, b"a"), (KEY, 20, b"a"), (KEY, 0, b"a")],
+    ids=["another key", "another purpose", "no purpose", "one byte short", "cut in the tag", "empty"],
+)
+def test_the_wrong_key_purpose_or_length_is_one_typed_error(key: bytes, cut: int | None, aad: bytes) -> None:
+    with pytest.raises(vault.Unreadable) as caught:
+        vault.open(key, vault.seal(KEY, b"secret", b"a")[:cut], aad)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_known_text_of_the_format() -> None:
+    """Version 1: b"\\x01", nonce, AES-256-GCM over the text, with version and purpose authenticated."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    nonce = bytes(12)
+    made = b"\x01" + nonce + AESGCM(KEY).encrypt(nonce, b"text", b"\x01" + b"purpose")
+    assert vault.open(KEY, made, b"purpose") == b"text"
+
+
+def test_the_master_key_is_made_once_and_for_this_user_alone(tmp_path: Path, settings: Any) -> None:
+    settings.HAVRE_MASTER_KEY_FILE = tmp_path / "keys" / "master.key"
+    assert vault.make_master_key()
+    first = vault.master_key()
+    assert not vault.make_master_key() and vault.master_key() == first
+    assert stat.S_IMODE(settings.HAVRE_MASTER_KEY_FILE.stat().st_mode) == 0o600
+    assert stat.S_IMODE(settings.HAVRE_MASTER_KEY_FILE.parent.stat().st_mode) == 0o700
+    assert [one.name for one in settings.HAVRE_MASTER_KEY_FILE.parent.iterdir()] == ["master.key"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"short", b"!" * 44, base64.b64encode(bytes(31))])
+def test_a_master_key_that_is_none_is_a_typed_error(content: bytes | None, tmp_path: Path, settings: Any) -> None:
+    settings.HAVRE_MASTER_KEY_FILE = tmp_path / "master.key"
+    if content is not None:
+        settings.HAVRE_MASTER_KEY_FILE.write_bytes(content)
+    with pytest.raises(vault.NoMasterKey, match="master"):
+        vault.master_key()
+
+
+@pytest.mark.parametrize(
+    ("mode", "inside", "expected"),
+    [
+        (0o600, False, set()),
+        (0o600, True, {"havre.W010"}),
+        (0o640, False, {"havre.W011"}),
+        (0o622, False, {"havre.E010"}),
+        (None, False, {"havre.E011"}),
+    ],
+    ids=["apart", "beside the database", "readable", "writable", "missing"],
+)
+def test_the_check_says_where_the_master_key_does_not_belong(
+    mode: int | None, inside: bool, expected: set[str], tmp_path: Path, settings: Any
+) -> None:
+    settings.HAVRE_DATA_DIR = tmp_path / "data"
+    settings.HAVRE_MASTER_KEY_FILE = tmp_path / ("data" if inside else "elsewhere") / "master.key"
+    if mode is not None:
+        vault.make_master_key()
+        settings.HAVRE_MASTER_KEY_FILE.chmod(mode)
+    assert {one.id for one in checks.master_key(None)} == expected
+
+
+# --- the turn ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def turn(cast: Cast) -> Turn:
+    """A turn of anna's, answered, with its reasoning sealed."""
+    conversation = Conversation.objects.create(owner=cast.anna, title="Safety plan")
+    begun = Turn.objects.create(
+        conversation=conversation, client_ref=uuid.uuid4(), question="What?", language="en", effort="low"
+    )
+    taken = claim(begun.id, State.GENERATING)
+    assert taken
+    finish(taken, State.COMPLETED, answer="The plan.", reasoning=sealed.reasoning_sealer(taken)(THOUGHTS))
+    return Turn.objects.get(pk=begun.id)
+
+
+def test_the_database_holds_no_word_of_it_and_the_key_is_sealed_too(turn: Turn) -> None:
+    key = ConversationKey.objects.get(pk=turn.conversation_id)
+    assert b"SECRET" not in bytes(turn.reasoning) and bytes(turn.reasoning)[:1] == b"\x01"
+    assert sealed.open_reasoning(turn) == THOUGHTS
+    unwrapped = vault.open(vault.master_key(), key.wrapped, f"{turn.conversation_id}:key".encode())
+    assert len(unwrapped) == 32 and unwrapped not in bytes(key.wrapped)
+
+
+def test_sealed_text_cannot_be_put_into_another_turn(turn: Turn) -> None:
+    other = Turn.objects.create(
+        conversation=turn.conversation, client_ref=uuid.uuid4(), question="?", language="en", effort="low",
+        reasoning=turn.reasoning, state=State.COMPLETED, finished_at=turn.finished_at,
+    )  # fmt: skip
+    with pytest.raises(vault.Unreadable):
+        sealed.open_reasoning(other)
+
+
+def test_without_its_key_a_conversation_is_erased(turn: Turn) -> None:
+    ConversationKey.objects.all().delete()
+    with pytest.raises(sealed.Erased):
+        sealed.open_reasoning(turn)
+
+
+def test_without_a_master_key_the_answer_is_kept_and_the_reasoning_is_not(
+    cast: Cast, tmp_path: Path, settings: Any, caplog: Any
+) -> None:
+    settings.HAVRE_MASTER_KEY_FILE = tmp_path / "none.key"
+    turn = Turn(conversation=Conversation.objects.create(owner=cast.anna))
+    assert sealed.reasoning_sealer(turn)(THOUGHTS) is None
+    assert "SECRET" not in caplog.text and "master key" in caplog.text
+    assert not ConversationKey.objects.exists()
+
+
+def test_migrating_makes_a_lost_master_key_only_where_nothing_was_sealed(
+    turn: Turn, tmp_path: Path, settings: Any
+) -> None:
+    settings.HAVRE_MASTER_KEY_FILE = tmp_path / "master.key"
+    call_command("migrate", verbosity=0)
+    assert not settings.HAVRE_MASTER_KEY_FILE.exists(), "a new key would hide that the old one is lost"
+    ConversationKey.objects.all().delete()
+    call_command("migrate", verbosity=0)
+    assert vault.master_key()
+
+
+def test_no_event_no_page_and_no_export_holds_it(turn: Turn, cast: Cast) -> None:
+    said = json.dumps(stored.events(turn)) + json.dumps(list(Event.objects.values("kind", "payload")))
+    client = Client()
+    for person, pages in (
+        (cast.anna, [reverse("chat:conversation", args=[turn.conversation_id])]),
+        (cast.emil, [reverse("audit:index"), reverse("chat:reasoning", args=[turn.id])]),
+    ):
+        client.force_login(person)
+        said += "".join(client.get(page).content.decode() for page in pages)
+    assert "SECRET" not in said and bytes(turn.reasoning).hex() not in said
+    ended = Event.objects.get(kind="turn.completed")
+    assert ended.payload["reasoning_sha256"] == sealed.fingerprint(bytes(turn.reasoning))
+
+
+# --- the page ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def officer(client: Client, cast: Cast) -> Client:
+    client.force_login(cast.emil)
+    return client
+
+
+def readings() -> list[Event]:
+    return list(Event.objects.filter(kind="turn.reasoning_read"))
+
+
+def test_a_compliance_officer_reads_it_with_a_reason_and_that_is_an_event(officer: Client, turn: Turn) -> None:
+    page = officer.post(reverse("chat:reasoning", args=[turn.id]), {"reason": REASON})
+    assert "SECRET-THOUGHT" in page.content.decode()
+    assert "no-store" in page["Cache-Control"]
+    event = readings()[0]
+    assert (event.actor, event.subject, event.actor_role) == ("emil", str(turn.id), "compliance")
+    assert event.payload == {"reason": REASON, "outcome": "read"}
+
+
+@pytest.mark.parametrize("reason", ["", "because", "              ", "x" * 501])
+def test_without_a_reason_nothing_is_shown_and_nothing_recorded(officer: Client, turn: Turn, reason: str) -> None:
+    page = officer.post(reverse("chat:reasoning", args=[turn.id]), {"reason": reason})
+    assert "SECRET" not in page.content.decode()
+    assert "field__error" in page.content.decode()
+    assert readings() == []
+
+
+@pytest.mark.parametrize("name", ["anna", "bela", "dora"])
+def test_nobody_else_reads_it_not_even_who_asked(name: str, client: Client, cast: Cast, turn: Turn) -> None:
+    client.force_login(getattr(cast, name))
+    assert client.post(reverse("chat:reasoning", args=[turn.id]), {"reason": REASON}).status_code == 403
+    assert readings() == []
+
+
+def test_who_asked_does_not_read_it_even_as_an_officer_later(client: Client, cast: Cast, turn: Turn) -> None:
+    type(cast.anna).objects.filter(username="anna").update(role="compliance")  # type: ignore[attr-defined]
+    client.force_login(type(cast.anna).objects.get(username="anna"))  # type: ignore[attr-defined]
+    assert client.post(reverse("chat:reasoning", args=[turn.id]), {"reason": REASON}).status_code == 404
+
+
+def test_an_unknown_turn_is_not_found(officer: Client, turn: Turn) -> None:
+    assert officer.get(reverse("chat:reasoning", args=[uuid.uuid4()])).status_code == 404
+
+
+@pytest.mark.parametrize("loss", ["erased", "unreadable"])
+def test_what_cannot_be_read_says_why_and_the_attempt_is_an_event(
+    loss: str, officer: Client, turn: Turn, tmp_path: Path, settings: Any
+) -> None:
+    if loss == "erased":
+        ConversationKey.objects.all().delete()
+    else:
+        settings.HAVRE_MASTER_KEY_FILE = tmp_path / "other.key"
+        vault.make_master_key()
+    page = officer.post(reverse("chat:reasoning", args=[turn.id]), {"reason": REASON}).content.decode()
+    assert "SECRET" not in page and "notice--caution" in page
+    assert [one.payload["outcome"] for one in readings()] == [loss]
+
+
+def test_thoughts_are_shown_as_text(officer: Client, turn: Turn) -> None:
+    evil = sealed.reasoning_sealer(turn)("<script>alert(1)</script>")
+    Turn.objects.filter(pk=turn.pk).update(reasoning=evil)
+    page = officer.post(reverse("chat:reasoning", args=[turn.id]), {"reason": REASON}).content.decode()
+    assert "&lt;script&gt;" in page and "<script>alert" not in page
+
+
+def test_the_audit_trail_leads_to_it(officer: Client, turn: Turn) -> None:
+    assert reverse("chat:reasoning", args=[turn.id]) in officer.get(reverse("audit:index")).content.decode()
+
+
+def test_the_master_key_file_of_the_tests_is_not_this_users_own() -> None:
+    from django.conf import settings
+
+    assert str(settings.HAVRE_MASTER_KEY_FILE).startswith(os.environ["HAVRE_DATA_DIR"])
