@@ -8,7 +8,7 @@ from django.db import transaction
 from django.test import override_settings
 
 import knowledge
-from knowledge.models import GuidelineVersion
+from knowledge.models import Chunk, Embedding, Guideline, GuidelineVersion, Index, Page
 
 
 @pytest.fixture
@@ -32,13 +32,29 @@ def take_in(db: None, data_folder: Path) -> Callable[..., GuidelineVersion]:
     return add
 
 
-@pytest.fixture(scope="module")
-def sample_library(
+@pytest.fixture(scope="session")
+def samples_taken_in(
     django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[list[GuidelineVersion]]:
-    """The sample guidelines, ingested once for a module and taken out of the database after it."""
+) -> tuple[Path, list[list[Any]]]:
+    """The data folder of the sample guidelines, ingested once, and their rows, which are not in the database."""
     folder = tmp_path_factory.mktemp("samples")
     with django_db_blocker.unblock(), override_settings(HAVRE_DATA_DIR=folder), transaction.atomic():
-        yield knowledge.ingest_samples()
+        knowledge.ingest_samples()
+        knowledge.close()
+        rows = [list(model.objects.all()) for model in (Guideline, GuidelineVersion, Page, Chunk, Embedding, Index)]
+        transaction.set_rollback(True)
+    return folder, rows
+
+
+@pytest.fixture(scope="module")
+def sample_library(
+    samples_taken_in: tuple[Path, list[list[Any]]], django_db_blocker: Any
+) -> Iterator[list[GuidelineVersion]]:
+    """The sample guidelines, in the database for a module."""
+    folder, rows = samples_taken_in
+    with django_db_blocker.unblock(), override_settings(HAVRE_DATA_DIR=folder), transaction.atomic():
+        for some in rows:
+            type(some[0]).objects.bulk_create(some, batch_size=500)
+        yield list(GuidelineVersion.objects.select_related("guideline").order_by("created_at"))
         knowledge.close()
         transaction.set_rollback(True)

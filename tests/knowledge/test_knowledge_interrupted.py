@@ -18,7 +18,7 @@ from knowledge.models import GuidelineVersion
 from .documents import TEXT
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-KILLS = int(os.environ.get("HAVRE_KILLS", "5"))
+KILLS = int(os.environ.get("HAVRE_KILLS", "3"))
 
 
 def test_killed_at_random_moments() -> None:
