@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from inference._errors import EngineFailed
 
 _LOOK_SECONDS = 0.05  # how often somebody who waits is asked whether he is still there
+_NEARLY_ALL = 0.9
 
 
 class Slots:
@@ -62,11 +63,11 @@ class Slots:
         return bool(self._free) and self._waiting[0] is ticket
 
     def _chosen(self, tokens: list[int]) -> tuple[int, int]:
-        """A talk that goes on gets its slot back: the free one that has read more than half of the prompt. Otherwise
-        the slot that nobody used for longest, so that the others' talks stay where they can go on."""
+        """A talk that goes on gets its slot back: the free one that has most of the prompt, where that is nearly all it
+        has read. Otherwise the slot that nobody used for longest, so that others can go on too."""
         common = {slot: _common(self._held[slot], tokens) for slot in self._free}
-        best = max(common, key=lambda slot: common[slot])
-        if 2 * common[best] <= len(tokens):
+        best = max(common, key=lambda slot: (common[slot], -self._used[slot]))
+        if common[best] < _NEARLY_ALL * len(self._held[best]):
             best = min(common, key=lambda slot: self._used[slot])
         return best, common[best]
 
