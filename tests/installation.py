@@ -25,6 +25,15 @@ ROOT = Path(__file__).resolve().parent.parent
 FINAL = {"turn.completed", "turn.redirected", "turn.refused", "turn.cancelled", "turn.failed"}
 PEOPLE = {"anna": "clinician", "bela": "clinician", "dora": "admin", "emil": "compliance"}
 _START_SECONDS = 180
+_TOGETHER = """
+import io, json, sys
+import django
+django.setup()
+from django.core.management import call_command
+for arguments in json.load(sys.stdin):
+    sys.stdin = io.StringIO(sys.argv[1])
+    call_command(*arguments)
+"""
 
 
 class Installation:
@@ -49,19 +58,23 @@ class Installation:
         self.serve: subprocess.Popen[bytes] | None = None
 
     def prepare(self, guidelines: dict[str, Path]) -> None:
-        """Database, model, people, documents."""
-        self.manage("migrate", "--verbosity", "0")
-        self.manage("models", "import", str(TINY_MODEL))
-        self.manage("models", "activate", TINY_MODEL.stem)
-        for name, role in PEOPLE.items():
-            self.manage("create_user", name, "--role", role, "--password-stdin", stdin=PASSWORD + "\n")
-        for title, path in guidelines.items():
-            self.manage("ingest", "--approve", "--title", title, str(path))
+        """Database, model, people, documents: one process, since each would load everything anew."""
+        commands = [
+            ["migrate", "--verbosity", "0"],
+            ["models", "import", str(TINY_MODEL)],
+            ["models", "activate", TINY_MODEL.stem],
+            *(["create_user", name, "--role", role, "--password-stdin"] for name, role in PEOPLE.items()),
+            *(["ingest", "--approve", "--title", title, str(path)] for title, path in guidelines.items()),
+        ]
+        self._run([sys.executable, "-c", _TOGETHER, PASSWORD + "\n"], json.dumps(commands))
 
     def manage(self, *arguments: str, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run one management command."""
+        return self._run([sys.executable, "manage.py", *arguments], stdin, check)
+
+    def _run(self, command: list[str], stdin: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
+            command,
             cwd=ROOT,
             env=self.environment,
             input=stdin,
@@ -71,7 +84,7 @@ class Installation:
             check=False,
         )
         if check and done.returncode:
-            raise AssertionError(f"manage.py {arguments[0]} failed:\n{done.stdout}\n{done.stderr}")
+            raise AssertionError(f"{command[1:3]} failed:\n{done.stdout}\n{done.stderr}")
         return done
 
     def start(self) -> None:
