@@ -17,8 +17,9 @@ _BARS = "|｜∣│ǀ❘︱"  # the sign of harmony, the one of DeepSeek, and wh
 _NAME = "[A-Za-z0-9_▁]{1,40}"
 _MARKER = f"<[{_BARS}]({_NAME})[{_BARS}]>"
 _PERHAPS_MARKER = re.compile(rf"<(?:[{_BARS}](?:{_NAME}[{_BARS}]?)?)?\Z")
-_OPEN_END = re.compile(r"[<|｜]+\Z")
-_BRACKET = re.compile(r"<[|｜]+|[|｜]+>")
+_OPEN_END = re.compile(r"[<>|｜]+\Z")
+_SIGNS = re.compile(r"[<>|｜]+")
+_BRACKET = re.compile(r"<[|｜]|[|｜]>")
 _NOT_SAID = "<>|｜ \t\r\n"
 _ENDS = frozenset({"end", "return", "call", "endoftext", "im_end", "eot_id", "eom_id"})
 # Ends of an answer for families without channels; also where the model begins to speak for the other side.
@@ -70,7 +71,7 @@ class _Splitter:
 
     def __init__(self) -> None:
         self._held = ""  # raw text that may be the beginning of a marker
-        self._tail = ""  # text to show, ending in < or |, that may become a bracket of a marker
+        self._tail = ""  # signs at the end of the text to show that may become a bracket of a marker
         self._said = False  # something of an answer was passed on, though it may not be shown yet
         self._thoughts: list[str] = []
 
@@ -125,10 +126,10 @@ class _Splitter:
 
     def _clean(self, text: str) -> str:
         """Text without anything that looks like a part of a marker, also where it forms only over several pieces."""
-        text = _without_brackets(self._tail + text)
+        text = self._tail + text
         match = _OPEN_END.search(text)
         self._tail = match[0] if match else ""
-        return self._mark(text[: match.start()] if match else text)
+        return self._mark(_without_brackets(text[: match.start()] if match else text))
 
     def _mark(self, text: str) -> str:
         if not self.answered:
@@ -172,7 +173,7 @@ _SENTENCEPIECE = (
 class PlainFilter(_Splitter):
     """For models whose answer is simply what they say until their end marker: chatml, Llama, Mistral and their like."""
 
-    _literals = _SENTENCEPIECE
+    _literals: ClassVar[tuple[str, ...]] = _SENTENCEPIECE
 
     def _pass(self, text: str) -> tuple[str, bool]:
         return self._say(text), False
@@ -187,7 +188,7 @@ class ThinkFilter(_Splitter):
     """For models that think between <think> and </think> (DeepSeek's distills). The prompt ends in `<think>`: all
     that comes is reasoning until it is closed, and a model that never closes it has not answered."""
 
-    _literals = (*_SENTENCEPIECE, "<think>", "</think>")
+    _literals: ClassVar[tuple[str, ...]] = (*_SENTENCEPIECE, "<think>", "</think>")
 
     def __init__(self) -> None:
         super().__init__()
@@ -309,12 +310,12 @@ class HarmonyFilter(_Splitter):
         """Whether the header speaks as the assistant to the person: no other role, no tool."""
         if "to=" in self._role or "to=" in self._channel:
             return False
-        return not re.sub(r"[\W\d_]+", "", self._role.casefold()).replace("assistant", "")
+        return not re.sub(r"[\W\d_]+", "", self._role.lower()).replace("assistant", "")
 
 
 def _channel(header: str) -> str:
     """The channel that a header names; empty where it is not one. Case and signs around the name do not matter."""
-    words = [re.sub(r"^\W+|\W+$", "", word.casefold()) for word in header.split()]
+    words = [re.sub(r"^\W+|\W+$", "", word.lower()) for word in header.split()]
     if not words or _OF_HIDDEN_CHANNELS.intersection(words[1:2]):
         return ""
     return words[0]
@@ -333,7 +334,5 @@ def _prefixes(literals: tuple[str, ...]) -> tuple[frozenset[str], int]:
 
 
 def _without_brackets(text: str) -> str:
-    while True:
-        text, count = _BRACKET.subn("", text)
-        if not count:
-            return text
+    """Text without runs of signs that hold a bracket of a marker. Whole runs: what is left must not become another."""
+    return _SIGNS.sub(lambda run: "" if _BRACKET.search(run[0]) else run[0], text)
