@@ -41,6 +41,10 @@ class Left:
     def has_time(self) -> bool:
         return time.thread_time() < self.until
 
+    def has_room(self) -> bool:
+        """Whether anything more may be shown."""
+        return not self.is_long or self.characters > 0
+
     def show(self, characters: int) -> bool:
         """Whether so much more is shown."""
         if self.is_long and characters > self.characters:

@@ -181,7 +181,7 @@ def _changed(old: _Section, new: _Section, moved: bool, left: Left) -> SectionCh
         is_compared = not new.parts
     elif is_same:
         runs = (Run("same", new.text),) if new.parts else ()
-    elif is_compared := left.has_time():
+    elif is_compared := left.has_room() and left.has_time():
         runs = tuple(runs_between(old.text, new.text, left))
         if left.is_long:
             runs = tuple(shortened(runs))
