@@ -76,13 +76,13 @@ def test_what_was_read_for_others_changes_no_answer(engine: LoadedModel) -> None
             assert "Delacroix" not in said or SECRET in question
 
 
-@pytest.mark.parametrize("long_first", [1, 2, 3])
-def test_a_short_question_does_not_wait_for_a_long_prompt(engine: LoadedModel, long_first: int) -> None:
-    """A prompt of 6,000 tokens is being read, in any slot; the short answer ends before the long one has begun."""
+@pytest.mark.parametrize(("before", "length"), [(1, 6000), (2, 1500)])
+def test_a_short_question_does_not_wait_for_a_long_prompt(engine: LoadedModel, before: int, length: int) -> None:
+    """A long prompt is being read, in whichever slot; the short answer ends before the long one has begun."""
     real, happened, reading = _runtime.current().engine, [], threading.Event()
-    for number in range(long_first):  # so that the long one comes into another slot each time
+    for number in range(before):  # so that the long one comes into another slot each time
         ask(real, [500 + number] * 40, [])
-    long = [(number * 7 + long_first) % 5000 + 10 for number in range(6000)]
+    long = [(number * 7 + before) % 5000 + 10 for number in range(length)]
 
     def note(piece: Piece) -> bool:
         happened.append("long text" if piece.text else "long reading")
@@ -96,7 +96,7 @@ def test_a_short_question_does_not_wait_for_a_long_prompt(engine: LoadedModel, l
     ask(real, list(range(100, 160)), happened)
     thread.join()
     assert happened.index("short end") < happened.index("long text")
-    assert happened[happened.index("short end") :].count("long reading") > 20, "the long prompt was nearly read"
+    assert happened[happened.index("short end") :].count("long reading") > 5, "the long prompt was nearly read"
 
 
 def ask(engine: Engine, tokens: list[int], happened: list[str]) -> None:
@@ -108,7 +108,7 @@ def test_two_long_prompts_are_read_in_turns(engine: LoadedModel) -> None:
     real, happened = _runtime.current().engine, []
 
     def read(name: str, first: int) -> None:
-        tokens = [(number * first) % 5000 + 10 for number in range(3000)]
+        tokens = [(number * first) % 5000 + 10 for number in range(1200)]
         real.stream(tokens, Sampling(2, 0.0, None), lambda piece: happened.append(name) or False)
 
     threads = [threading.Thread(target=read, args=one) for one in (("a", 3), ("b", 11))]
