@@ -92,7 +92,7 @@ def _engine(model: Path, header: Header, chosen: Plan) -> Engine:
     if chosen.engine == "scripted":
         from inference._scripted import ScriptedEngine
 
-        return ScriptedEngine(model)
+        return ScriptedEngine(model, chosen.context)
     if chosen.engine == "ctransformers":
         from inference._ctransformers import CtransformersEngine
 
