@@ -7,7 +7,7 @@
 Knows nothing of Django, queues or browsers.
 """
 
-from inference._catalogue import CatalogueEntry, catalogue
+from inference._catalogue import CatalogueEntry, Kind, catalogue, kind_of
 from inference._errors import (
     EngineFailed,
     EngineNotLoaded,
@@ -19,9 +19,13 @@ from inference._errors import (
     SettingsRejected,
 )
 from inference._generating import generate
+from inference._hardware import Gpu, Hardware, hardware
+from inference._memory import Estimate, estimate
+from inference._models import ModelInfo, PartFile, Smoke
 from inference._runtime import LoadedModel, count_tokens, load, loaded, unload
+from inference._smoke import room, smoke
 from inference._store import ModelStore, Verification
-from inference._types import Delta, Effort, EngineSettings, FinishReason, GenerationRequest, Message, ModelInfo, Usage
+from inference._types import Delta, Effort, EngineSettings, FinishReason, GenerationRequest, Message, Usage
 
 __all__ = [
     "CatalogueEntry",
@@ -30,9 +34,13 @@ __all__ = [
     "EngineFailed",
     "EngineNotLoaded",
     "EngineSettings",
+    "Estimate",
     "FinishReason",
     "GenerationRequest",
+    "Gpu",
+    "Hardware",
     "InferenceError",
+    "Kind",
     "LoadedModel",
     "MalformedOutput",
     "Message",
@@ -40,14 +48,21 @@ __all__ = [
     "ModelNotFound",
     "ModelRejected",
     "ModelStore",
+    "PartFile",
     "RequestTooLong",
     "SettingsRejected",
+    "Smoke",
     "Usage",
     "Verification",
     "catalogue",
     "count_tokens",
+    "estimate",
     "generate",
+    "hardware",
+    "kind_of",
     "load",
     "loaded",
+    "room",
+    "smoke",
     "unload",
 ]

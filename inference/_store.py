@@ -1,48 +1,46 @@
 """The models folder of an installation: the files, and a register of what is known about them.
 
     models/
-      register.json                 names, hashes, what the headers say, which one is active
-      smollm2-135m-instruct.gguf    the file, or a link to where it lies
+      register.json                     names, hashes, what the headers say, which one is active, how each did
+      smollm2-135m-instruct.gguf        the file, or a link to where it lies
+      gpt-oss-120b-00001-of-00003.gguf  a model in parts: the engine is given the first
 
-The register is written whole and renamed into place, under a lock that other processes honour.
+A model that stands in the register with its hash is on the approved list; a worker loads no other.
 """
 
-import errno
-import fcntl
-import json
-import os
 import re
-import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from inference import _catalogue
-from inference._errors import InferenceError, ModelNotFound, ModelRejected
-from inference._files import sha256_of
+from inference import _catalogue, _copying, _fetching
+from inference._catalogue import CatalogueEntry
+from inference._errors import InferenceError, ModelRejected
+from inference._files import combined, part_name, parts_of, sha256_of, stem_of
 from inference._gguf import read_header
-from inference._templates import family_of
-from inference._types import ModelInfo
+from inference._models import ModelInfo, PartFile, Smoke, smoke_row
+from inference._register import Register, Row, known_of, row_of
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_CHUNK = 4 * 1024 * 1024
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Whether a model's file still has the hash that it was registered with; `problem` is a sentence where not."""
+    """Whether a model's files still have the hashes that they were registered with; `problem` is a sentence where
+    not."""
 
     name: str
     problem: str = ""
 
     @property
     def ok(self) -> bool:
-        """Nothing is wrong with the file."""
+        """Nothing is wrong with the files."""
         return not self.problem
 
 
@@ -52,67 +50,71 @@ class ModelStore:
     def __init__(self, folder: Path, *, offline: bool = False) -> None:
         self.folder = folder
         self.offline = offline
+        self._register = Register(folder)
 
     def list(self) -> list[ModelInfo]:
         """Every registered model, by name."""
-        return sorted((self._info(row) for row in self._read()["models"]), key=lambda one: one.name)
+        return sorted(map(self._register.info, self._register.read()["models"]), key=lambda one: one.name)
 
     def get(self, name: str) -> ModelInfo:
         """The model of this name. Raises ModelNotFound."""
-        return self._info(self._row(self._read(), name))
+        return self._register.info(row_of(self._register.read(), name))
+
+    def by_hash(self, sha256: str) -> ModelInfo | None:
+        """The model with this hash, also one that was removed; None where no such model was ever here."""
+        register = self._register.read()
+        for row in [*register["models"], *reversed(register["removed"])]:
+            if row["sha256"] == sha256:
+                return self._register.info(row)
+        return None
 
     def active(self) -> ModelInfo | None:
         """The model that workers load, or None."""
-        register = self._read()
+        register = self._register.read()
         name = register["active"]
-        return self._info(self._row(register, name)) if name else None
+        return self._register.info(row_of(register, name)) if name else None
 
     def import_file(
         self, path: Path, name: str | None = None, *, link: bool = False, on_progress: Progress | None = None
     ) -> ModelInfo:
-        """Check a GGUF file, copy it into the folder (or, with `link`, leave it where it is) and register it.
+        """Check a GGUF file, with all parts of a split one, copy it into the folder (or, with `link`, leave it where it
+        is) and register it.
 
-        `on_progress` gets bytes done and bytes in all. A file that is registered already is not copied again. Raises
-        ModelNotFound, ModelRejected, and InferenceError when the disk does not take it.
+        `on_progress` gets bytes done and bytes in all. A file that is registered already is not copied again; a copy
+        that was interrupted is taken up again. Raises ModelNotFound, ModelRejected, and InferenceError when the disk
+        does not take it.
         """
-        name = _checked_name(name or re.sub(r"[^a-z0-9._-]+", "-", path.stem.lower()).strip("-._"))
-        header = read_header(path)
-        family_of(header, path.name)
+        name = _checked_name(name or re.sub(r"[^a-z0-9._-]+", "-", stem_of(path).lower()).strip("-._"))
+        files = parts_of(path)
+        known = known_of(read_header(files[0]), path.name)
         self._make_folder()
-        with self._locked() as register:
-            known = next((row for row in register["models"] if row["name"] == name), None)
-            target = self.folder / f"{name}.gguf"
-            if link:
-                digest = sha256_of(path, on_progress)
-                self._refuse_other(known, digest)
-                self._link(path.absolute(), target)
-            else:
-                digest = self._copy(path, target, known, on_progress)
-            licence = header.licence
-            for one in _catalogue.catalogue():
-                licence = one.licence if one.sha256 == digest else licence
-            row = {
-                "name": name,
-                "file": target.name,
-                "sha256": digest,
-                "size": header.size,
-                "architecture": header.architecture,
-                "quantization": header.quantization,
-                "context": header.context,
-                "licence": licence,
-                "demonstration": any(one.demonstration and one.sha256 == digest for one in _catalogue.catalogue()),
-            }
-            register["models"] = [other for other in register["models"] if other["name"] != name] + [row]
-            return self._info(row)
+        targets = self._targets(name, len(files))
+        registered = next((row for row in self._register.read()["models"] if row["name"] == name), None)
+        if link or registered:
+            parts = _hashed(files, targets, on_progress)
+            if registered and registered["sha256"] != _hash_of(parts):
+                raise _taken(name)
+            if link and not registered and any(one.exists() and not one.is_symlink() for one in targets):
+                raise _taken(name)
+            if link and not all(one.exists() and not one.is_symlink() for one in targets):
+                _copying.link(files, targets)
+            elif not link and not all(one.exists() for one in targets):
+                parts = _copying.copy(files, targets, on_progress)
+        else:
+            parts = _copying.copy(files, targets, on_progress)
+        return self._enter(name, parts, known, source=f"imported from {path.name}")
 
-    def pull(self, name: str, on_progress: Progress | None = None) -> ModelInfo:
+    def pull(self, name: str, on_progress: Progress | None = None, *, sha256: Sequence[str] = ()) -> ModelInfo:
         """Fetch a model of the catalogue, check its hash and register it. Does nothing when it is there already.
 
-        Raises ModelNotFound, ModelRejected, and InferenceError when offline or when the download fails.
+        `sha256` are the hashes of its files, in order, which the administrator has read on the publisher's page: needed
+        where the catalogue has none. Raises ModelNotFound, ModelRejected, and InferenceError when offline or when the
+        download fails; what has come by then is kept, and the next call goes on.
         """
         wanted = _catalogue.entry(name)
+        hashes = _agreed(wanted, sha256)
         for one in self.list():
-            if one.name == name and one.sha256 == wanted.sha256 and one.path.exists():
+            if one.name == name and one.sha256 == combined(hashes) and one.path.exists():
                 return one
         if self.offline:
             raise InferenceError(
@@ -120,125 +122,175 @@ class ModelStore:
                 "Bring the file by hand and `manage.py models import FILE`."
             )
         self._make_folder()
-        with _disk_errors(), tempfile.TemporaryDirectory(prefix=".pull-", dir=self.folder) as working:
-            return self.import_file(_catalogue.fetch(wanted, Path(working), on_progress), name)
+        if any(row["name"] == name for row in self._register.read()["models"]):
+            raise _taken(name)
+        if wanted.package:
+            with _copying.disk_errors(), tempfile.TemporaryDirectory(prefix=".pull-", dir=self.folder) as working:
+                path = _catalogue.take_out(wanted, Path(working), on_progress)
+                return self._take_in(wanted, [path], hashes)
+        return self._take_in(wanted, self._fetch(wanted, hashes, on_progress), hashes)
 
-    def activate(self, name: str) -> ModelInfo:
-        """Make this the model that workers load when they start. Raises ModelNotFound, ModelRejected."""
-        if problem := self._problem(self.get(name), by_hash=False):
+    def activate(
+        self, name: str, trial: Callable[[ModelInfo], Smoke], *, on_tried: Callable[[Smoke], None] | None = None
+    ) -> ModelInfo:
+        """Make this the model that workers load, if the trial passes; the active one stays until then.
+
+        The trial's outcome is kept in the register either way. Raises ModelNotFound; ModelRejected with the trial's
+        problem, when its files are gone, or when the model was changed meanwhile.
+        """
+        one = self.get(name)
+        if problem := _missing(one):
             raise ModelRejected(problem)
-        with self._locked() as register:
-            row = self._row(register, name)
-            register["active"] = name
-            return self._info(row)
+        smoke = trial(one)
+        with self._register.changing() as register:
+            row = row_of(register, name)
+            if row["sha256"] != one.sha256:
+                raise ModelRejected(f"{name} was replaced by another file while it was tried. Activate it again.")
+            row["smoke"] = smoke_row(smoke)
+            if smoke.passed:
+                register["active"] = name
+        if on_tried:
+            on_tried(smoke)
+        if not smoke.passed:
+            raise ModelRejected(f"{name} did not pass the smoke prompt and was not activated. {smoke.problem}")
+        return self.get(name)
 
     def verify(self, name: str | None = None, on_progress: Progress | None = None) -> tuple[Verification, ...]:
-        """Hash one model's file, or all, again. Raises ModelNotFound for an unknown name."""
+        """Hash the files of one model, or of all, again. Raises ModelNotFound for an unknown name."""
         models = [self.get(name)] if name else self.list()
-        return tuple(Verification(one.name, self._problem(one, on_progress)) for one in models)
+        found = tuple(Verification(one.name, _changed(one, on_progress)) for one in models)
+        if any(one.ok for one in found):
+            with self._register.changing() as register:
+                for row in register["models"]:
+                    if Verification(row["name"]) in found:
+                        row["verified"] = _now()
+        return found
 
     def remove(self, name: str) -> ModelInfo:
-        """Remove a model and its file; of a linked one only the link. Raises ModelNotFound, and ModelRejected when it
-        is active and others are there to take its place."""
-        with self._locked() as register:
-            row = self._row(register, name)
+        """Remove a model and its files; of a linked one only the links. What is known of it stays.
+
+        Raises ModelNotFound, and ModelRejected when it is active and others are there to take its place.
+        """
+        with self._register.changing() as register:
+            row = row_of(register, name)
             if register["active"] == name:
                 if len(register["models"]) > 1:
                     raise ModelRejected(f"{name} is active; activate another model before it is removed.")
                 register["active"] = ""
+            one = self._register.info(row)
             register["models"].remove(row)
-            (self.folder / row["file"]).unlink(missing_ok=True)
-            return self._info(row)
+            earlier = [other for other in register["removed"] if other["sha256"] != row["sha256"]]
+            register["removed"] = [*earlier, {**row, "removed": _now()}]
+            for part in one.parts:
+                (self.folder / part.file).unlink(missing_ok=True)
+            return one
 
-    def _problem(self, one: ModelInfo, on_progress: Progress | None = None, *, by_hash: bool = True) -> str:
-        if not one.path.exists():
-            return f"The file of {one.name} is gone: {one.path} is not there."
-        try:
-            if by_hash and sha256_of(one.path, on_progress) != one.sha256:
-                return f"The file of {one.name} has changed since it was registered: its SHA-256 is a different one."
-        except ModelRejected as error:
-            return str(error)
-        return ""
+    def _fetch(self, wanted: CatalogueEntry, hashes: Sequence[str], on_progress: Progress | None) -> Sequence[Path]:
+        folder, done, fetched = self.folder / ".pulled", 0, []
+        with _copying.disk_errors():
+            folder.mkdir(exist_ok=True)
+        for file, sha256 in zip(wanted.files, hashes, strict=True):
+            report = _shifted(on_progress, done, wanted.size)
+            one = _fetching.Wanted(file.url, file.size, sha256)
+            fetched.append(_fetching.fetch(one, folder / Path(file.url).name, report))
+            done += file.size
+        return fetched
 
-    def _copy(self, path: Path, target: Path, known: dict[str, Any] | None, on_progress: Progress | None) -> str:
-        size = path.stat().st_size
-        free = shutil.disk_usage(self.folder).free
-        if free < size and not (known and known["size"] == size):
-            raise InferenceError(
-                f"The disk of {self.folder} is full: {path.name} needs {_megabytes(size)}, "
-                f"{_megabytes(free)} are free. "
-                "With --link the file stays where it is."
-            )
-        if known and sha256_of(path, on_progress) == known["sha256"] and target.exists():
-            return str(known["sha256"])
-        if known:
-            raise _taken(target.stem)
-        part = self.folder / f".{target.name}.part"
-        try:
-            with _disk_errors():
-                digest = _copy_and_hash(path, part, size, on_progress)
-                part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
-        return digest
+    def _take_in(self, wanted: CatalogueEntry, files: Sequence[Path], hashes: Sequence[str]) -> ModelInfo:
+        """Register files that were fetched and hashed, and bring them to their places."""
+        known = known_of(read_header(files[0]), wanted.name)
+        targets = self._targets(wanted.name, len(files))
+        rows = zip(targets, hashes, files, strict=True)
+        parts = tuple(PartFile(target.name, sha256, file.stat().st_size) for target, sha256, file in rows)
+        _copying.move(files, targets)
+        return self._enter(wanted.name, parts, known, source=wanted.files[0].url or wanted.how)
 
-    def _link(self, path: Path, target: Path) -> None:
-        with _disk_errors():
-            if target.is_symlink():
-                target.unlink()
-            elif target.exists():
-                raise _taken(target.stem)
-            target.symlink_to(path)
+    def _enter(self, name: str, parts: tuple[PartFile, ...], known: Row, *, source: str) -> ModelInfo:
+        """Write a model into the register. What the catalogue knows by its hash wins over what the file says."""
+        digest = _hash_of(parts)
+        row: dict[str, Any] = {"name": name, "file": parts[0].file, "sha256": digest, "demonstration": False, **known}
+        row |= {"parts": [{"file": one.file, "sha256": one.sha256, "size": one.size} for one in parts]}
+        row |= {"source": source, "added": _now(), "verified": _now()}
+        if one := _catalogue.by_hash(digest):
+            row |= {"title": one.title, "publisher": one.publisher, "licence": one.licence}
+            row["demonstration"] = one.demonstration
+        with self._register.changing() as register:
+            known_rows = [other for other in register["models"] if other["name"] == name]
+            if known_rows and known_rows[0]["sha256"] != digest:
+                raise _taken(name)
+            kept = {
+                key: known_rows[0][key] for key in ("smoke", "added", "source") if known_rows and key in known_rows[0]
+            }
+            register["models"] = [other for other in register["models"] if other["name"] != name] + [row | kept]
+            return self._register.info(row | kept)
 
-    def _refuse_other(self, known: dict[str, Any] | None, digest: str) -> None:
-        if known and known["sha256"] != digest:
-            raise _taken(known["name"])
+    def _targets(self, name: str, count: int) -> Sequence[Path]:
+        return [self.folder / part_name(name, number, count) for number in range(1, count + 1)]
 
     def _make_folder(self) -> None:
-        with _disk_errors():
+        with _copying.disk_errors():
             self.folder.mkdir(parents=True, exist_ok=True)
 
-    @contextmanager
-    def _locked(self) -> Iterator[dict[str, Any]]:
-        """The register, to be changed: nobody else changes it meanwhile, and it is written when all went well."""
-        self._make_folder()
-        with _disk_errors(), (self.folder / ".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            register = self._read()
-            yield register
-            descriptor, name = tempfile.mkstemp(prefix=".register-", dir=self.folder)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(register, file, indent=2)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(self.folder / "register.json")
 
-    def _read(self) -> dict[str, Any]:
-        path = self.folder / "register.json"
+def _agreed(wanted: CatalogueEntry, given: Sequence[str]) -> Sequence[str]:
+    """The hash of every file: the catalogue's, or where it has none the administrator's. Raises ModelRejected."""
+    if given and len(given) != len(wanted.files):
+        raise ModelRejected(f"{wanted.name} has {len(wanted.files)} files: give a --sha256 for each, in order.")
+    found = [one.sha256 for one in wanted.files]
+    for number, one in enumerate(given):
+        if not _HASH.fullmatch(one.lower()):
+            raise ModelRejected(f"{one} is no SHA-256: it has 64 digits and letters from a to f.")
+        if found[number] not in {"", one.lower()}:
+            raise ModelRejected(f"The SHA-256 given for file {number + 1} is not the one that the catalogue knows.")
+        found[number] = one.lower()
+    if not all(found):
+        raise ModelRejected(
+            f"The SHA-256 of {wanted.name} is not known here, and nothing is loaded without one. Read it on "
+            f"{wanted.page} and give it: `manage.py models pull {wanted.name} {'--sha256 HASH ' * len(found)}`."
+        )
+    return found
+
+
+def _hashed(files: Sequence[Path], targets: Sequence[Path], on_progress: Progress | None) -> tuple[PartFile, ...]:
+    sizes, done, found = [one.stat().st_size for one in files], 0, []
+    for file, target, size in zip(files, targets, sizes, strict=True):
+        found.append(PartFile(target.name, sha256_of(file, _shifted(on_progress, done, sum(sizes))), size))
+        done += size
+    return tuple(found)
+
+
+def _hash_of(parts: Sequence[PartFile]) -> str:
+    return combined([one.sha256 for one in parts])
+
+
+def _missing(one: ModelInfo) -> str:
+    gone = next((part for part in one.parts if not (one.path.parent / part.file).exists()), None)
+    return f"The file of {one.name} is gone: {one.path.parent / gone.file} is not there." if gone else ""
+
+
+def _changed(one: ModelInfo, on_progress: Progress | None) -> str:
+    if problem := _missing(one):
+        return problem
+    done = 0
+    for part in one.parts:
+        path = one.path.parent / part.file
         try:
-            register: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(register.get("active"), str):
-                raise ValueError
-            for row in register["models"]:
-                self._info(row)
-        except FileNotFoundError:
-            return {"models": [], "active": ""}
-        except OSError as error:
-            raise InferenceError(f"{path} cannot be read ({error.strerror}).") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InferenceError(f"{path} is damaged. Remove it and import the models again.") from error
-        return register
+            same = sha256_of(path, _shifted(on_progress, done, one.size)) == part.sha256
+        except ModelRejected as error:
+            return str(error)
+        if not same:
+            of = f"{part.file} of {one.name}" if len(one.parts) > 1 else f"The file of {one.name}"
+            return f"{of} has changed since it was registered: its SHA-256 is a different one."
+        done += part.size
+    return ""
 
-    def _row(self, register: dict[str, Any], name: str) -> dict[str, Any]:
-        for row in register["models"]:
-            if row["name"] == name:
-                return dict(row)
-        known = ", ".join(row["name"] for row in register["models"]) or "none"
-        raise ModelNotFound(f"There is no model called {name} here. Known: {known}.")
 
-    def _info(self, row: dict[str, Any]) -> ModelInfo:
-        values = {field.name: row[field.name] for field in fields(ModelInfo) if field.name != "path"}
-        return ModelInfo(path=self.folder / row["file"], **values)
+def _shifted(on_progress: Progress | None, before: int, total: int) -> Progress:
+    return lambda done, _: on_progress(before + done, total) if on_progress else None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _checked_name(name: str) -> str:
@@ -253,33 +305,3 @@ def _taken(name: str) -> ModelRejected:
     return ModelRejected(
         f"Another file is registered as {name}. Give this one another --name, or remove that one first."
     )
-
-
-def _copy_and_hash(path: Path, part: Path, size: int, on_progress: Progress | None) -> str:
-    import hashlib
-
-    digest, done = hashlib.sha256(), 0
-    with path.open("rb") as source, part.open("wb") as copy:
-        while chunk := source.read(_CHUNK):
-            digest.update(chunk)
-            copy.write(chunk)
-            done += len(chunk)
-            if on_progress:
-                on_progress(done, size)
-        copy.flush()
-        os.fsync(copy.fileno())
-    return digest.hexdigest()
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.0f} MB"
-
-
-@contextmanager
-def _disk_errors() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise InferenceError("The disk is full: the model was not kept.") from error
-        raise InferenceError(f"The models folder cannot be written ({error.strerror}): {error.filename}.") from error

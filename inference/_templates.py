@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from inference._errors import ModelRejected
 from inference._gguf import Header
@@ -27,7 +27,7 @@ class _RoleFilter(PlainFilter):
     """For families that mark roles by plain words: a model that goes on as the person who asks has ended its answer."""
 
     _stops = ("\nUser:", "\n### Instruction:")
-    _literals = (*PlainFilter._literals, *_stops)
+    _literals: ClassVar[tuple[str, ...]] = (*PlainFilter._literals, *_stops)
 
     def _marker(self, name: str) -> str:
         if name in self._stops:

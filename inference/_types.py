@@ -129,18 +129,3 @@ class Plan:
     batch: int
     swa_full: bool
     gpus: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
-    """What is known of a model file from its header and its hash."""
-
-    name: str
-    path: Path
-    sha256: str
-    size: int
-    architecture: str
-    quantization: str
-    context: int
-    licence: str
-    demonstration: bool

@@ -11,6 +11,7 @@ import inference
 from knowledge import selectors as library
 from portal.accounts.models import TERMINAL, Role, User
 from portal.accounts.services import create_user, random_password, renew_password
+from portal.workers import engine_settings
 
 MODEL = "smollm2-135m-instruct"
 _SIGN_INS = (
@@ -33,7 +34,7 @@ def ensure_model(say: Callable[[str], None]) -> None:
         say("Fetching the demonstration model (95 MB) …")
         with Bar("model", unit="B", unit_scale=True) as bar:
             store.pull(MODEL, on_progress=bar.show)
-    store.activate(MODEL)
+    store.activate(MODEL, lambda one: inference.smoke(one, engine_settings(one.path)))
 
 
 def ensure_guidelines(say: Callable[[str], None]) -> None:

@@ -126,6 +126,7 @@ INSTALLED_APPS = [
     "portal.safeguards",
     "portal.guidelines",
     "portal.chat",
+    "portal.modelcards",
 ]
 
 MIDDLEWARE = [
@@ -209,7 +210,9 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_DEFAULT_QUEUE = "housekeeping"
 CELERY_TASK_ROUTES = {
     "portal.chat.tasks.generate_answer": {"queue": "inference"},
+    "portal.modelcards.tasks.*": {"queue": "inference"},
     "portal.chat.tasks.retrieve_passages": {"queue": "knowledge"},
+    "portal.chat.tasks.quote_answer": {"queue": "knowledge"},
     "portal.guidelines.tasks.bring_up_to_date": {"queue": "housekeeping"},  # never behind an ingestion
     "portal.guidelines.tasks.*": {"queue": "knowledge"},
     "portal.safeguards.tasks.*": {"queue": "knowledge"},

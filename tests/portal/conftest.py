@@ -39,7 +39,7 @@ def active_model() -> Iterator[str]:
 
     store = inference.ModelStore(settings.HAVRE_MODELS_DIR)
     store.import_file(TINY_MODEL, "tiny-gpt-oss")
-    store.activate("tiny-gpt-oss")
+    store.activate("tiny-gpt-oss", lambda _: inference.Smoke(at="2026-01-01T00:00:00+00:00"))
     workers.load_model()
     assert inference.loaded(), workers._state
     yield "tiny-gpt-oss"

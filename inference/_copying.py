@@ -1,0 +1,115 @@
+"""Bringing the files of a model into the models folder: copied, moved or linked."""
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from inference._errors import InferenceError
+from inference._models import PartFile
+
+_CHUNK = 4 * 1024 * 1024
+
+Progress = Callable[[int, int], None]
+
+
+class CopiedElsewhere(InferenceError):
+    """Another process copies to the same place at this moment."""
+
+
+def copy(files: Sequence[Path], targets: Sequence[Path], on_progress: Progress | None = None) -> tuple[PartFile, ...]:
+    """Copy files to their targets, hashing on the way. All come into place, or none.
+
+    What an interrupted copy has written is kept and taken up again. Raises InferenceError when the disk does not take
+    it, and leaves nothing behind then.
+    """
+    parts = [target.with_name(f".{target.name}.part") for target in targets]
+    sizes = [one.stat().st_size for one in files]
+    _refuse_full(targets[0].parent, files[0].name, sum(sizes) - sum(_held(one) for one in parts))
+    done, found = 0, []
+    try:
+        with disk_errors():
+            for file, part, target, size in zip(files, parts, targets, sizes, strict=True):
+                digest = _copy_and_hash(file, part, _shifted(on_progress, done, sum(sizes)))
+                found.append(PartFile(target.name, digest, size))
+                done += size
+            for part, target in zip(parts, targets, strict=True):
+                part.replace(target)
+    except CopiedElsewhere:
+        raise
+    except InferenceError:
+        for part in parts:
+            part.unlink(missing_ok=True)
+        raise
+    return tuple(found)
+
+
+def link(files: Sequence[Path], targets: Sequence[Path]) -> None:
+    """Let the targets be links to the files. Raises InferenceError."""
+    with disk_errors():
+        for file, target in zip(files, targets, strict=True):
+            if target.is_symlink():
+                target.unlink()
+            target.symlink_to(file.absolute())
+
+
+def move(files: Sequence[Path], targets: Sequence[Path]) -> None:
+    """Bring the files to their targets in the same folder. Raises InferenceError."""
+    with disk_errors():
+        for file, target in zip(files, targets, strict=True):
+            file.replace(target)
+
+
+def _copy_and_hash(file: Path, part: Path, on_done: Callable[[int], None]) -> str:
+    """Copy, going on behind what is there already as far as it is the same."""
+    digest, done = hashlib.sha256(), 0
+    part.touch()
+    with file.open("rb") as source, part.open("r+b") as kept:
+        try:
+            fcntl.flock(kept, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CopiedElsewhere(f"{part.name[1:-5]} is being written by another process.") from error
+        while chunk := source.read(_CHUNK):
+            digest.update(chunk)
+            if kept.read(len(chunk)) != chunk:
+                kept.seek(done)
+                kept.truncate()
+                kept.write(chunk)
+            done += len(chunk)
+            on_done(done)
+        kept.truncate(done)
+        kept.flush()
+        os.fsync(kept.fileno())
+    return digest.hexdigest()
+
+
+def _shifted(on_progress: Progress | None, before: int, total: int) -> Callable[[int], None]:
+    return lambda done: on_progress(before + done, total) if on_progress else None
+
+
+def _held(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def _refuse_full(folder: Path, name: str, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InferenceError(
+            f"The disk of {folder} is full: {name} needs {needed / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free. "
+            "With --link the file stays where it is."
+        )
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Whatever the disk says becomes a sentence. Raises InferenceError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise InferenceError("The disk is full: the model was not kept.") from error
+        raise InferenceError(f"The models folder cannot be written ({error.strerror}): {error.filename}.") from error

@@ -1,0 +1,253 @@
+"""The smoke prompt: before a model may answer anybody it answers one fixed question, in a process of its own.
+
+The process loads the model as a worker would, hash first, with the installation's settings, and is given up when it
+takes too long or too much memory. Whatever a strange file does to the engine happens there, and the process that asked
+lives on. Where the model that answers at present leaves no room beside it, the new one is tried in small, on the
+processor.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from inference._errors import InferenceError
+from inference._gguf import read_header
+from inference._hardware import hardware
+from inference._memory import Estimate, estimate
+from inference._models import ModelInfo, Smoke
+from inference._planning import plan
+from inference._types import Delta, Effort, EngineSettings, FinishReason, GenerationRequest, Message
+
+_QUESTION = (
+    Message("system", "You help the staff of a hospital. Answer in one short sentence."),
+    Message("user", "Are you ready to answer questions about guidelines?"),
+)
+_TOKENS = 400
+_TRIES = 2  # a few answers in a hundred are malformed without meaning anything
+_SECONDS = 300.0
+_SECONDS_A_GIB = 45.0  # to hash, to load and to read the prompt on a slow machine
+_LEAST_MEMORY = 2 << 30
+_SMALL_CONTEXT = 2048
+_LOOK_SECONDS = 0.1
+_MARKERS = re.compile(r"<[|｜]|[|｜]>|</?think>|</s>|\[/?INST\]")
+
+Say = Callable[[str], None]
+
+
+def smoke(
+    one: ModelInfo,
+    settings: EngineSettings,
+    say: Say = lambda _: None,
+    *,
+    seconds: float | None = None,
+    memory: int | None = None,
+) -> Smoke:
+    """Try a model with the smoke prompt in a process of its own. `say` gets a line for each step.
+
+    `seconds` is the longest it may take and `memory` the most bytes that the process may hold beside its files; without
+    them they follow from the model's size and from what the machine has free. Never raises for what the model does: the
+    outcome's `problem` says it.
+    """
+    began = datetime.now(UTC).isoformat(timespec="seconds")
+    try:
+        settings, note = _settings_for_now(one, settings)
+    except InferenceError as error:
+        return Smoke(began, problem=str(error))
+    if note:
+        say(note)
+    limit = seconds or _SECONDS + _SECONDS_A_GIB * one.size / (1 << 30)
+    watch = _Watch(limit, memory or max(_LEAST_MEMORY, int(hardware().memory_free * 0.95)))
+    values = {**asdict(settings), "model": str(settings.model)}
+    said = _run({"settings": values, "sha256": one.sha256}, watch, say)
+    return Smoke(began, memory=watch.peak, note=note, **said)
+
+
+def room(one: ModelInfo, settings: EngineSettings) -> Estimate:
+    """The memory that the model takes with these settings, and whether this machine has it; loads nothing. Raises
+    ModelRejected and ModelNotFound for its file, SettingsRejected for settings that are impossible."""
+    header = one.header or read_header(one.path)
+    machine = hardware()
+    return estimate(header, plan(settings, header, machine), machine)
+
+
+def _settings_for_now(one: ModelInfo, settings: EngineSettings) -> tuple[EngineSettings, str]:
+    """The settings to try with, and a sentence where they are not the installation's own."""
+    if settings.engine in {"scripted", "ctransformers"}:
+        return settings, ""
+    found = room(one, settings)
+    if not found.fits:
+        raise InferenceError(found.sentence())
+    if found.fits_now:
+        return settings, ""
+    small = replace(settings, gpu_layers=0, tensor_split=(), slots=1, context=min(found.context, _SMALL_CONTEXT))
+    return small, "There is no room beside what is loaded now: it is tried with one slot, on the processor."
+
+
+class _Watch:
+    """Ends a process that takes too long or too much memory."""
+
+    def __init__(self, seconds: float, memory: int) -> None:
+        self.peak = 0
+        self.why = ""
+        self._seconds, self._memory = seconds, memory
+        self._over = threading.Event()
+
+    def begin(self, process: "subprocess.Popen[str]") -> threading.Thread:
+        thread = threading.Thread(target=self._run, args=(process,), daemon=True)
+        thread.start()
+        return thread
+
+    def end(self) -> None:
+        self._over.set()
+
+    def _run(self, process: "subprocess.Popen[str]") -> None:
+        ends = time.monotonic() + self._seconds
+        while not self._over.wait(_LOOK_SECONDS):
+            held, own = _memory_of(process.pid)
+            self.peak = max(self.peak, held)
+            if own > self._memory:
+                self.why = f"It took more than {self._memory / 1e9:.1f} GB of memory."
+            elif time.monotonic() > ends:
+                self.why = f"It did not answer within {self._seconds:.0f} seconds."
+            if self.why:
+                process.kill()
+                return
+
+
+def _memory_of(pid: int) -> tuple[int, int]:
+    """Bytes that a process holds in memory, and those of them that are no files."""
+    known: dict[str, int] = {}
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines():
+            name, _, rest = line.partition(":")
+            if name in {"VmRSS", "RssAnon"}:
+                known[name] = int(rest.split()[0]) * 1024
+    return known.get("VmRSS", 0), known.get("RssAnon", 0)
+
+
+def _run(order: dict[str, Any], watch: _Watch, say: Say) -> dict[str, Any]:
+    """Run the trial; returns fields of Smoke."""
+    command = [sys.executable, "-c", "import sys, inference._smoke as it; it.main(sys.stdin, sys.stdout)"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(one for one in sys.path if one)}
+    try:
+        process = subprocess.Popen(  # noqa: S603 (our own module)
+            command,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+    except OSError as error:
+        return {"problem": f"No process could be started for it ({error.strerror})."}
+    watcher = watch.begin(process)
+    found: dict[str, Any] = {}
+    try:
+        assert process.stdin is not None and process.stdout is not None
+        with suppress(BrokenPipeError), process.stdin as stdin:
+            stdin.write(json.dumps(order))
+        for line in process.stdout:
+            found = _heard(line, say) or found
+        process.wait()
+    finally:
+        watch.end()
+        watcher.join()
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    if watch.why:
+        return {"problem": watch.why}
+    return found or {"problem": f"The engine ended while it was tried (exit {process.returncode})."}
+
+
+def _heard(line: str, say: Say) -> dict[str, Any]:
+    """What a line of the process means: a step is passed on, an outcome returned. The engine's library may print."""
+    try:
+        heard = json.loads(line)
+    except ValueError:
+        return {}
+    if not isinstance(heard, dict):
+        return {}
+    if isinstance(heard.get("step"), str):
+        say(heard["step"])
+        return {}
+    outcome = heard.get("outcome")
+    return outcome if isinstance(outcome, dict) else {}
+
+
+def main(source: IO[str], out: IO[str]) -> None:
+    """The process: reads an order as JSON from `source`, loads, asks, and writes steps and the outcome, a JSON object a
+    line, to `out`."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")  # if memory ends, this process ends
+
+    def tell(**values: object) -> None:
+        out.write(json.dumps(values) + "\n")
+        out.flush()
+
+    order = json.load(source)
+    settings = EngineSettings(**{**order["settings"], "model": Path(order["settings"]["model"])})
+    try:
+        tell(outcome=_try(replace(settings, tensor_split=tuple(settings.tensor_split)), order["sha256"], tell))
+    except InferenceError as error:
+        tell(outcome={"problem": str(error)})
+
+
+def _try(settings: EngineSettings, sha256: str, tell: Callable[..., None]) -> dict[str, Any]:
+    from inference._generating import generate
+    from inference._runtime import load, unload
+
+    begun = time.monotonic()
+    tell(step="Checking the hash and loading …")
+    loaded = load(settings, approved_sha256=sha256)
+    load_seconds = time.monotonic() - begun
+    tell(step=f"Loaded in {load_seconds:.1f} s; asking the smoke prompt …")
+    problem, outcome = "", {}
+    for attempt in range(_TRIES):
+        begun = time.monotonic()
+        most = min(_TOKENS, loaded.context // 2)
+        request = GenerationRequest(_QUESTION, Effort.LOW, max_tokens=most, temperature=0.2, seed=attempt + 1)
+        try:
+            deltas = list(generate(request))
+        except InferenceError as error:
+            problem = str(error)
+            continue
+        problem, usage = _judged(deltas), deltas[-1].usage
+        seconds = time.monotonic() - begun
+        tokens = usage.completion_tokens if usage else 0
+        writing = max(1e-6, seconds - ((usage and usage.first_token_seconds) or 0))
+        outcome = {
+            "load_seconds": round(load_seconds, 2),
+            "answer_seconds": round(seconds, 2),
+            "tokens": tokens,
+            "tokens_per_second": round(max(0, tokens - 1) / writing, 1),
+        }
+        if not problem:
+            break
+    unload()
+    return {**outcome, "problem": problem}
+
+
+def _judged(deltas: list[Delta]) -> str:
+    """What is wrong with an answer, in a sentence; empty where nothing is."""
+    text = "".join(one.text for one in deltas).strip()
+    usage, finish = deltas[-1].usage, deltas[-1].finish
+    if not any(one.isalpha() for one in text):
+        return "It gave no answer."
+    if _MARKERS.search(text):
+        return "Its answer shows markers of its chat format."
+    if usage is not None and usage.opened == "malformed":
+        return "Its answer was not well formed."
+    if finish not in {FinishReason.STOP, FinishReason.LENGTH}:
+        return "It did not come to an end."
+    return ""
