@@ -27,7 +27,7 @@ _ENDS_PLAIN = _ENDS | {
     "eot", "end_of_text", "end▁of▁sentence", "</s>", "[INST]", "User", "im_start", "start_header_id", "header_start",
 }  # fmt: skip
 _OF_HIDDEN_CHANNELS = frozenset({"analysis", "commentary"})
-_LONGEST_WORD = 40
+_ENDING = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,12 +240,12 @@ class HarmonyFilter(_Splitter):
         self._role = ""
         self._channel = ""
         self._typed = False  # the header names a content type
-        self._last_word = ""  # of the answer
+        self._ending = ""  # the last characters of the answer
 
     @property
     def thinking(self) -> bool:
         """Whether what comes next would be hidden."""
-        return self._place is not _Place.FINAL
+        return self._place is not _Place.FINAL and not self.done
 
     def conclude(self) -> str:
         """The thoughts so far as one closed message, and the channel of the answer opened."""
@@ -259,7 +259,7 @@ class HarmonyFilter(_Splitter):
         if not text:
             return "", False
         if self._place is _Place.FINAL:
-            self._last_word = (self._last_word + text).split(" ")[-1][-_LONGEST_WORD:].strip()
+            self._ending = (self._ending + text)[-_ENDING:]
             return self._say(text), False
         if self._place is _Place.ROLE:
             self._role += text
@@ -288,7 +288,7 @@ class HarmonyFilter(_Splitter):
 
     def _open(self) -> str:
         """A message begins. Returns what parts it from an answer that was broken off before."""
-        if self._place is _Place.FINAL and self._last_word in _OF_HIDDEN_CHANNELS:
+        if self._place is _Place.FINAL and self._ending.rstrip().endswith(tuple(_OF_HIDDEN_CHANNELS)):
             self._place = _Place.HIDDEN  # a header that lost its `<|channel|>`
             self._thoughts.append("")
         if self._place in {_Place.FINAL, _Place.HIDDEN}:
