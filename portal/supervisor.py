@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,14 +56,10 @@ class Supervisor:
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
 
-    def run(self, every_second: Callable[[], None]) -> None:
-        """Watch until SIGINT or SIGTERM, and call `every_second` on the way."""
-        next_call = time.monotonic()
+    def run(self) -> None:
+        """Watch until SIGINT or SIGTERM."""
         while not self._stopping:
             self.watch()
-            if time.monotonic() >= next_call:
-                every_second()
-                next_call = time.monotonic() + 1
             time.sleep(0.2)
 
     def watch(self) -> None:
@@ -90,13 +86,6 @@ class Supervisor:
             process.restarts += 1
             process.start_again_at = now + process.pause
             process.pause = min(process.pause * 2, _LONGEST_PAUSE)
-
-    def restart(self, name: str) -> None:
-        """End a child so that it is started again at once (its configuration has changed)."""
-        for process in self._processes:
-            if process.name == name and process.running is not None:
-                self._end([process])
-                process.running, process.start_again_at = None, 0.0
 
     @property
     def stopping(self) -> bool:

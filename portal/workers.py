@@ -1,6 +1,8 @@
 """What a Celery worker process does before it takes work and while it lives."""
 
 import logging
+import os
+import signal
 import threading
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -34,15 +36,41 @@ def prepare(queues: set[str]) -> None:
                 logger.exception("%s worker not ready", name)
                 _state[name] = {"state": "failed", "reason": f"{type(error).__name__}; see the worker's log."}
             heartbeat.beat()
+    if "inference" in queues:
+        threading.Thread(target=_follow_active_model, name="follow-active-model", daemon=True).start()
 
 
 def leave() -> None:
     """Take this worker off the list of living parts."""
+    _leaving.set()
     for heartbeat in _heartbeats:
         heartbeat.stop()
     _heartbeats.clear()
 
 
+def _follow_active_model() -> None:
+    """When another model becomes the active one, this worker ends: it takes no more work, finishes the answers that it
+    writes, and whoever keeps it running (`serve`, the container's restart policy) starts it with the new model. A new
+    process is the one sure way to give back all of a graphics card's memory."""
+    while not _leaving.wait(_FOLLOW_SECONDS):
+        if (now := _active_sha256(_chosen)) != _chosen:
+            logger.info("another model is active by now (%s): this worker ends and is started again", now[:12])
+            os.kill(os.getpid(), signal.SIGTERM)  # Celery's warm shutdown
+            return
+
+
+def _active_sha256(unknown: str) -> str:
+    """The hash of the model that is active; `unknown` when the register cannot be read at this moment."""
+    try:
+        active = inference.ModelStore(settings.HAVRE_MODELS_DIR).active()
+    except inference.InferenceError:
+        return unknown
+    return active.sha256 if active else ""
+
+
+_FOLLOW_SECONDS = 2.0
+_leaving = threading.Event()
+_chosen = ""  # the hash of the model that this worker has loaded or could not load
 _loading = threading.Lock()
 _card: inference.ModelInfo | None = None
 
@@ -67,7 +95,7 @@ def slots() -> int:
 
 def load_model() -> None:
     """Load the active model into this process, once. Leaves what happened in this worker's heartbeat."""
-    global _card  # noqa: PLW0603  (one model a process)
+    global _card, _chosen  # noqa: PLW0603  (one model a process)
     with _loading:
         if inference.loaded():
             return
@@ -77,10 +105,11 @@ def load_model() -> None:
                 raise inference.ModelNotFound(
                     "No model is active. `manage.py models import FILE`, then `manage.py models activate NAME`."
                 )
+            _chosen = active.sha256
             loaded = inference.load(engine_settings(active.path), approved_sha256=active.sha256)
         except inference.InferenceError as error:
             logger.error("model not loaded: %s", error)
-            _state["inference"] = {"state": "failed", "reason": str(error)}
+            _state["inference"] = {"state": "failed", "reason": str(error), "installed": bool(_chosen)}
         else:
             _card = active
             logger.info("model loaded: %s", active.name)

@@ -54,7 +54,7 @@ class Command(BaseCommand):
             supervisor.catch_signals()
             self._start(supervisor, host, port)
             self._greet(host, port, people)
-            self._watch(supervisor)
+            supervisor.run()
         finally:
             self.stdout.write("Stopping …")
             supervisor.stop()
@@ -96,7 +96,9 @@ class Command(BaseCommand):
             waiting |= set() if web_answers else {"web"}
             time.sleep(0.2)
         for name, said in parts.look().details.items():
-            if said.get("state") == "failed":
+            if said.get("installed") is False:
+                self.stdout.write("No language model is installed: answers are quoted from the guidelines.")
+            elif said.get("state") == "failed":
                 self.stderr.write(f"{name}: {said.get('reason')}")
         for name in sorted(waiting):
             self.stderr.write(f"{name} does not answer yet. Its log: {supervisor.log_of(name)}")
@@ -121,24 +123,6 @@ class Command(BaseCommand):
         lines += ["  Ctrl+C stops everything.", ""]
         self.stdout.write("\n".join(lines))
         self.stdout.flush()
-
-    def _watch(self, supervisor: Supervisor) -> None:
-        """Until a signal; a change of the active model restarts the inference worker with it."""
-        register = settings.HAVRE_MODELS_DIR
-
-        def active() -> str:
-            chosen = inference.ModelStore(register).active()
-            return chosen.sha256 if chosen else ""
-
-        before = active()
-
-        def look() -> None:
-            nonlocal before
-            if (now := active()) != before:
-                before = now
-                supervisor.restart("inference")
-
-        supervisor.run(every_second=look)
 
 
 def _check_port(host: str, port: int) -> None:
