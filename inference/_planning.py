@@ -4,13 +4,14 @@ The choice is made from the model's header and the memory that is free, before a
 beside the weights, up to a number that people notice.
 """
 
+from dataclasses import replace
+
 from inference._errors import SettingsRejected
 from inference._gguf import Header
 from inference._hardware import Hardware, threads_for
+from inference._memory import CARD_MARGIN, compute_bytes, heads_of, kv_bytes
 from inference._types import EngineSettings, Plan
 
-_GIB = 1 << 30
-_MARGIN = _GIB  # a card is never filled up: the engine leaves as much
 _LEAST_CONTEXT = 512
 _CONTEXTS = (8192, 4096)  # tokens a slot: four passages, the talk so far, reasoning and an answer; then without comfort
 _MOST_SLOTS_GPU = 16  # beyond, every single answer becomes slow to read
@@ -19,8 +20,8 @@ _CORES_A_SLOT = 4  # a CPU has its memory's speed once, however many ask
 # Tokens of prompts that are read at a time. In between others get their next token and a caller may leave; a CPU reads
 # about a hundred a second of a small model, and no faster in larger pieces.
 _BATCH_CPU, _BATCH_GPU = 64, 512
-# Bytes a number takes, and how many numbers are packed together
-_KV_TYPES = {"f16": (2.0, 1), "q8_0": (34 / 32, 32), "q4_0": (18 / 32, 32)}
+_MEMORY_SHARE = 0.8  # of main memory that is free: others work here too
+_PACKED = 32  # numbers that q8_0 and q4_0 pack together
 
 
 def plan(settings: EngineSettings, header: Header, machine: Hardware) -> Plan:
@@ -28,67 +29,40 @@ def plan(settings: EngineSettings, header: Header, machine: Hardware) -> Plan:
     _refuse_impossible(settings, header, machine)
     engine = "xllamacpp" if settings.engine == "auto" else settings.engine
     on_gpu = engine == "xllamacpp" and bool(machine.gpus) and settings.gpu_layers != 0
-    batch = settings.batch or (_BATCH_GPU if on_gpu else _BATCH_CPU)
-    slots, context = _room(settings, header, machine, batch if on_gpu else 0)
-    if engine == "ctransformers":
-        slots = 1  # it has one state; others wait in order
     flash = "on" if settings.flash_attention == "auto" and settings.kv_type != "f16" else settings.flash_attention
-    return Plan(
+    chosen = Plan(
         engine=engine,
-        slots=slots,
-        context=context,
+        slots=settings.slots or 1,
+        context=_LEAST_CONTEXT,
         threads=threads_for(settings.threads),
         gpu_layers=settings.gpu_layers if on_gpu else 0,
         tensor_split=settings.tensor_split if on_gpu else (),
         flash_attention=flash,
         kv_type=settings.kv_type,
-        batch=batch,
+        batch=settings.batch or (_BATCH_GPU if on_gpu else _BATCH_CPU),
         swa_full=settings.swa_full,
         gpus=tuple(gpu.name for gpu in machine.gpus) if on_gpu else (),
     )
+    return _with_room(chosen, settings, header, machine)
 
 
-def kv_bytes(header: Header, context: int, settings: EngineSettings) -> int:
-    """Bytes of keys and values for one slot of `context` tokens."""
-    size, _ = _KV_TYPES[settings.kv_type]
-    heads, key, value = _heads(header)
-    window = header.number("attention.sliding_window")
-    every_other = header.architecture == "gpt-oss" and window and not settings.swa_full
-    total = 0.0
-    for layer, count in enumerate(heads):
-        tokens = min(context, window + (settings.batch or _BATCH_GPU)) if every_other and layer % 2 == 0 else context
-        total += tokens * count * (key + value) * size
-    return int(total)
-
-
-def _heads(header: Header) -> tuple[tuple[int, ...], int, int]:
-    """Heads of keys and values in each layer, and the numbers that a key and a value of one head have."""
-    attention = max(1, max(header.per_layer("attention.head_count"), default=1))
-    heads = header.per_layer("attention.head_count_kv")
-    if not any(heads):
-        heads = header.per_layer("attention.head_count")
-    width = header.number("embedding_length") // attention
-    return heads, header.number("attention.key_length") or width, header.number("attention.value_length") or width
-
-
-def _room(settings: EngineSettings, header: Header, machine: Hardware, gpu_batch: int) -> tuple[int, int]:
-    """Slots and the context of each. `gpu_batch` is 0 where the CPU computes."""
-    if gpu_batch:
-        scratch = (
-            gpu_batch * max(1, header.vocabulary) * 4 + _GIB // 4
-        )  # the scores of every token of a batch, and more
-        free = sum(max(0, gpu.free - _MARGIN) for gpu in machine.gpus) - header.size - scratch
+def _with_room(chosen: Plan, settings: EngineSettings, header: Header, machine: Hardware) -> Plan:
+    """The plan with as many slots, of as much context, as fit beside the weights."""
+    if chosen.gpus:
+        free = sum(max(0, gpu.free - CARD_MARGIN) for gpu in machine.gpus) - header.size
         most, contexts = _MOST_SLOTS_GPU, list(_CONTEXTS)
     else:
-        free = int(machine.memory_free * 0.8) - header.size
-        most, contexts = max(2, min(_MOST_SLOTS_CPU, machine.cores // _CORES_A_SLOT)), list(_CONTEXTS[1:])
-    limit = header.context or (1 << 30)
-    wanted = [settings.context] if settings.context else contexts
-    for context in (min(one, limit) for one in wanted):
-        fitting = max(1, min(most, free // max(1, kv_bytes(header, context, settings))))
-        if settings.slots or fitting > 1 or context == min(wanted[-1], limit):
-            return settings.slots or int(fitting), context
-    raise AssertionError  # the last context always returns
+        free = int(machine.memory_free * _MEMORY_SHARE) - header.size
+        most, contexts = max(2, min(_MOST_SLOTS_CPU, machine.cores // _CORES_A_SLOT)), list(_CONTEXTS[-1:])
+    if chosen.engine == "ctransformers":
+        most = 1  # it has one state; others wait in order
+    for wanted in [settings.context] if settings.context else contexts:
+        chosen = replace(chosen, context=min(wanted, header.context or wanted))
+        room = free - compute_bytes(header, replace(chosen, slots=most))
+        fitting = max(1, min(most, room // max(1, kv_bytes(header, chosen))))
+        if settings.slots or fitting > 1:
+            break
+    return replace(chosen, slots=settings.slots or fitting)
 
 
 def _refuse_impossible(settings: EngineSettings, header: Header, machine: Hardware) -> None:
@@ -112,8 +86,8 @@ def _refuse_impossible(settings: EngineSettings, header: Header, machine: Hardwa
             f"Keys and values of type {settings.kv_type} need flash attention. "
             "Let flash attention be on or auto, or keep them as f16."
         )
-    _, together = _KV_TYPES[settings.kv_type]
-    _, key, value = _heads(header)
+    together = 1 if settings.kv_type == "f16" else _PACKED
+    _, key, value = heads_of(header)
     if key % together or value % together:
         raise SettingsRejected(
             f"This model's keys and values ({key} and {value} numbers a head) cannot be kept as {settings.kv_type}, "
