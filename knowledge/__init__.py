@@ -38,6 +38,7 @@ from knowledge._types import (
     OnProgress,
     Passage,
     Progress,
+    Quote,
     Removed,
     Retrieval,
 )
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     )
     from knowledge.opening import agree_to_opening, withdraw_opening
     from knowledge.pages import page_image
+    from knowledge.quoting import quote
     from knowledge.retrieval import explain, retrieve
     from knowledge.services import (
         add_version,
@@ -107,6 +109,7 @@ __all__ = [
     "ParsingLimitExceeded",
     "Passage",
     "Progress",
+    "Quote",
     "Removed",
     "RenderingBusy",
     "Retrieval",
@@ -127,6 +130,7 @@ __all__ = [
     "look_after_index",
     "look_into_folder",
     "page_image",
+    "quote",
     "read_by_ocr",
     "rebuild_index",
     "receive",
@@ -159,6 +163,7 @@ _PLACES = (
     "knowledge.opening",
     "knowledge.pages",
     "knowledge.retrieval",
+    "knowledge.quoting",
 )
 """Where the names stand that are loaded on first use, those that load least first."""
 

@@ -55,6 +55,17 @@ class Retrieval:
 
 
 @dataclass(frozen=True, slots=True)
+class Quote:
+    """Words of the passage `marker` that answer a question: characters `start` to `end` of its text, whole sentences,
+    items or boxes. `score` says how well they answer beside the other quotes of the same question."""
+
+    marker: int
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A chunk that was looked at for a question, and what became of it.
 

@@ -33,13 +33,22 @@ class Parts:
         return [name for name in ("valkey", *WORKERS) if not getattr(self, name)]
 
     def failure_code(self) -> str:
-        """Why no question can be answered now, as a code of `chat.failures`; empty when every part is there."""
-        missing = self.missing()
-        if not missing:
+        """Why no question can be answered now, as a code of `chat.failures`; empty when one can. Without inference the
+        guidelines are quoted (`without_model`)."""
+        missing = [name for name in self.missing() if name != "inference"]
+        return f"{missing[0]}_down" if missing else ""
+
+    def without_model(self) -> str:
+        """Why no language model can answer now: "no_model" where none is ready in the workers that live, "model_down"
+        where no worker does; empty when one can."""
+        if self.inference:
             return ""
-        if missing[0] == "inference" and "inference" in self.details:
-            return "model_unavailable"
-        return f"{missing[0]}_down"
+        return "no_model" if "inference" in self.details else "model_down"
+
+    def is_without_installed_model(self) -> bool:
+        """Whether the workers say that no model is installed here, which is a way to run Havre and no fault."""
+        said = self.details.get("inference", {})
+        return not self.inference and said.get("installed") is False
 
 
 def look() -> Parts:

@@ -49,7 +49,8 @@ def about(request: HttpRequest) -> HttpResponse:
 @require_GET
 def status(request: HttpRequest) -> JsonResponse:
     """Which parts are alive, for the banner of the chat page."""
-    present = asdict(parts.look())
+    seen = parts.look()
+    present = asdict(seen) | {"model_installed": not seen.is_without_installed_model()}
     present["details"] = {
         name: {key: said.get(key) for key in ("state", "model")} for name, said in present["details"].items()
     }

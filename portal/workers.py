@@ -118,6 +118,8 @@ def load_model() -> None:
 
 def _warm_inference() -> None:
     load_model()
+    # the machine that a model has to fit is this one, not the web process's: its page reads it from here
+    _state["inference"]["machine"] = asdict(inference.hardware())
     guardrails.prepare_answers()
 
 

@@ -25,7 +25,7 @@ LEAST_REMOVED = 0.3  # of score, for what filters took away to be worth a word
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
+class Question:
     """A question being answered: its words, its vector where there is an embedder, and who may answer."""
 
     text: str
@@ -56,10 +56,10 @@ def retrieve(
     for other departments is not found (None: asked without regard to departments). Without an embedder words alone
     answer. Raises IndexLocked, IndexUnavailable.
     """
-    text = _completed(query, history)
+    text = completed(query, history)
     if not text or limit < 1:
         return Retrieval((), False, text)
-    question = _prepared(text, language)
+    question = prepared(text, language)
     answering = selectors.answering_ids(departments)
     ranked = _ranked(question, answering)
     chosen, _ = choose(ranked, limit)
@@ -79,8 +79,8 @@ def explain(
 ) -> Explanation:
     """What `retrieve` answers to the same arguments, with the best candidates' scores and what became of them, and what
     the filters took away. Raises the same errors."""
-    text = _completed(query, history)
-    question = _prepared(text, language)
+    text = completed(query, history)
+    question = prepared(text, language)
     answering = selectors.answering_ids(departments)
     ranked = _ranked(question, answering) if text and limit > 0 else []
     chosen, outcomes = choose(ranked, max(limit, 0))
@@ -104,29 +104,31 @@ def explain(
 def rank(query: str, *, language: str | None = None) -> list[Scored]:
     """All candidates for a question that stands alone, best first, as `retrieve` has them before it chooses."""
     answering = selectors.answering_ids()
-    return _ranked(_prepared(query.strip()[:LONGEST_QUERY], language), answering)
+    return _ranked(prepared(query.strip()[:LONGEST_QUERY], language), answering)
 
 
-def _completed(query: str, history: Sequence[str]) -> str:
+def completed(query: str, history: Sequence[str]) -> str:
+    """What is searched for: a question, completed from the conversation where it cannot stand alone."""
     return complete(query.strip()[:LONGEST_QUERY], [text[:LONGEST_QUERY] for text in history])
 
 
-def _prepared(text: str, language: str | None) -> _Question:
+def prepared(text: str, language: str | None) -> Question:
+    """A question ready to be compared with texts: its vector where there is an embedder, its words weighed."""
     told = language or guess_language(text)
     language = told or "en"
     embedder, held = _sync.embedder_now(), library()
     vector = embedder.embed_query(text) if embedder and text else b""
     words = _lexical.prepare(text, (language, "en", "fr"), held)
-    return _Question(text, language, told, embedder, vector, held, words)
+    return Question(text, language, told, embedder, vector, held, words)
 
 
-def _index(question: _Question) -> VectorIndex | None:
+def _index(question: Question) -> VectorIndex | None:
     """The index that answers. None without an embedder, or when another index has taken its place at this moment."""
     index = _sync.open_index() if question.embedder else None
     return index if index and question.embedder and index.embedder == question.embedder.id else None
 
 
-def _ranked(question: _Question, versions: set[UUID]) -> list[Scored]:
+def _ranked(question: Question, versions: set[UUID]) -> list[Scored]:
     """The candidates among chunks of these versions, best first."""
     near: dict[int, float] = {}
     if index := _index(question):
@@ -137,7 +139,7 @@ def _ranked(question: _Question, versions: set[UUID]) -> list[Scored]:
     return [one for one in _scored(question, [*near, *named], near) if one.chunk.version_id in versions]
 
 
-def _away(question: _Question, versions: set[UUID]) -> list[Scored]:
+def _away(question: Question, versions: set[UUID]) -> list[Scored]:
     """The candidates among all other chunks. Those that do not answer now need not be in the vector index, so they are
     found by their words, and by their vectors only when these are in it."""
     named = _lexical.candidates(question.words, question.library, ~question.library.of(versions), CANDIDATES)
@@ -147,7 +149,7 @@ def _away(question: _Question, versions: set[UUID]) -> list[Scored]:
     return [one for one in _scored(question, [*near, *named], near) if one.chunk.version_id not in versions]
 
 
-def _scored(question: _Question, numbers: Sequence[int], near: dict[int, float]) -> list[Scored]:
+def _scored(question: Question, numbers: Sequence[int], near: dict[int, float]) -> list[Scored]:
     """Chunks with their scores, best first. `near` is the cosines that are known already."""
     wanted = list(dict.fromkeys(numbers))
     chunks = Chunk.objects.filter(pk__in=wanted).select_related("version__guideline")
@@ -165,7 +167,7 @@ def _part(score: float) -> float:
     return round(min(max(score, 0.0), 1.0), 6)
 
 
-def _cosines(question: _Question, numbers: Sequence[int]) -> dict[int, float]:
+def _cosines(question: Question, numbers: Sequence[int]) -> dict[int, float]:
     """Of chunks that were found by their words alone."""
     import numpy as np
 
@@ -180,7 +182,7 @@ def _cosines(question: _Question, numbers: Sequence[int]) -> dict[int, float]:
     return {chunk: float(product) for (chunk, _), product in zip(rows, products, strict=True)}
 
 
-def _confidence(question: _Question, chosen: Sequence[Choice]) -> float:
+def _confidence(question: Question, chosen: Sequence[Choice]) -> float:
     if not chosen:
         return 0.0
     best = chosen[0].best

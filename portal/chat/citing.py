@@ -24,11 +24,11 @@ def citations(passages: Sequence[Passage], markers: Sequence[int], answer: str) 
         if one["marker"] not in markers:
             continue
         spans = guardrails.resting_places(said.get(one["marker"], ()), one["quote"], embed=embed)
-        found.append(stored.public_passage(one) | _place(one, spans))
+        found.append(stored.public_passage(one) | place_of(one, spans))
     return found
 
 
-def _place(passage: Passage, spans: Sequence[tuple[int, int]]) -> dict[str, Any]:
+def place_of(passage: Passage, spans: Sequence[tuple[int, int]]) -> dict[str, Any]:
     """`exact` with the pages of the words, and the page that the citation names."""
     pages = passage.get("pages") or [{"number": passage["page"], "label": passage["page_label"], "start": 0}]
     exact = [

@@ -21,6 +21,11 @@ def generate(turn_id: uuid.UUID) -> None:
     _send("portal.chat.tasks.generate_answer", turn_id)
 
 
+def quote(turn_id: uuid.UUID) -> None:
+    """Queue a turn for the knowledge worker, to be answered with quotations. Raises Undeliverable."""
+    _send("portal.chat.tasks.quote_answer", turn_id)
+
+
 def _send(task: str, turn_id: uuid.UUID) -> None:
     try:
         app.send_task(task, args=[str(turn_id)], retry=False)

@@ -7,7 +7,7 @@ import json
 import re
 import uuid
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from django.utils.translation import gettext as _
 
@@ -29,11 +29,13 @@ class FrameError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TurnStart:
-    """Ask `text`. The same `client_ref` in the same conversation is the same turn, however often it is sent."""
+    """Ask `text`, to be answered by the language model or with quotations alone. The same `client_ref` in the same
+    conversation is the same turn, however often it is sent."""
 
     client_ref: uuid.UUID
     text: str
     effort: Effort
+    answer: Literal["model", "quotation"] = "model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def parse(content: dict[str, Any]) -> Frame:
     """The typed value of a decoded frame. Raises FrameError with a sentence that names the wrong field."""
     match content.get("type"):
         case "turn.start":
-            return TurnStart(_uuid(content, "client_ref"), _question(content), _effort(content))
+            return TurnStart(_uuid(content, "client_ref"), _question(content), _effort(content), _answer(content))
         case "turn.cancel":
             return TurnCancel(_uuid(content, "turn"))
         case "turn.resume":
@@ -124,3 +126,13 @@ def _effort(content: dict[str, Any]) -> Effort:
         return Effort(content.get("effort", "low"))
     except ValueError as error:
         raise FrameError("bad_frame", _("The field effort must be low, medium or high.")) from error
+
+
+def _answer(content: dict[str, Any]) -> Literal["model", "quotation"]:
+    match content.get("answer", "model"):
+        case "model":
+            return "model"
+        case "quotation":
+            return "quotation"
+        case _unknown:
+            raise FrameError("bad_frame", _("The field answer must be model or quotation."))

@@ -9,10 +9,13 @@ from typing import Any
 import nh3
 from django.urls import reverse
 from django.utils.html import escape
-from django.utils.translation import gettext, override
+from django.utils.translation import get_language_info, gettext, override
 from markdown_it import MarkdownIt
 
+from portal.chat.sources import page_name
+
 _MARKER = re.compile(r"\[(\d{1,2})\]")
+_LEFT_OUT = "[…]"  # between two quotations of one passage
 _UNSUPPORTED = "[?]"  # what the output screen writes after a sentence that no passage supports
 _TAGS = {
     "p", "br", "strong", "em", "ul", "ol", "li", "blockquote", "code", "pre", "h3", "h4", "h5", "h6", "hr",
@@ -46,6 +49,59 @@ def answer_html(text: str, citations: Sequence[dict[str, Any]], *, language: str
         f'<span class="visually-hidden"> ({title})</span></span>'
     )
     return _MARKER.sub(link, html).replace(_UNSUPPORTED, mark)
+
+
+def quoted_text(citations: Sequence[dict[str, Any]]) -> str:
+    """The words that are quoted of each citation, each run with its marker; what is left out between two is marked."""
+    return "\n\n".join(
+        f"\n\n{_LEFT_OUT}\n\n".join(f"{run} [{one['marker']}]" for run in _runs(one)) for one in citations
+    )
+
+
+def quoted_html(citations: Sequence[dict[str, Any]], *, language: str) -> str:
+    """The same as HTML: a quotation for each citation, with where it stands, and a word where the guidelines are
+    written in another language than the answer's `language`."""
+    with override(language):
+        said = foreign_note(citations, language)
+        note = f'<p class="quoted__language">{escape(said)}</p>' if said else ""
+        return note + "".join(map(_quoted, citations))
+
+
+def foreign_note(citations: Sequence[dict[str, Any]], language: str) -> str:
+    """That quotations are in another language than the question's, in a sentence of the active language; else empty."""
+    others = {one.get("language") or language for one in citations} - {language}
+    if not others:
+        return ""
+    names = ", ".join(sorted(_language_name(code) for code in others))
+    return gettext("Your guidelines say this in %(language)s; the words stand as they are written there.") % {
+        "language": names
+    }
+
+
+def _quoted(citation: dict[str, Any]) -> str:
+    lines = f"\n{_LEFT_OUT}\n".join(_runs(citation)).split("\n")
+    words = "".join(f"<p>{escape(line)}</p>" for line in lines if line.strip())
+    where = f"{citation['document']}, {citation['version']}"
+    if citation["page"]:
+        where += f", {page_name(citation['page'], citation['page_label'])}"
+    link = (
+        f'<a class="citation" data-marker="{citation["marker"]}" href="{escape(citation["url"])}">'
+        f"[{citation['marker']}]</a>"
+    )
+    spoken = f' lang="{escape(citation["language"])}"' if citation.get("language") else ""
+    return f'<blockquote{spoken}>{words}</blockquote><p class="quoted__source">{link} {escape(where)}</p>'
+
+
+def _runs(citation: dict[str, Any]) -> list[str]:
+    """What is quoted of a passage; all of what is shown, where the words themselves may not be."""
+    return [citation["quote"][start:end] for start, end in citation.get("quoted", ())] or [citation["quote"]]
+
+
+def _language_name(code: str) -> str:
+    try:
+        return str(get_language_info(code)["name_translated"])
+    except KeyError:
+        return code
 
 
 def passage_url(turn: uuid.UUID, marker: int) -> str:

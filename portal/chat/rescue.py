@@ -11,9 +11,9 @@ from django.utils import timezone
 from portal import parts
 from portal.accounts.models import User
 from portal.audit.services import record
-from portal.chat import dispatch, events
+from portal.chat import dispatch, events, quoting
 from portal.chat.access import turn_of
-from portal.chat.models import ACTIVE, State, Turn
+from portal.chat.models import ACTIVE, Quotation, State, Turn
 from portal.chat.services import queued_event
 from portal.chat.turn import end, end_unheld, fail_unheld
 
@@ -40,22 +40,30 @@ def end_stopped(turn_id: uuid.UUID) -> None:
 
 
 def rescue_turn(turn: Turn) -> None:
-    """Bring an abandoned turn back: queue it once more, or end it with a reason. Safe to call at any time by anybody:
-    a turn whose lease holds is left alone, and of two that rescue at once one does."""
+    """Bring an abandoned turn back: queue it once more, have the guidelines quoted, or end it with a reason. Safe to
+    call at any time by anybody: a turn whose lease holds is left alone, and of two that rescue at once one does."""
     now = timezone.now()
     if turn.cancel_requested:
         end_unheld(turn.id, State.CANCELLED, answer=events.shown_text(turn.id))
         return
     lost = turn.lease_until is not None
     overdue = now - turn.created_at > timedelta(seconds=2 * settings.HAVRE_TURN_DEADLINE_SECONDS)
-    if code := parts.look().failure_code():
-        given_up = turn.lease_until is None or now - turn.lease_until > timedelta(seconds=_GIVEN_UP_SECONDS)
+    given_up = turn.lease_until is None or now - turn.lease_until > timedelta(seconds=_GIVEN_UP_SECONDS)
+    present = parts.look()
+    is_for_model = not turn.quotation
+    if code := present.failure_code():
         if overdue or given_up:
             fail_unheld(turn, code)
+    elif is_for_model and (reason := present.without_model()):
+        if overdue or given_up:
+            quoting.quote_unheld(turn, Quotation(reason))
     elif lost and turn.recoveries >= 1:
-        fail_unheld(turn, "worker_lost")
+        # lost twice while it was answered; a turn that was lost while it was searched for would be lost again
+        if not (is_for_model and turn.covered and quoting.quote_unheld(turn, Quotation.MODEL_DOWN)):
+            fail_unheld(turn, "worker_lost")
     elif overdue:
-        fail_unheld(turn, "deadline")
+        if not (is_for_model and quoting.quote_unheld(turn, Quotation.BUSY)):
+            fail_unheld(turn, "deadline")
     elif lost:
         _begin_again(turn)
     else:
@@ -93,7 +101,9 @@ def _untouched(turn: Turn) -> QuerySet[Turn]:
 
 def _dispatch(turn: Turn) -> None:
     try:
-        if turn.covered is None:
+        if turn.quotation:
+            quoting.send(turn)
+        elif turn.covered is None:
             dispatch.retrieve(turn.id)
         else:
             dispatch.generate(turn.id)

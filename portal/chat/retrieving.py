@@ -10,7 +10,7 @@ from django.conf import settings
 import knowledge
 from knowledge.citations import page_starts
 from portal.accounts.selectors import departments_of
-from portal.chat import events, selectors
+from portal.chat import events, quoting, selectors
 from portal.chat.models import State, Turn
 from portal.chat.rendering import passage_url
 from portal.chat.stored import passages as passages_event
@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 
 
 def retrieve_passages(turn_id: uuid.UUID) -> bool:
-    """Find and store the passages. True when the turn now wants its answer generated, False when it ended or is
-    somebody else's. Never raises for what can be told to the person instead."""
+    """Find and store the passages; where no model is to answer, quote them too. True when the turn now wants its answer
+    generated, False when it ended or is somebody else's. Never raises for what can be told to the person instead."""
     turn = claim(turn_id, State.RETRIEVING)
     if turn is None:
         return False
@@ -35,7 +35,7 @@ def retrieve_passages(turn_id: uuid.UUID) -> bool:
             departments=departments_of(turn.conversation.owner),
         )
         passages = [_snapshot(turn, marker, one, found) for marker, one in enumerate(found.passages, start=1)]
-        store_passages(turn, passages, found.covered)
+        store_passages(turn, passages, found.covered, keep=bool(turn.quotation))
     except LeaseLost:
         return False
     except Exception as error:
@@ -46,7 +46,11 @@ def retrieve_passages(turn_id: uuid.UUID) -> bool:
             pass
         return False
     events.publish(turn.id, passages_event(turn))
-    return True
+    if turn.quotation:
+        quoting.end_quoted(turn)
+        return False
+    # the model may have gone while the guidelines were searched: not a minute later
+    return not quoting.quote_without_model(turn)
 
 
 def _snapshot(turn: Turn, marker: int, passage: knowledge.Passage, found: knowledge.Retrieval) -> dict[str, Any]:
@@ -71,6 +75,7 @@ def _snapshot(turn: Turn, marker: int, passage: knowledge.Passage, found: knowle
         "chunk_id": passage.chunk_id,
         "version_id": str(passage.version_id),
         "guideline_id": str(passage.guideline_id),
+        "language": passage.language,
         "embedder": found.embedder,
         "confidence": round(found.confidence, 4),
     }

@@ -34,6 +34,7 @@ def turns_for_page(conversation: Conversation) -> list[dict[str, Any]]:
             "client_ref": str(turn.client_ref),
             "question": turn.question,
             "effort": turn.effort,
+            "answer": stored.wanted(turn),
             "asked_at": turn.created_at.isoformat(),
             "state": turn.state,
             "events": [] if turn.is_active else stored.events(turn, closed=closed),
@@ -73,15 +74,20 @@ def recent_starts(user: User) -> int:
 
 
 def queue_length() -> int:
-    """How many turns run or wait in the whole installation."""
-    return Turn.objects.filter(state__in=ACTIVE).count()
+    """How many turns run or wait for a model in the whole installation."""
+    return Turn.objects.filter(state__in=ACTIVE, quotation="").count()
+
+
+def waiting_quotations() -> int:
+    """How many turns run or wait that are answered with quotations."""
+    return Turn.objects.filter(state__in=ACTIVE).exclude(quotation="").count()
 
 
 def expected_wait(position: int) -> int:
     """Seconds until a turn with `position` turns waiting before it gets a slot, from the durations of the last 20."""
     if position == 0:
         return 0
-    done = Turn.objects.filter(state=State.COMPLETED).order_by("-finished_at")[:20]
+    done = Turn.objects.filter(state=State.COMPLETED, quotation="").order_by("-finished_at")[:20]
     seconds: Sequence[float] = [one.usage.get("seconds", _TYPICAL_SECONDS) for one in done] or [_TYPICAL_SECONDS]
     return ceil(position * (sum(seconds) / len(seconds)) / max(1, settings.HAVRE_SLOTS))
 

@@ -19,9 +19,9 @@ from portal.audit.services import record
 from portal.chat import dispatch, events, selectors, stored
 from portal.chat.access import conversation_of
 from portal.chat.failures import message
-from portal.chat.models import Conversation, State, Turn
+from portal.chat.models import Conversation, Quotation, State, Turn
 from portal.chat.protocol import FrameError, TurnStart
-from portal.chat.turn import digest, fail_unheld
+from portal.chat.turn import digest, fail_unheld, hand_over_unheld
 
 logger = logging.getLogger(__name__)
 
@@ -98,8 +98,7 @@ def unrecorded(
 
 def queued_event(turn: Turn, position: int) -> dict[str, Any]:
     """The event "turn.queued": the answer is not begun; a browser that has shown a part of one takes it back."""
-    wait = selectors.expected_wait(position)
-    return {"type": "turn.queued", "turn": str(turn.id), "position": position, "eta_seconds": wait}
+    return stored.queued(turn, position, selectors.expected_wait(position))
 
 
 def _screen(conversation_id: uuid.UUID, start: TurnStart, turn_id: uuid.UUID, history: list[str]) -> _Screened:
@@ -156,6 +155,7 @@ def _turn(screened: _Screened) -> Turn:
         question=screened.start.text,
         language=screened.language,
         effort=screened.start.effort.value,
+        quotation=Quotation.ASKED if screened.start.answer == "quotation" else "",
         verdict=asdict(screened.verdict),
     )
 
@@ -172,13 +172,15 @@ def _write(user: User, screened: _Screened, refusal: tuple[str, str] | None) -> 
         conversation.title = conversation.title or title
         conversation.save(update_fields=["title", "updated_at"])
     waiting = selectors.queue_length()
-    if refusal is None and waiting >= settings.HAVRE_QUEUE_LIMIT:
+    turn = _turn(screened)
+    if not turn.quotation and waiting >= settings.HAVRE_QUEUE_LIMIT:
+        turn.quotation = Quotation.BUSY
+    if refusal is None and turn.quotation and selectors.waiting_quotations() >= settings.HAVRE_QUEUE_LIMIT:
         refusal = (
             "queue_full",
             _("Too many questions are waiting at this moment. Please ask again in a few minutes."),
         )
-    turn = _turn(screened)
-    turn.position = max(0, waiting - settings.HAVRE_SLOTS + 1)
+    turn.position = 0 if turn.quotation else max(0, waiting - settings.HAVRE_SLOTS + 1)
     turn.enqueued_at = timezone.now()
     _decide(turn, screened.verdict, refusal)
     turn.save(force_insert=True)
@@ -200,7 +202,8 @@ def _record(user: User, turn: Turn, verdict: Verdict) -> None:
             "effort": turn.effort,
             "language": turn.language,
             "verdict": shown,
-        },
+        }
+        | ({"quotation": turn.quotation} if turn.quotation else {}),
     )
     if not turn.is_active:
         payload = {"rule": turn.failure_code or ",".join(verdict.rules), "category": verdict.category}
@@ -228,6 +231,8 @@ def _decide(turn: Turn, verdict: Verdict, refusal: tuple[str, str] | None) -> No
     elif refusal:
         turn.state, turn.finished_at = State.REFUSED, timezone.now()
         turn.failure_code, turn.failure_message = refusal
+    if not turn.is_active:
+        turn.quotation = ""  # nothing is quoted beside a hotline card or a refusal
 
 
 def _publish_beginning(turn: Turn) -> None:
@@ -241,9 +246,12 @@ def _publish_beginning(turn: Turn) -> None:
 
 
 def _queue(turn: Turn) -> None:
-    if code := parts.look().failure_code():
+    present = parts.look()
+    if code := present.failure_code():
         fail_unheld(turn, code)
         return
+    if reason := present.without_model():
+        hand_over_unheld(turn.id, Quotation(reason))
     try:
         dispatch.retrieve(turn.id)
     except dispatch.Undeliverable:

@@ -6,13 +6,19 @@ The same functions make the events that are published live, so that both roads l
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from django.urls import reverse
 from django.utils.translation import gettext, override
 
 from portal.chat.access import closed_versions
-from portal.chat.models import State, Turn
-from portal.chat.rendering import answer_html
+from portal.chat.models import Quotation, State, Turn
+from portal.chat.rendering import answer_html, quoted_html, quoted_text
 
 _FINAL_SEQUENCE = 100_000  # behind every live event of the same millisecond
+
+
+def wanted(turn: Turn) -> str:
+    """Who the person chose to answer: the "model", or the guidelines alone, in "quotation"s."""
+    return "quotation" if turn.quotation == Quotation.ASKED else "model"
 
 
 def accepted(turn: Turn) -> dict[str, Any]:
@@ -24,8 +30,14 @@ def accepted(turn: Turn) -> dict[str, Any]:
         "position": turn.position,
         "question": turn.question,
         "effort": turn.effort,
+        "answer": wanted(turn),
         "asked_at": turn.created_at.isoformat(),
     }
+
+
+def queued(turn: Turn, position: int = 0, seconds: int = 0) -> dict[str, Any]:
+    """The answer is not begun: so many turns are before it; a browser that has shown a part of one takes it back."""
+    return {"type": "turn.queued", "turn": str(turn.id), "position": position, "eta_seconds": seconds}
 
 
 def crisis(turn: Turn) -> dict[str, Any] | None:
@@ -67,16 +79,15 @@ def final(turn: Turn, closed: Collection[str] = ()) -> dict[str, Any]:
     hidden = _hidden(turn, closed)
     event: dict[str, Any] = {"type": f"turn.{turn.state}", "turn": str(turn.id)}
     if turn.state in (State.COMPLETED, State.CANCELLED):
-        event |= {
-            "html": answer_html(turn.answer, turn.citations, language=turn.language),
-            "text": turn.answer,
-            "citations": [_shown(one, turn, hidden) for one in turn.citations],
-        }
+        cited = [_shown(one, turn, hidden) for one in turn.citations]
+        event |= {"html": _html(turn, cited), "text": _text(turn, cited), "citations": cited}
+    if turn.state == State.COMPLETED and turn.quotation:
+        event["quotation"] = turn.quotation
     if turn.state == State.COMPLETED:
         event |= {
             "groundedness": turn.groundedness,
             "usage": turn.usage,
-            "model": turn.model.get("name", ""),
+            **_model(turn),
         }
     if turn.state == State.REFUSED:
         event |= {"rule": turn.failure_code, "message": turn.failure_message}
@@ -85,6 +96,26 @@ def final(turn: Turn, closed: Collection[str] = ()) -> dict[str, Any]:
         if turn.answer:
             event["text"] = turn.answer
     return event
+
+
+def _html(turn: Turn, cited: list[dict[str, Any]]) -> str:
+    if turn.quotation and cited:
+        return quoted_html(cited, language=turn.language)
+    return answer_html(turn.answer, turn.citations, language=turn.language)
+
+
+def _text(turn: Turn, cited: list[dict[str, Any]]) -> str:
+    """The answer; where it is quoted, made of what may be shown of the quotations."""
+    return quoted_text(cited) if turn.quotation and cited else turn.answer
+
+
+def _model(turn: Turn) -> dict[str, str]:
+    """The model that wrote the answer, and where its card is; empty where no model wrote it."""
+    if turn.quotation or not turn.model.get("name"):
+        return {"model": "", "model_url": ""}
+    sha256 = turn.model.get("sha256", "")
+    url = reverse("modelcards:card", args=[sha256]) if sha256 else ""
+    return {"model": turn.model["name"], "model_url": url}
 
 
 def events(turn: Turn, after: str = "", closed: Collection[str] | None = None) -> list[dict[str, Any]]:
@@ -126,7 +157,7 @@ def _shown(passage: dict[str, Any], turn: Turn, hidden: Collection[int]) -> dict
         return passage
     with override(turn.language):
         said = gettext("This guideline is for other departments by now: its words are not shown.")
-    return {**passage, "heading": "", "quote": said} | ({"exact": []} if "exact" in passage else {})
+    return {**passage, "heading": "", "quote": said} | {name: [] for name in ("exact", "quoted") if name in passage}
 
 
 def public_passage(passage: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,14 @@ def retrieve_passages(turn: str) -> None:
 
 
 @app.task
+def quote_answer(turn: str) -> None:
+    """Quotation mode, on the queue `knowledge`: the guidelines' own sentences, where no language model answers."""
+    from portal.chat.quoting import quote_answer as quote
+
+    quote(uuid.UUID(turn))
+
+
+@app.task
 def generate_answer(turn: str) -> None:
     """Steps 5 to 8, on the queue `inference`."""
     from portal.chat.answering import generate_answer as generate

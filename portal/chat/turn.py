@@ -7,7 +7,7 @@ that it claimed (the fencing token), so that whoever lost the turn changes nothi
 import hashlib
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ from django.utils import timezone
 from portal.audit.services import record
 from portal.chat import events, sealed, stored
 from portal.chat.failures import message
-from portal.chat.models import ACTIVE, State, Turn
+from portal.chat.models import ACTIVE, Quotation, State, Turn
 
 _PATIENCE_SECONDS = (0.5, 2.0)
 
@@ -60,9 +60,9 @@ def wants_to_stop(turn: Turn) -> bool:
 
 
 @transaction.atomic
-def store_passages(turn: Turn, passages: list[dict[str, Any]], covered: bool) -> None:
-    """Keep what was retrieved, and give the claim back for the inference worker. Raises LeaseLost."""
-    released = {"lease_until": None, "enqueued_at": timezone.now()}
+def store_passages(turn: Turn, passages: list[dict[str, Any]], covered: bool, *, keep: bool = False) -> None:
+    """Keep what was retrieved, and give the claim back for the inference worker, or `keep` it. Raises LeaseLost."""
+    released: dict[str, Any] = {"lease_until": _lease_end() if keep else None, "enqueued_at": timezone.now()}
     if not _held(turn).update(passages=passages, covered=covered, **released):
         raise LeaseLost
     turn.passages, turn.covered = passages, covered
@@ -73,6 +73,38 @@ def store_passages(turn: Turn, passages: list[dict[str, Any]], covered: bool) ->
         subject=str(turn.id),
         payload={"covered": covered, "passages": [{key: one[key] for key in keys} for one in passages]},
     )
+
+
+@transaction.atomic
+def hand_over(turn: Turn, quotation: Quotation, kept: Mapping[str, Any], spent: Mapping[str, Any]) -> None:
+    """Give a turn that this worker holds back, to be answered with quotations. `kept` is values of its row, `spent`
+    what the record tells of the work on it so far. Raises LeaseLost."""
+    if not _held(turn).update(**_for_quotation(quotation), **kept):
+        raise LeaseLost
+    record("turn.handed_over", actor="system", subject=str(turn.id), payload={"quotation": quotation.value, **spent})
+
+
+@transaction.atomic
+def hand_over_unheld(turn_id: uuid.UUID, quotation: Quotation) -> bool:
+    """The same for a turn that no worker holds; False when one does, or it has ended or is to be quoted already."""
+    free = Q(lease_until=None) | Q(lease_until__lt=timezone.now())
+    turns = Turn.objects.filter(free, pk=turn_id, state__in=ACTIVE, quotation="", cancel_requested=False)
+    if not turns.update(**_for_quotation(quotation)):
+        return False
+    record("turn.handed_over", actor="system", subject=str(turn_id), payload={"quotation": quotation.value})
+    return True
+
+
+def _for_quotation(quotation: Quotation) -> dict[str, Any]:
+    """Whoever held the turn until now loses it."""
+    now = timezone.now()
+    return {
+        "state": State.QUEUED,
+        "quotation": quotation,
+        "attempt": F("attempt") + 1,
+        "lease_until": None,
+        "enqueued_at": now,
+    }
 
 
 def finish(turn: Turn, state: State, **values: Any) -> None:
@@ -151,6 +183,7 @@ def _record_end(turn: Turn, state: State, values: dict[str, Any]) -> None:
         "model": values.get("model", {}),
         "notices": [one["rule"] for one in values.get("notices", [])],
         "code": values.get("failure_code", ""),
+        "quotation": turn.quotation,
         "reasoning_sha256": sealed.fingerprint(values["reasoning"]) if values.get("reasoning") else "",
     }
     record(

@@ -74,13 +74,14 @@ def _source(request: HttpRequest, turn_id: uuid.UUID, marker: int) -> Source:
 
 
 def _page(request: HttpRequest, conversation_id: uuid.UUID, found: Conversation | None) -> HttpResponse:
-    present = asdict(parts.look())
+    seen = parts.look()
+    present = asdict(seen) | {"model_installed": not seen.is_without_installed_model()}
     data: dict[str, Any] = {
         "conversation": str(conversation_id),
         "socket": f"/ws/chat/{conversation_id}/",
         "page": reverse("chat:conversation", args=[conversation_id]),
         "turns": selectors.turns_for_page(found) if found else [],
-        "parts": {name: present[name] for name in ("valkey", "inference", "knowledge")},
+        "parts": {name: present[name] for name in ("valkey", "inference", "knowledge", "model_installed")},
         "status_url": reverse("status"),
         "question_limit": MAX_QUESTION_CHARACTERS,
     }

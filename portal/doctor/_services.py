@@ -57,6 +57,9 @@ def look_at_workers(thorough: bool) -> Iterator[Finding]:
         said = seen.details.get(name)
         if said is None:
             yield Finding("workers", ERROR, f"The {name} worker is not running. {consequence}.", _START)
+        elif said.get("installed") is False:
+            message = "The inference worker has no model: answers are quoted from the guidelines."
+            yield Finding("workers", OK, message)
         elif said.get("state") == "failed":
             reason = said.get("reason", "")
             remedy = f"Mend what it says, then restart it. Its log: {Path(settings.HAVRE_DATA_DIR) / 'logs'}"

@@ -7,11 +7,12 @@ import pytest
 from django.utils import timezone
 
 from inference import Effort
+from portal.accounts.models import User
 from portal.audit.models import Event
 from portal.chat import rescue, selectors, services
 from portal.chat import turn as life
 from portal.chat.access import NotAllowed
-from portal.chat.models import Conversation, State, Turn
+from portal.chat.models import Conversation, Quotation, State, Turn
 from portal.chat.protocol import FrameError, TurnStart
 from tests.conftest import Cast, at_once
 
@@ -127,36 +128,23 @@ def test_too_many_questions_a_minute(cast: Cast, living_workers: None, settings:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_full_queue_says_so(cast: Cast, living_workers: None, settings: object) -> None:
+    """Of those who wait for the model, the next is quoted to; of those who wait for quotations, the next is refused."""
     settings.HAVRE_QUEUE_LIMIT = 1
     services.start_turn(cast.anna, uuid.uuid4(), ask())
-    refused = services.start_turn(cast.bela, uuid.uuid4(), ask())
-    assert (refused.state, refused.failure_code) == (State.REFUSED, "queue_full")
+    quoted = services.start_turn(cast.bela, uuid.uuid4(), ask())
+    assert (quoted.state, quoted.quotation, quoted.position) == (State.QUEUED, Quotation.BUSY, 0)
+    third = User.objects.create_user("cleo", password="x", role="clinician")
+    refused = services.start_turn(third, uuid.uuid4(), ask())
+    assert (refused.state, refused.failure_code, refused.quotation) == (State.REFUSED, "queue_full", "")
 
 
 @pytest.mark.django_db(transaction=True)
 def test_without_workers_a_question_fails_with_a_sentence(cast: Cast, valkey_server: str) -> None:
     turn = services.start_turn(cast.anna, uuid.uuid4(), ask())
-    assert (turn.state, turn.failure_code) == (State.FAILED, "inference_down")
+    assert (turn.state, turn.failure_code) == (State.FAILED, "knowledge_down")
     assert "Hotlines keep working" in turn.failure_message
     french = services.start_turn(cast.anna, uuid.uuid4(), ask("Quelles sont les étapes d'un plan de sécurité ?"))
-    assert "service de réponse" in french.failure_message
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_worker_without_a_model_is_named(cast: Cast, valkey_server: str) -> None:
-    from portal.parts import Heartbeat
-
-    beats = [
-        Heartbeat("inference", lambda: {"state": "failed", "reason": "No model is active."}),
-        Heartbeat("knowledge", lambda: {"state": "ready"}),
-    ]
-    for beat in beats:
-        beat.beat()
-    turn = services.start_turn(cast.anna, uuid.uuid4(), ask())
-    for beat in beats:
-        beat.stop()
-    assert turn.failure_code == "model_unavailable"
-    assert "models list" in turn.failure_message
+    assert "service des recommandations" in french.failure_message
 
 
 @pytest.mark.django_db(transaction=True)

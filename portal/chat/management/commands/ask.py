@@ -8,13 +8,15 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+import inference
 from inference import Effort
 from portal import parts
 from portal.accounts.models import TERMINAL, Role, User
 from portal.chat import selectors, services
-from portal.chat.models import State, Turn
+from portal.chat.models import Quotation, State, Turn
 from portal.chat.protocol import FrameError, parse
-from portal.chat.turn import end_unheld
+from portal.chat.rendering import foreign_note
+from portal.chat.turn import end_unheld, hand_over_unheld
 from portal.database import ensure_tables
 
 
@@ -27,6 +29,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("question")
         parser.add_argument("--effort", choices=[one.value for one in Effort], default="low")
+        parser.add_argument("--quote", action="store_true", help="quote the guidelines, ask no language model")
         parser.add_argument("--json", action="store_true", help="print the turn as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -36,22 +39,23 @@ class Command(BaseCommand):
             "client_ref": str(uuid.uuid4()),
             "text": options["question"],
             "effort": options["effort"],
+            "answer": "quotation" if options["quote"] else "model",
         }
         try:
             start = parse(frame)
-            present = parts.look()
+            is_served = not parts.look().failure_code()
             turn = services.start_turn(
                 _person(),
                 uuid.uuid4(),
                 start,  # type: ignore[arg-type]
-                queue=not present.missing(),
+                queue=is_served,
             )
         except FrameError as error:
             raise CommandError(str(error)) from error
         except services.NotRecorded as error:
             self._show(error.turn)
             raise CommandError(error.turn.failure_message or "The turn could not be written down.") from error
-        turn = _wait(turn) if not present.missing() else _answer_here(turn)
+        turn = _wait(turn) if is_served else _answer_here(turn)
         if options["json"]:
             self.stdout.write(json.dumps(_result(turn), ensure_ascii=False))
         else:
@@ -68,6 +72,9 @@ class Command(BaseCommand):
             self.stdout.write(f"({notice['rule']}) {notice['message']}")
         if turn.state == State.REFUSED:
             self.stdout.write(turn.failure_message)
+        if turn.quotation and turn.citations:
+            self.stdout.write(f"Quoted from the guidelines: {Quotation(turn.quotation).label}.")
+            self.stdout.write(foreign_note(turn.citations, turn.language))
         if turn.answer:
             self.stdout.write(turn.answer + "\n")
         for one in turn.citations:
@@ -95,16 +102,21 @@ def _wait(turn: Turn) -> Turn:
 
 
 def _answer_here(turn: Turn) -> Turn:
-    """Steps 4 to 8 in this process."""
+    """Steps 4 to 8 in this process, or quotations where it has no model either."""
     if turn.is_active:
         from portal import workers
+        from portal.chat import quoting
         from portal.chat.answering import generate_answer
         from portal.chat.retrieving import retrieve_passages
 
         if retrieve_passages(turn.id):
             workers.load_model()
-            generate_answer(turn.id)
+            if inference.loaded() or not hand_over_unheld(turn.id, Quotation.NO_MODEL):
+                generate_answer(turn.id)
         turn = selectors.get_turn(turn.id)
+        if turn.is_active and turn.quotation:
+            quoting.quote_answer(turn.id)
+            turn.refresh_from_db()
     return turn
 
 
@@ -124,6 +136,7 @@ def _result(turn: Turn) -> dict[str, Any]:
             if turn.state in (State.REFUSED, State.FAILED)
             else None,
         },
+        "quotation": turn.quotation,
         "model": turn.model,
         "usage": turn.usage,
     }
