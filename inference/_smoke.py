@@ -22,7 +22,7 @@ from typing import IO, Any
 
 from inference._errors import InferenceError
 from inference._gguf import read_header
-from inference._hardware import hardware
+from inference._hardware import Hardware, hardware
 from inference._memory import Estimate, estimate
 from inference._models import ModelInfo, Smoke
 from inference._planning import plan
@@ -72,11 +72,12 @@ def smoke(
     return Smoke(began, memory=watch.peak, note=note, **said)
 
 
-def room(one: ModelInfo, settings: EngineSettings) -> Estimate:
-    """The memory that the model takes with these settings, and whether this machine has it; loads nothing. Raises
-    ModelRejected and ModelNotFound for its file, SettingsRejected for settings that are impossible."""
+def room(one: ModelInfo, settings: EngineSettings, machine: Hardware | None = None) -> Estimate:
+    """The memory that the model takes with these settings, and whether a machine (None: this one) has it.
+
+    Loads nothing. Raises ModelRejected and ModelNotFound for its file, SettingsRejected for settings that are impossible."""
     header = one.header or read_header(one.path)
-    machine = hardware()
+    machine = machine or hardware()
     return estimate(header, plan(settings, header, machine), machine)
 
 

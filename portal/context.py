@@ -15,7 +15,11 @@ from portal.safeguards import selectors
 THEMES = ("auto", "light", "dark")
 _PAGES = {
     "clinician": [("chat:index", _("Ask"))],
-    "admin": [("guidelines:index", _("Guidelines")), ("safeguards:index", _("Safeguards"))],
+    "admin": [
+        ("guidelines:index", _("Guidelines")),
+        ("safeguards:index", _("Safeguards")),
+        ("modelcards:index", _("Models")),
+    ],
     "compliance": [("audit:index", _("Audit trail")), ("safeguards:index", _("Safeguards"))],
 }
 

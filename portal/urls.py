@@ -22,6 +22,7 @@ urlpatterns = [
     path("guidelines/", include("portal.guidelines.urls")),
     path("safeguards/", include("portal.safeguards.urls")),
     path("audit/", include("portal.audit.urls")),
+    path("models/", include("portal.modelcards.urls")),
 ]
 
 handler400 = "portal.views.bad_request"

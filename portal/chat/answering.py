@@ -283,6 +283,7 @@ def _kept(tries: _Tries) -> dict[str, Any]:
     """What is kept of the tries however the turn ends: the thoughts, for nobody but whom `chat.access` names."""
     return {
         "reasoning": tries.seal("\n\n".join(tries.thoughts)),
+        "model": workers.model_snapshot(),
         "usage": {"effort": tries.effort, "tries": tries.number},
     }
 

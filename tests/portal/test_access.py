@@ -11,6 +11,7 @@ from portal.chat.models import Conversation, State, Turn
 from tests.conftest import Cast
 
 NOBODY = uuid.UUID("99999999-9999-4999-8999-999999999999")
+SHA256 = "9" * 64
 SIGN_IN = 302
 # name: (method, anonymous, clinician who owns, other clinician, admin, compliance)
 TABLE: dict[str, tuple[str, int, int, int, int, int]] = {
@@ -84,6 +85,10 @@ TABLE: dict[str, tuple[str, int, int, int, int, int]] = {
     "safeguards:send_back": ("post", SIGN_IN, 403, 403, 302, 302),
     "safeguards:ask": ("post", SIGN_IN, 403, 403, 302, 403),
     "safeguards:release": ("post", SIGN_IN, 403, 403, 302, 302),
+    "modelcards:index": ("get", SIGN_IN, 403, 403, 200, 403),
+    "modelcards:trial": ("get", SIGN_IN, 403, 403, 200, 403),
+    "modelcards:card": ("get", SIGN_IN, 200, 200, 200, 200),
+    "modelcards:activate": ("post", SIGN_IN, 403, 403, 302, 403),
     "audit:index": ("get", SIGN_IN, 403, 403, 403, 200),
     "audit:export": ("get", SIGN_IN, 403, 403, 403, 200),
 }
@@ -124,6 +129,7 @@ def turn(cast: Cast) -> Turn:
         state=State.COMPLETED,
         finished_at="2026-01-01T00:00:00Z",
         passages=[passage],
+        model={"name": "gpt-oss-20b", "sha256": SHA256, "architecture": "gpt-oss", "quantization": "MXFP4"},
     )
 
 
@@ -140,6 +146,8 @@ def _ids_of(route: str) -> list[uuid.UUID]:
 def test_route_and_role(route: str, person: str, turn: Turn) -> None:
     arguments: dict[str, list[Any]] = {
         "chat:conversation": [turn.conversation_id],
+        "modelcards:card": [SHA256],
+        "modelcards:activate": [SHA256],
         "chat:passage": [turn.id, 1],
         "chat:passage_image": [turn.id, 1, 2],
         "chat:reasoning": [turn.id],
@@ -170,6 +178,7 @@ def test_changes_need_a_post_with_a_token(route: str, cast: Cast) -> None:
     arguments: list[Any] = [NOBODY] if route == "safeguards:restore" else _ids_of(route)
     arguments = [99] if route == "safeguards:withdraw_case" else arguments
     arguments = ["0a1b2c3d"] if route in {"safeguards:change_hotline", "safeguards:check_hotline"} else arguments
+    arguments = [SHA256] if route == "modelcards:activate" else arguments
     client = Client(enforce_csrf_checks=True)
     client.force_login(cast.dora)
     assert client.post(reverse(route, args=arguments)).status_code == 403

@@ -94,7 +94,16 @@ export class TurnView extends EventTarget {
     part(this.element, "copy").hidden = !turn.text;
     if (turn.phase !== "completed") return;
     this.#drawGrounding(turn);
+    this.#drawModel(turn);
     fill(this.element, "made", madeBy(turn));
+  }
+
+  #drawModel({ model, modelUrl }) {
+    const link = part(this.element, "model");
+    link.hidden = !(model && modelUrl);
+    if (link.hidden) return;
+    link.textContent = model;
+    link.href = modelUrl;
   }
 
   #drawGrounding({ groundedness, text }) {
@@ -152,9 +161,9 @@ function noticeItem({ message }) {
   return item;
 }
 
-function madeBy({ model, usage }) {
+function madeBy({ model, modelUrl, usage }) {
   const seconds = usage?.seconds;
-  return [model, seconds ? say("made.seconds", { count: number(seconds, seconds < 10 ? 1 : 0) }) : ""]
+  return [modelUrl ? "" : model, seconds ? say("made.seconds", { count: number(seconds, seconds < 10 ? 1 : 0) }) : ""]
     .filter(Boolean)
     .join(" · ");
 }

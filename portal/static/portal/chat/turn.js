@@ -29,6 +29,7 @@ export function newTurn({ turn = "", clientRef = "", question = "", effort = "lo
     groundedness: null,
     usage: null,
     model: "",
+    modelUrl: "",
     lastId: "",
   };
 }
@@ -87,6 +88,7 @@ const CHANGES = {
     groundedness: event.groundedness ?? null,
     usage: event.usage ?? null,
     model: event.model ?? "",
+    modelUrl: event.model_url ?? "",
   }),
   "turn.cancelled": (turn, event) => ({ ...answer(turn, event), phase: "cancelled" }),
   "turn.redirected": () => ({ phase: "redirected" }),
