@@ -14,7 +14,7 @@ from portal.audit.services import record
 from portal.chat import dispatch, events, quoting
 from portal.chat.access import turn_of
 from portal.chat.models import ACTIVE, Quotation, State, Turn
-from portal.chat.services import queued_event
+from portal.chat.stored import queued
 from portal.chat.turn import end, end_unheld, fail_unheld
 
 _GIVEN_UP_SECONDS = 60  # after its lease, while the workers that could take it stay away
@@ -24,12 +24,22 @@ def cancel_turn(user: User, turn_id: uuid.UUID) -> None:
     """Stop a turn and keep what was shown. One that waits or is being looked up ends here; a generating one is ended
     by its worker within a second, or, if that worker is lost, by the socket that watches (`end_stopped`). Does nothing
     to a turn that has ended. Raises NotAllowed."""
-    turn = turn_of(user, turn_id)
+    _stop(turn_of(user, turn_id), actor=user.username, actor_role=user.role)
+
+
+def stop_left(user_pk: int) -> None:
+    """Stop whatever runs for a person of whom no page is open any more. It ends as if the person had stopped it, with
+    the code "left"."""
+    for turn in Turn.objects.filter(conversation__owner_id=user_pk, state__in=ACTIVE):
+        _stop(turn, code="left", actor="system")
+
+
+def _stop(turn: Turn, code: str = "", **actor: str) -> None:
     with transaction.atomic():
         running = Turn.objects.filter(pk=turn.pk, state__in=ACTIVE, cancel_requested=False)
-        if not running.update(cancel_requested=True):
+        if not running.update(cancel_requested=True, failure_code=code):
             return
-        record("turn.stop_asked", actor=user.username, actor_role=user.role, subject=str(turn.id))
+        record("turn.stop_asked", subject=str(turn.id), payload={"code": code} if code else {}, **actor)
     events.ask_to_stop(turn.id)
     end(turn.id, State.CANCELLED, among=(State.QUEUED, State.RETRIEVING), answer=events.shown_text(turn.id))
 
@@ -57,13 +67,14 @@ def rescue_turn(turn: Turn) -> None:
     elif is_for_model and (reason := present.without_model()):
         if overdue or given_up:
             quoting.quote_unheld(turn, Quotation(reason))
+    elif is_for_model and turn.covered is not None and lost and turn.recoveries >= 1:
+        quoting.quote_unheld(turn, Quotation.MODEL_DOWN)  # a turn lost while it was searched for would be lost again
     elif lost and turn.recoveries >= 1:
-        # lost twice while it was answered; a turn that was lost while it was searched for would be lost again
-        if not (is_for_model and turn.covered and quoting.quote_unheld(turn, Quotation.MODEL_DOWN)):
-            fail_unheld(turn, "worker_lost")
+        fail_unheld(turn, "worker_lost")
+    elif is_for_model and overdue:
+        quoting.quote_unheld(turn, Quotation.BUSY)
     elif overdue:
-        if not (is_for_model and quoting.quote_unheld(turn, Quotation.BUSY)):
-            fail_unheld(turn, "deadline")
+        fail_unheld(turn, "deadline")
     elif lost:
         _begin_again(turn)
     else:
@@ -83,7 +94,7 @@ def _begin_again(turn: Turn) -> None:
         if not free:
             return
         record("turn.requeued", actor="system", subject=str(turn.id), payload={"attempt": turn.attempt + 1})
-    events.publish(turn.id, queued_event(turn, 0))
+    events.publish(turn.id, queued(turn))
     _dispatch(turn)
 
 
