@@ -11,7 +11,7 @@ import time
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar
 from pathlib import Path
@@ -55,15 +55,16 @@ class Installation:
             "DJANGO_SETTINGS_MODULE": "portal.settings",
             "PYTHONUNBUFFERED": "1",
         }
+        self.program: Sequence[str] = (sys.executable, "manage.py")
         self.serve: subprocess.Popen[bytes] | None = None
 
-    def prepare(self, guidelines: dict[str, Path]) -> None:
+    def prepare(self, guidelines: dict[str, Path], people: Mapping[str, str] = PEOPLE) -> None:
         """Database, model, people, documents: one process, since each would load everything anew."""
         commands = [
             ["migrate", "--verbosity", "0"],
             ["models", "import", str(TINY_MODEL)],
             ["models", "activate", TINY_MODEL.stem],
-            *(["create_user", name, "--role", role, "--password-stdin"] for name, role in PEOPLE.items()),
+            *(["create_user", name, "--role", role, "--password-stdin"] for name, role in people.items()),
             *(["ingest", "--approve", "--title", title, str(path)] for title, path in guidelines.items()),
         ]
         self._run([sys.executable, "-c", _TOGETHER, PASSWORD + "\n"], json.dumps(commands))
@@ -91,7 +92,7 @@ class Installation:
         """Start every process and wait until all answer."""
         self.output = (self.folder / "serve.out").open("wb")
         self.serve = subprocess.Popen(
-            [sys.executable, "manage.py", "serve", "--no-demo", "--port", str(self.port)],
+            [*self.program, "serve", "--no-demo", "--port", str(self.port)],
             cwd=ROOT,
             env=self.environment,
             stdout=self.output,
