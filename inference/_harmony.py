@@ -27,7 +27,11 @@ _ENDS_PLAIN = _ENDS | {
     "eot", "end_of_text", "end▁of▁sentence", "</s>", "[INST]", "User", "im_start", "start_header_id", "header_start",
 }  # fmt: skip
 _OF_HIDDEN_CHANNELS = frozenset({"analysis", "commentary"})
-_ENDING = 20
+_HEADER_WORDS = ("assistant", *sorted(_OF_HIDDEN_CHANNELS))
+_PERHAPS_HEADER = re.compile(
+    "(?:" + "|".join(word[:end] for word in _HEADER_WORDS for end in range(len(word), 0, -1)) + r")\Z"
+    "|(?:" + "|".join(_HEADER_WORDS) + r")\s+\Z"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +244,7 @@ class HarmonyFilter(_Splitter):
         self._role = ""
         self._channel = ""
         self._typed = False  # the header names a content type
-        self._ending = ""  # the last characters of the answer
+        self._pending = ""  # the last word of the answer, where it may be one of a header that lost its marker
 
     @property
     def thinking(self) -> bool:
@@ -251,7 +255,7 @@ class HarmonyFilter(_Splitter):
         """The thoughts so far as one closed message, and the channel of the answer opened."""
         thoughts = self.thoughts
         self._reset()
-        self._place, self._role, self._channel = _Place.FINAL, "", ""
+        self._place, self._role, self._channel, self._pending = _Place.FINAL, "", "", ""
         before = f"<|channel|>analysis<|message|>{thoughts}<|end|><|start|>assistant" if thoughts else ""
         return before + "<|channel|>final<|message|>"
 
@@ -259,8 +263,10 @@ class HarmonyFilter(_Splitter):
         if not text:
             return "", False
         if self._place is _Place.FINAL:
-            self._ending = (self._ending + text)[-_ENDING:]
-            return self._say(text), False
+            text = self._pending + text
+            match = _PERHAPS_HEADER.search(text)
+            self._pending = match[0] if match else ""
+            return self._say(text.removesuffix(self._pending)), False
         if self._place is _Place.ROLE:
             self._role += text
         elif self._place is _Place.CHANNEL:
@@ -270,27 +276,37 @@ class HarmonyFilter(_Splitter):
         return "", True
 
     def _marker(self, name: str) -> str:
-        late = ""
+        late = self._leave_word(name)
         if name == "start":
-            late = self._leave()
+            late += self._leave()
             self._place, self._role, self._channel, self._typed = _Place.ROLE, "", "", False
         elif name == "channel":
             self._place, self._channel, self._typed = _Place.CHANNEL, "", False
         elif name == "constrain":
             self._typed = True
         elif name == "message":
-            late = self._open()
+            late += self._open()
         elif name in _ENDS:
-            answering, late = self._place is _Place.FINAL, self._leave()
-            self.done = self._said and (answering or bool(late))
+            answering = self._place is _Place.FINAL
+            spoken = self._leave()
+            late += spoken
+            self.done = self._said and (answering or bool(spoken))
             self._place = _Place.OUTSIDE
         return late
 
+    def _leave_word(self, name: str) -> str:
+        """A marker follows the word that was held back: it was one of the header that this marker belongs to, or else
+        one of the answer."""
+        word, self._pending = self._pending, ""
+        if name not in {"channel", "message"} or word.strip() not in _HEADER_WORDS:
+            return self._say(word)
+        if name == "message":
+            self._place = _Place.HIDDEN
+            self._thoughts.append("")
+        return ""
+
     def _open(self) -> str:
         """A message begins. Returns what parts it from an answer that was broken off before."""
-        if self._place is _Place.FINAL and self._ending.rstrip().endswith(tuple(_OF_HIDDEN_CHANNELS)):
-            self._place = _Place.HIDDEN  # a header that lost its `<|channel|>`
-            self._thoughts.append("")
         if self._place in {_Place.FINAL, _Place.HIDDEN}:
             return ""  # a stray marker changes nothing
         final = self._place is _Place.CHANNEL and self._may_answer() and _channel(self._channel) == "final"
@@ -302,6 +318,7 @@ class HarmonyFilter(_Splitter):
 
     def _leave(self) -> str:
         """A header is left without `<|message|>`: behind "final" stands an answer, anything else is a thought."""
+        word, self._pending = self._pending, ""
         left, self._place = self._place, _Place.FINAL if self._place is _Place.FINAL else _Place.OUTSIDE
         if left is _Place.CHANNEL:
             words = self._channel.split(None, 1)
@@ -310,7 +327,7 @@ class HarmonyFilter(_Splitter):
             self._thoughts.append(self._channel)
         elif left is _Place.ROLE:
             self._thoughts.append(self._role.removeprefix("assistant"))
-        return ""
+        return self._say(word)
 
     def _may_answer(self) -> bool:
         """Whether the header speaks as the assistant to the person: no other role, no tool."""

@@ -72,10 +72,8 @@ def assert_ended_well(turn: Turn) -> None:
         assert turn.answer.strip()
     else:
         assert turn.failure_message == message(turn.failure_code, "en") and turn.failure_code != "internal"
-    events = told(turn)
-    assert [one["type"] for one in events].count(f"turn.{turn.state}") == 1 and events[-1][
-        "type"
-    ] == f"turn.{turn.state}"
+    kinds = [one["type"] for one in told(turn)]
+    assert kinds.count(f"turn.{turn.state}") == 1 and kinds[-1] == f"turn.{turn.state}"
 
 
 def test_every_malformed_stream_ends_in_a_completed_turn(conversation: Conversation) -> None:
@@ -142,10 +140,8 @@ def test_an_answer_that_is_stopped_by_its_screen_keeps_what_the_model_thought(co
     raw = "<|channel|>analysis<|message|>SECRET plan.<|end|><|start|>assistant" + FINAL
     with replaying(raw + " You should kill yourself. Take all the pills at once." + " More words." * 3000):
         turn = answered(conversation)
-    if turn.state != State.REFUSED:
-        pytest.skip("the output screen lets this through")
+    assert turn.state == State.REFUSED and turn.card and not turn.answer
     assert "SECRET" not in seen(turn) and sealed.open_reasoning(turn) == "SECRET plan."
-    assert turn.usage["completion_tokens"] < 3000
 
 
 def test_the_stand_in_plays_what_llama_cpp_would() -> None:
