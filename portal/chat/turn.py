@@ -30,17 +30,15 @@ class LeaseLost(Exception):
 
 @transaction.atomic
 def claim(turn_id: uuid.UUID, state: State) -> Turn | None:
-    """Take a turn for work in `state`, or None: somebody else works on it, or it has ended or is over its attempts.
+    """Take a turn for work in `state`, or None: somebody else has it, or it has ended.
 
-    Retrieval and generation each claim, and each claim raises the token.
+    Retrieval and generation each claim, and each claim raises the token. A turn whose worker is lost is not taken here,
+    even by a second message for it: `rescue_turn` gives it back first, which counts how often, and tells the browser
+    that the answer begins anew.
     """
-    now = timezone.now()
     before = [State.QUEUED, State.RETRIEVING] if state == State.RETRIEVING else list(ACTIVE)
-    taken = (
-        Turn.objects.filter(pk=turn_id, state__in=before, cancel_requested=False)
-        .filter(Q(lease_until=None) | Q(lease_until__lt=now))
-        .update(state=state, attempt=F("attempt") + 1, lease_until=_lease_end())
-    )
+    unheld = Turn.objects.filter(pk=turn_id, state__in=before, cancel_requested=False, lease_until=None)
+    taken = unheld.update(state=state, attempt=F("attempt") + 1, lease_until=_lease_end())
     if not taken:
         return None
     turn = Turn.objects.select_related("conversation__owner").get(pk=turn_id)
