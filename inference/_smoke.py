@@ -20,12 +20,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from inference._errors import InferenceError
+from inference._engine import Sampling
+from inference._errors import EngineFailed, InferenceError
 from inference._gguf import read_header
 from inference._hardware import Hardware, hardware
 from inference._memory import Estimate, estimate
 from inference._models import ModelInfo, Smoke
 from inference._planning import plan
+from inference._runtime import current, load, unload
+from inference._streams import Stream
 from inference._types import Delta, Effort, EngineSettings, FinishReason, GenerationRequest, Message
 
 _QUESTION = (
@@ -75,7 +78,7 @@ def smoke(
 def room(one: ModelInfo, settings: EngineSettings, machine: Hardware | None = None) -> Estimate:
     """The memory that the model takes with these settings, and whether a machine (None: this one) has it.
 
-    Loads nothing. Raises ModelRejected and ModelNotFound for its file, SettingsRejected for settings that are impossible."""
+    Loads nothing. Raises ModelRejected and ModelNotFound for its file, SettingsRejected for impossible settings."""
     header = one.header or read_header(one.path)
     machine = machine or hardware()
     return estimate(header, plan(settings, header, machine), machine)
@@ -92,6 +95,23 @@ def _settings_for_now(one: ModelInfo, settings: EngineSettings) -> tuple[EngineS
         return settings, ""
     small = replace(settings, gpu_layers=0, tensor_split=(), slots=1, context=min(found.context, _SMALL_CONTEXT))
     return small, "There is no room beside what is loaded now: it is tried with one slot, on the processor."
+
+
+def first_token(seconds: float = _SECONDS) -> float:
+    """Have the model that is loaded in this process read the smoke prompt and write one token: what shows, for a moment
+    of work, that it computes. Returns the seconds that it took. Raises EngineFailed when it writes nothing within
+    `seconds`, EngineNotLoaded."""
+    runtime = current()
+    begun = time.monotonic()
+    tokens = runtime.engine.tokenize(runtime.family.render(_QUESTION, Effort.LOW))
+    stream = Stream(runtime.engine, tokens, Sampling(1, 0.0, None))
+    try:
+        while time.monotonic() - begun < seconds:
+            if any(piece.text or piece.completion_tokens for piece in stream.pieces(_LOOK_SECONDS)):
+                return time.monotonic() - begun
+    finally:
+        stream.stop()
+    raise EngineFailed(f"The model was loaded, and wrote nothing within {seconds:.0f} seconds.")
 
 
 class _Watch:
@@ -206,7 +226,6 @@ def main(source: IO[str], out: IO[str]) -> None:
 
 def _try(settings: EngineSettings, sha256: str, tell: Callable[..., None]) -> dict[str, Any]:
     from inference._generating import generate
-    from inference._runtime import load, unload
 
     begun = time.monotonic()
     tell(step="Checking the hash and loading …")

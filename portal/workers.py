@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -51,12 +52,21 @@ def leave() -> None:
 def _follow_active_model() -> None:
     """When another model becomes the active one, this worker ends: it takes no more work, finishes the answers that it
     writes, and whoever keeps it running (`serve`, the container's restart policy) starts it with the new model. A new
-    process is the one sure way to give back all of a graphics card's memory."""
+    process is the one sure way to give back all of a graphics card's memory.
+
+    A worker that could not load its model ends a while later too: what was missing (memory that a dying process still
+    held, a disk, the right file) may be there by now.
+    """
+    began = time.monotonic()
     while not _leaving.wait(_FOLLOW_SECONDS):
         if (now := _active_sha256(_chosen)) != _chosen:
             logger.info("another model is active by now (%s): this worker ends and is started again", now[:12])
-            os.kill(os.getpid(), signal.SIGTERM)  # Celery's warm shutdown
-            return
+        elif _chosen and _state["inference"]["state"] == "failed" and time.monotonic() - began > _TRY_AGAIN_SECONDS:
+            logger.info("the model could not be loaded: this worker ends and is started again")
+        else:
+            continue
+        os.kill(os.getpid(), signal.SIGTERM)  # Celery's warm shutdown
+        return
 
 
 def _active_sha256(unknown: str) -> str:
@@ -69,6 +79,7 @@ def _active_sha256(unknown: str) -> str:
 
 
 _FOLLOW_SECONDS = 2.0
+_TRY_AGAIN_SECONDS = 60.0
 _leaving = threading.Event()
 _chosen = ""  # the hash of the model that this worker has loaded or could not load
 _loading = threading.Lock()
@@ -107,6 +118,7 @@ def load_model() -> None:
                 )
             _chosen = active.sha256
             loaded = inference.load(engine_settings(active.path), approved_sha256=active.sha256)
+            _prove()
         except inference.InferenceError as error:
             logger.error("model not loaded: %s", error)
             _state["inference"] = {"state": "failed", "reason": str(error), "installed": bool(_chosen)}
@@ -116,11 +128,21 @@ def load_model() -> None:
             _state["inference"] = {"state": "ready", "model": active.name} | asdict(loaded.plan)
 
 
+def _prove() -> None:
+    """Nobody is told that a model is ready before it has written something. One that does not is given back."""
+    try:
+        seconds = inference.first_token()
+    except inference.InferenceError:
+        inference.unload()
+        raise
+    logger.info("smoke prompt: first token after %.2f s", seconds)
+
+
 def _warm_inference() -> None:
-    load_model()
+    guardrails.prepare_answers()
+    load_model()  # last: it says that the worker is ready
     # the machine that a model has to fit is this one, not the web process's: its page reads it from here
     _state["inference"]["machine"] = asdict(inference.hardware())
-    guardrails.prepare_answers()
 
 
 def model_card() -> inference.ModelInfo | None:
