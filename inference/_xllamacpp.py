@@ -6,8 +6,7 @@ filters, so a model file decides nothing about the format, and malformed output 
 llama.cpp's server opens an HTTP listener of its own. It is put on a unix socket in a folder that only this user can
 enter, behind a random key, and is closed as soon as the model is loaded: nothing in Havre needs it.
 
-Which slot an answer gets is decided here, and long prompts are read in pieces: llama.cpp alone reads the prompt in the
-lowest slot to its end before it begins the next one's.
+Which slot an answer gets is decided here, and long prompts are read in pieces (`inference._slots` says why).
 """
 
 import os
@@ -24,7 +23,7 @@ from typing import Any
 from inference._engine import Piece, Sampling
 from inference._errors import EngineFailed, ModelRejected, RequestTooLong
 from inference._hardware import Gpu
-from inference._slots import Slots
+from inference._slots import Reading, Slots
 from inference._types import Plan
 from inference._vocabulary import Vocabulary
 
@@ -57,6 +56,7 @@ class XllamacppEngine:
         self._context = chosen.context
         self._piece = chosen.batch * _BATCHES_A_PIECE
         self._slots = Slots(chosen.slots)
+        self._reading = Reading(self._piece)
         folder = _private_folder()
         try:
             self._server: Any = xllamacpp.Server(_params(model, chosen, folder / "engine.sock"))
@@ -83,15 +83,14 @@ class XllamacppEngine:
         taken = self._slots.take(tokens, lambda: emit(Piece()))
         if taken is None:
             return
-        slot, known = taken
-        request = _Request(self._server, slot, emit)
-        read = known
+        slot, read = taken
+        request = _Request(self._server, self._reading, slot, emit)
         try:
             while read + self._piece < len(tokens):
-                if not request.read(tokens[: read + self._piece]):
+                if not request.read(tokens[: read + self._piece], self._piece):
                     return
                 read += self._piece
-            request.answer(tokens, sampling)
+            request.answer(tokens, max(1, len(tokens) - read), sampling)
             read = len(tokens)
         finally:
             self._slots.give_back(slot, tokens[:read])
@@ -99,6 +98,7 @@ class XllamacppEngine:
     def close(self) -> None:
         """Free the model."""
         self._slots.close()
+        self._reading.close()
         self._server = None
         self._vocabulary.close()
 
@@ -106,14 +106,17 @@ class XllamacppEngine:
 class _Request:
     """The calls into the server for one answer, all in one slot."""
 
-    def __init__(self, server: Any, slot: int, emit: Callable[[Piece], bool]) -> None:
+    def __init__(self, server: Any, reading: Reading, slot: int, emit: Callable[[Piece], bool]) -> None:
         self._server = server
+        self._reading = reading
         self._slot = slot
         self._emit = emit
         self._cached: int | None = None
 
-    def read(self, tokens: Sequence[int]) -> bool:
-        """Read the beginning of a prompt into the slot; False when the caller has left."""
+    def read(self, tokens: Sequence[int], unread: int) -> bool:
+        """Read the beginning of a prompt into the slot; False when the caller has left. `unread` of it are new."""
+        if not self._reading.take(unread, lambda: self._emit(Piece())):
+            return False
         left = False
 
         def take(piece: Piece) -> bool:
@@ -121,12 +124,30 @@ class _Request:
             left = left or self._emit(Piece(cached_tokens=piece.cached_tokens))
             return left
 
-        self._call(tokens, Sampling(1, 0.0, None), take)  # less than one token cannot be asked for
+        try:
+            self._call(tokens, Sampling(1, 0.0, None), take)  # less than one token cannot be asked for
+        finally:
+            self._reading.give_back(unread)
         return not left
 
-    def answer(self, tokens: Sequence[int], sampling: Sampling) -> None:
+    def answer(self, tokens: Sequence[int], unread: int, sampling: Sampling) -> None:
         """Read what is left of the prompt, and generate."""
-        self._call(tokens, sampling, self._emit)
+        if not self._reading.take(unread, lambda: self._emit(Piece())):
+            return
+        begun = False
+
+        def take(piece: Piece) -> bool:
+            nonlocal begun
+            if piece.text and not begun:
+                begun = True
+                self._reading.give_back(unread)
+            return self._emit(piece)
+
+        try:
+            self._call(tokens, sampling, take)
+        finally:
+            if not begun:
+                self._reading.give_back(unread)
 
     def _call(self, tokens: Sequence[int], sampling: Sampling, emit: Callable[[Piece], bool]) -> None:
         if self._server is None:
