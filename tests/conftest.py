@@ -99,6 +99,7 @@ def living_workers(valkey_server: str) -> Iterator[None]:
     beats = [Heartbeat(name, lambda: {"state": "ready"}) for name in ("inference", "knowledge")]
     for beat in beats:
         beat.beat()
+        beat.start()  # a model may take longer to load than one beat is believed
     yield
     for beat in beats:
         beat.stop()

@@ -17,11 +17,10 @@ import inference
 from guardrails import GroundedAnswer, OutputScreen, SourcePassage
 from inference import Delta, Effort, FinishReason, GenerationRequest
 from portal import workers
-from portal.chat import events, sealed, selectors, stored
+from portal.chat import events, quoting, sealed, selectors, stored
 from portal.chat.citing import citations
-from portal.chat.models import State, Turn
+from portal.chat.models import Quotation, State, Turn
 from portal.chat.prompting import build_request, readable
-from portal.chat.services import queued_event
 from portal.chat.turn import LeaseLost, claim, fail, finish, renew, wants_to_stop
 
 logger = logging.getLogger(__name__)
@@ -93,31 +92,23 @@ def generate_answer(turn_id: uuid.UUID) -> None:
         try:
             _answer(turn, tries)
         except (inference.MalformedOutput, _NoAnswer):  # worth one more try, with less thinking
-            events.publish(turn.id, queued_event(turn, 0))
+            events.publish(turn.id, stored.queued(turn))
             _answer(turn, tries)
     except LeaseLost:
         logger.info("turn %s is no longer this worker's", turn.id)
     except inference.InferenceError as error:
         logger.error("generation for turn %s failed: %s", turn.id, error)
-        _fail_quietly(turn, _CODES.get(type(error), "engine_failed"), **_kept(tries))
+        _give_up(turn, _CODES.get(type(error), "engine_failed"), **_kept(tries))
     except Exception as error:
         logger.error("generation for turn %s failed: %s", turn.id, type(error).__name__, exc_info=error)
-        _fail_quietly(turn, "internal")
+        _give_up(turn, "internal")
 
 
 def _say_not_covered(turn: Turn) -> None:
     """Nothing in the guidelines is near the question: saying so is the answer, and no model is asked to invent one."""
-    answer = _not_covered(turn)
+    answer = quoting.not_covered(turn)
     events.publish(turn.id, _delta(turn, answer))
     finish(turn, State.COMPLETED, answer=answer)
-
-
-def _not_covered(turn: Turn) -> str:
-    with override(turn.language):
-        return gettext(
-            "The guidelines of this facility do not cover this question. The nearest passages are shown; "
-            "please ask a colleague or look elsewhere."
-        )
 
 
 def _answer(turn: Turn, tries: _Tries) -> None:
@@ -229,8 +220,10 @@ def _end(turn: Turn, last: Delta, grounded: GroundedAnswer, *, stopped: bool, ke
     elif not grounded.text.strip():
         fail(turn, "empty_answer", **values)
     elif grounded.groundedness is not None and grounded.groundedness < settings.HAVRE_LEAST_GROUNDED:
+        if _hand_over(turn, Quotation.NOT_GROUNDED, values):
+            return
         # the share belongs to a text that nobody sees any more: the notice says what became of it
-        values |= {"answer": _not_covered(turn), "citations": [], "groundedness": None}
+        values |= {"answer": quoting.not_covered(turn), "citations": [], "groundedness": None}
         notice = {"rule": _UNSUPPORTED, "message": _mostly_unsupported(turn)}
         events.publish(turn.id, stored.notice(turn, notice))
         finish(turn, State.COMPLETED, **values | {"notices": [*values["notices"], notice]})
@@ -288,6 +281,13 @@ def _kept(tries: _Tries) -> dict[str, Any]:
     }
 
 
+def _hand_over(turn: Turn, reason: Quotation, values: dict[str, Any]) -> bool:
+    """Have the guidelines quoted instead; what the model thought is kept, what it took is recorded."""
+    kept = {name: values[name] for name in ("reasoning",) if values.get(name) is not None} | {"notices": turn.notices}
+    spent = {name: values[name] for name in ("usage", "model", "groundedness") if values.get(name)}
+    return quoting.hand_over(turn, reason, kept=kept, spent=spent)
+
+
 def _usage(last: Delta, tries: _Tries) -> dict[str, Any]:
     """Counts and seconds of all tries together; `effort` is that of the last, `opened` why its answer was begun for the
     model."""
@@ -307,8 +307,11 @@ def _usage(last: Delta, tries: _Tries) -> dict[str, Any]:
     }
 
 
-def _fail_quietly(turn: Turn, code: str, **values: Any) -> None:
+def _give_up(turn: Turn, code: str, **values: Any) -> None:
+    """Have the guidelines quoted where the model is at fault, or say why there is no answer."""
     try:
-        fail(turn, code, **values)
+        reason = quoting.reason_for(code)
+        if reason is None or not _hand_over(turn, reason, values):
+            fail(turn, code, **values)
     except LeaseLost:
         pass

@@ -29,7 +29,6 @@ _REASONS = {
     "inference_down": Quotation.MODEL_DOWN,
     "worker_lost": Quotation.MODEL_DOWN,
     "engine_failed": Quotation.MODEL_DOWN,
-    "malformed_output": Quotation.MODEL_DOWN,
 }
 
 

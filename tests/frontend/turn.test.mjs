@@ -33,6 +33,22 @@ test("a waiting place and its time are kept until they change", () => {
   assert.equal(turn.etaSeconds, 40);
 });
 
+test("a place that is told on one socket alone, behind the passages, is shown and taken away again", () => {
+  const found = after(LIFE.slice(0, 4));
+  const told = applyEvent(found, { type: "turn.queued", turn: "t", position: 3, eta_seconds: null });
+  assert.deepEqual([told.phase, told.position, told.etaSeconds], ["queued", 3, 0]);
+  assert.equal(told.lastId, found.lastId);
+  const next = applyEvent(told, { type: "turn.queued", turn: "t", position: 0, eta_seconds: 0 });
+  assert.equal(next.phase, "preparing");
+  assert.equal(after(LIFE.slice(4), told).text, "Because [1].");
+});
+
+test("what was stopped by a person and what was left are told apart", () => {
+  const end = { type: "turn.cancelled", id: "100-9", html: "", text: "", citations: [] };
+  assert.equal(applyEvent(after(LIFE.slice(0, 4)), { ...end, code: "left" }).code, "left");
+  assert.equal(applyEvent(after(LIFE.slice(0, 4)), end).code, "");
+});
+
 test("events that come a second time change nothing, wherever the connection broke", () => {
   const whole = after(LIFE);
   for (let cut = 0; cut <= LIFE.length; cut++) {
@@ -117,4 +133,12 @@ test("a state is never changed in place", () => {
   let turn = Object.freeze(newTurn({ clientRef: "c" }));
   for (const event of LIFE) turn = Object.freeze(applyEvent(turn, event));
   assert.equal(turn.phase, "completed");
+});
+
+test("a quotation says why, and a model's answer says nothing of it", () => {
+  const begun = after([{ ...LIFE[0], answer: "quotation" }, LIFE[3]]);
+  assert.equal(begun.answer, "quotation");
+  const end = { ...LIFE[7], quotation: "not_grounded" };
+  assert.equal(after([...LIFE.slice(0, 7), end]).quotation, "not_grounded");
+  assert.deepEqual([after(LIFE).quotation, after(LIFE).answer], ["", "model"]);
 });

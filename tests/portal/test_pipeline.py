@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
+import inference
 from inference import Effort
 from portal import valkey
 from portal.audit.models import Event
 from portal.chat import events, rescue, services
 from portal.chat.answering import generate_answer
-from portal.chat.models import State, Turn
+from portal.chat.models import Quotation, State, Turn
 from portal.chat.protocol import TurnStart
+from portal.chat.quoting import quote_answer
 from portal.chat.retrieving import retrieve_passages
 from tests.conftest import Cast
 
@@ -189,17 +191,34 @@ def test_a_question_that_nothing_covers_says_so(cast: Cast) -> None:
     assert stream_of(turn)[1]["covered"] is False
 
 
-def test_an_answer_that_is_mostly_unsupported_becomes_not_covered(cast: Cast, settings: Any) -> None:
+def test_an_answer_that_is_mostly_unsupported_is_taken_back_and_the_guidelines_are_quoted(
+    cast: Cast, settings: Any
+) -> None:
     settings.HAVRE_LEAST_GROUNDED = 1.1
     turn = run(begin(cast))
-    assert turn.state == State.COMPLETED
-    assert "do not cover" in turn.answer
-    assert turn.citations == []
-    assert stream_of(turn)[-1]["text"] == turn.answer
-    assert turn.passages, "the nearest passages are shown"
-    assert turn.groundedness is None, "the share belonged to a text that is not shown"
-    assert turn.notices[-1]["rule"] == "output.mostly_unsupported"
-    assert any(event["type"] == "guardrail.notice" for event in stream_of(turn))
+    assert (turn.state, turn.quotation) == (State.QUEUED, Quotation.NOT_GROUNDED)
+    assert stream_of(turn)[-1]["type"] == "turn.queued", "what was shown is taken back"
+    quote_answer(turn.id)
+    turn.refresh_from_db()
+    assert (turn.state, turn.model) == (State.COMPLETED, {})
+    assert turn.citations
+    last = stream_of(turn)[-1]
+    assert (last["text"], last["quotation"]) == (turn.answer, "not_grounded")
+    over = Event.objects.get(subject=str(turn.id), kind="turn.handed_over")
+    assert over.payload["model"]["name"] == "tiny-gpt-oss"
+    assert over.payload["usage"]["completion_tokens"] > 0
+
+
+def test_a_model_that_breaks_off_is_no_reason_to_get_nothing(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    turn = begin(cast)
+    assert retrieve_passages(turn.id)
+    error = inference.InferenceError("the card is gone")
+    monkeypatch.setattr(inference, "generate", lambda *args, **kwargs: (_ for _ in ()).throw(error))
+    generate_answer(turn.id)
+    quote_answer(turn.id)
+    turn.refresh_from_db()
+    assert (turn.state, turn.quotation) == (State.COMPLETED, Quotation.MODEL_DOWN)
+    assert turn.citations
 
 
 def test_two_people_are_answered_at_the_same_time(cast: Cast) -> None:

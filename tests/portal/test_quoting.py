@@ -35,10 +35,13 @@ def workers(**said: Says) -> Iterator[None]:
     beats = [Heartbeat(name, lambda one=one: one) for name, one in said.items()]
     for beat in beats:
         beat.beat()
+        beat.start()  # an embedder may take longer to load than one beat is believed
     try:
         yield
     finally:
         for beat in beats:
+            beat._stop.set()
+            beat._thread.join()  # no last beat of the dead
             beat.stop()
 
 

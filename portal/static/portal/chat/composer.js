@@ -38,6 +38,12 @@ export class Composer extends EventTarget {
       this.#refresh();
       this.dispatchEvent(new Event("edit"));
     });
+    for (const choice of [form.elements.effort, form.elements.quote]) {
+      choice.addEventListener("change", () => {
+        this.#refresh();
+        this.dispatchEvent(new Event("edit"));
+      });
+    }
     this.#stop.addEventListener("click", () => this.dispatchEvent(new Event("stop")));
     this.#refresh();
   }
@@ -51,12 +57,16 @@ export class Composer extends EventTarget {
     this.#refresh();
   }
 
-  get effort() {
-    return this.#form.elements.effort.value;
+  // How the question is to be answered: {effort, answer}; `answer` is "model", or "quotation" for the guidelines' words.
+  get wish() {
+    const { effort, quote } = this.#form.elements;
+    return { effort: effort.value, answer: quote.checked ? "quotation" : "model" };
   }
 
-  set effort(effort) {
+  set wish({ effort, answer = "model" }) {
     this.#form.elements.effort.value = effort;
+    this.#form.elements.quote.checked = answer === "quotation";
+    this.#refresh();
   }
 
   set mode(mode) {
@@ -83,6 +93,7 @@ export class Composer extends EventTarget {
 
   #refresh() {
     const isRunning = this.#mode === "running" || this.#mode === "stopping";
+    this.#form.elements.effort.disabled = this.#form.elements.quote.checked; // nobody reasons
     this.#field.parentElement.dataset.text = this.text; // its shadow gives the field its height
     this.#stop.hidden = !isRunning;
     this.#stop.disabled = this.#mode === "stopping";

@@ -4,9 +4,9 @@ import { fill } from "./elements.js";
 import { say } from "./strings.js";
 
 const EVERY_MS = 15_000;
-const PARTS = ["valkey", "inference", "knowledge"]; // the one that explains most comes first
+const PARTS = ["valkey", "knowledge", "inference"]; // without the last, the guidelines are quoted
 
-/** Show `parts` ({valkey, inference, knowledge}: booleans) in `banner`, and keep asking `url` for them. */
+/** Show `parts` ({valkey, inference, knowledge, model_installed}: booleans) in `banner`, and keep asking `url` for them. */
 export function watchServices(banner, parts, url) {
   show(banner, parts);
   setInterval(async () => {
@@ -22,7 +22,9 @@ export function watchServices(banner, parts, url) {
 
 function show(banner, parts) {
   const missing = PARTS.find((name) => parts[name] === false);
-  const text = missing ? say(`service.${missing}`) : "";
+  const isAsInstalled = missing === "inference" && parts.model_installed === false;
+  const text = missing ? say(isAsInstalled ? "service.no-model" : `service.${missing}`) : "";
   fill(banner, "text", text);
+  banner.classList.toggle("notice--caution", !isAsInstalled);
   banner.hidden = !missing;
 }

@@ -41,7 +41,7 @@ class ChatSession extends HTMLElement {
   }
 
   #listen() {
-    this.#composer.addEventListener("send", () => this.#ask(this.#composer.text.trim(), this.#composer.effort));
+    this.#composer.addEventListener("send", () => this.#ask(this.#composer.text.trim(), this.#composer.wish));
     this.#composer.addEventListener("stop", () => this.#stop());
     this.#composer.addEventListener("edit", () => this.#keepDraft());
     this.#socket.addEventListener("open", () => this.#onOpen());
@@ -50,7 +50,7 @@ class ChatSession extends HTMLElement {
     this.#socket.addEventListener("ended", ({ detail }) => this.#onEnded(detail));
     part(this, "problem-close").addEventListener("click", () => this.#tell(""));
     for (const example of this.querySelectorAll("[data-example]")) {
-      example.addEventListener("click", () => this.#ask(example.textContent.trim(), this.#composer.effort));
+      example.addEventListener("click", () => this.#ask(example.textContent.trim(), this.#composer.wish));
     }
     document.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || event.isComposing || document.querySelector("dialog[open]")) return;
@@ -66,6 +66,7 @@ class ChatSession extends HTMLElement {
       clientRef: stored.client_ref,
       question: stored.question,
       effort: stored.effort,
+      answer: stored.answer,
       askedAt: stored.asked_at,
       phase: stored.events.length ? "sending" : phaseOfState(stored.state),
     });
@@ -76,7 +77,7 @@ class ChatSession extends HTMLElement {
     const view = new TurnView(turn);
     const entry = { turn, view, stopping: false };
     view.addEventListener("source", ({ detail }) => showSource(detail));
-    view.addEventListener("again", () => this.#ask(entry.turn.question, entry.turn.effort));
+    view.addEventListener("again", () => this.#ask(entry.turn.question, entry.turn));
     this.#entries.push(entry);
     part(this, "log").append(view.element);
     for (const start of this.querySelectorAll("[data-start]")) start.hidden = true;
@@ -98,7 +99,8 @@ class ChatSession extends HTMLElement {
     entry.turn = applyEvent(before, event);
     if (entry.turn === before) return;
     entry.view.show(entry.turn);
-    if (entry.turn.phase !== before.phase) this.#onPhase(entry.turn);
+    const isNext = entry.turn.phase === "queued" && entry.turn.position === 1 && before.position !== 1;
+    if (entry.turn.phase !== before.phase || isNext) this.#onPhase(entry.turn);
   }
 
   #onPhase(turn) {
@@ -117,9 +119,9 @@ class ChatSession extends HTMLElement {
   // --- asking and stopping -----------------------------------------------------------------------------------------
 
   // While an answer runs the server decides: it takes a crisis at once and hands everything else back.
-  #ask(question, effort) {
+  #ask(question, { effort, answer }) {
     if (!this.#socket.isOpen) {
-      this.#askWhenOpen(question, effort);
+      this.#askWhenOpen(question, { effort, answer });
       return;
     }
     if (this.#running?.turn.phase === "sending") {
@@ -132,7 +134,7 @@ class ChatSession extends HTMLElement {
     if (this.#composer.text.trim() === question) this.#composer.text = "";
     this.#keepDraft({ sent: { clientRef, question } });
     this.#tell("");
-    const { turn } = this.#add(newTurn({ clientRef, question, effort, askedAt: new Date().toISOString() }));
+    const { turn } = this.#add(newTurn({ clientRef, question, effort, answer, askedAt: new Date().toISOString() }));
     this.#start(turn);
     this.#announce(statusText(turn));
     this.#refresh();
@@ -141,15 +143,15 @@ class ChatSession extends HTMLElement {
   }
 
   // Sent before the connection stands: it goes as soon as it does, unless somebody has changed the words by then.
-  #askWhenOpen(question, effort) {
+  #askWhenOpen(question, wish) {
     this.#composer.text = question;
-    this.#wanted = { question, effort };
+    this.#wanted = { question, wish };
     this.#keepDraft();
     this.#tell(say("composer.waiting"));
   }
 
-  #start({ clientRef, question, effort }) {
-    this.#socket.send({ type: "turn.start", client_ref: clientRef, text: question, effort });
+  #start({ clientRef, question, effort, answer }) {
+    this.#socket.send({ type: "turn.start", client_ref: clientRef, text: question, effort, answer });
   }
 
   #stop() {
@@ -178,10 +180,10 @@ class ChatSession extends HTMLElement {
   // --- the draft ---------------------------------------------------------------------------------------------------
 
   #restoreDraft() {
-    const { text = "", effort, sent } = this.#draft.read();
+    const { text = "", effort, answer, sent } = this.#draft.read();
     const isLost = sent && !this.#find({ client_ref: sent.clientRef });
     this.#composer.text = [isLost ? sent.question : "", text].filter(Boolean).join("\n\n");
-    if (effort) this.#composer.effort = effort;
+    if (effort) this.#composer.wish = { effort, answer };
     if (sent && !isLost) this.#keepDraft({ sent: undefined });
   }
 
@@ -189,7 +191,7 @@ class ChatSession extends HTMLElement {
   #keepDraft(change = {}) {
     if (location.pathname !== this.#page) history.replaceState(null, "", this.#page);
     const { sent } = this.#draft.read();
-    this.#draft.write({ text: this.#composer.text, effort: this.#composer.effort, sent, ...change });
+    this.#draft.write({ text: this.#composer.text, ...this.#composer.wish, sent, ...change });
   }
 
   // --- the socket --------------------------------------------------------------------------------------------------
@@ -204,7 +206,7 @@ class ChatSession extends HTMLElement {
     this.#refresh();
     const wanted = this.#wanted;
     this.#wanted = null;
-    if (wanted && this.#composer.text.trim() === wanted.question) this.#ask(wanted.question, wanted.effort);
+    if (wanted && this.#composer.text.trim() === wanted.question) this.#ask(wanted.question, wanted.wish);
   }
 
   #onFrame(frame) {

@@ -67,8 +67,15 @@ export class TurnView extends EventTarget {
     }
     part(this.element, "status").hidden = isFinal(turn);
     if (!isFinal(turn)) fill(this.element, "status-text", statusText(turn));
+    this.#drawQuotation(turn);
     this.#drawAnswer(turn);
     this.#drawOutcome(turn);
+  }
+
+  // Words that no model wrote are never taken for a model's.
+  #drawQuotation({ quotation, citations }) {
+    part(this.element, "quoted").hidden = !quotation || !citations.length;
+    if (quotation) fill(this.element, "quoted-why", say(`quoted.${quotation}`));
   }
 
   #drawAnswer(turn) {
@@ -84,11 +91,13 @@ export class TurnView extends EventTarget {
   }
 
   #drawOutcome(turn) {
-    const outcome = { cancelled: say("outcome.cancelled"), refused: turn.message, failed: turn.message }[turn.phase];
+    const isLeft = turn.phase === "cancelled" && turn.code === "left";
+    const stopped = say(isLeft ? "outcome.left" : "outcome.cancelled");
+    const outcome = { cancelled: stopped, refused: turn.message, failed: turn.message }[turn.phase];
     fill(this.element, "outcome-text", outcome);
     fill(this.element, "outcome-rule", turn.phase === "refused" && turn.rule && say("outcome.rule", { rule: turn.rule }));
     part(this.element, "outcome").hidden = !outcome;
-    part(this.element, "again").hidden = turn.phase !== "failed";
+    part(this.element, "again").hidden = turn.phase !== "failed" && !isLeft;
     const hasFoot = turn.phase === "completed" || turn.phase === "cancelled";
     part(this.element, "foot").hidden = !hasFoot;
     part(this.element, "copy").hidden = !turn.text;

@@ -7,12 +7,13 @@ import { compareEventIds } from "./event-id.js";
 export const FINAL = new Set(["completed", "redirected", "refused", "cancelled", "failed"]);
 
 /** A turn that nobody has heard of yet, or one known from the page but not from its events. */
-export function newTurn({ turn = "", clientRef = "", question = "", effort = "low", askedAt = "", phase = "sending" }) {
+export function newTurn({ turn = "", clientRef = "", question = "", effort = "low", answer = "model", askedAt = "", phase = "sending" }) {
   return {
     turn,
     clientRef,
     question,
     effort,
+    answer,
     askedAt,
     phase,
     position: 0,
@@ -25,10 +26,12 @@ export function newTurn({ turn = "", clientRef = "", question = "", effort = "lo
     crisis: null,
     notices: [],
     message: "",
+    code: "",
     rule: "",
     groundedness: null,
     usage: null,
     model: "",
+    quotation: "",
     modelUrl: "",
     lastId: "",
   };
@@ -63,6 +66,7 @@ const CHANGES = {
     clientRef: event.client_ref ?? turn.clientRef,
     question: event.question ?? turn.question,
     effort: event.effort ?? turn.effort,
+    answer: event.answer ?? turn.answer,
     askedAt: event.asked_at ?? turn.askedAt,
     ...(turn.phase === "sending" && waiting(turn, event.position ?? 0, 0)),
   }),
@@ -73,7 +77,8 @@ const CHANGES = {
     const known = turn.notices.some((notice) => notice.rule === event.rule && notice.message === event.message);
     return known ? {} : { notices: [...turn.notices, { rule: event.rule, message: event.message }] };
   },
-  // A turn that is queued again after its worker was lost begins its answer anew.
+  // A turn that is queued again after its worker was lost begins its answer anew. Seconds are null where nothing is
+  // measured yet, and come again with each new place.
   "turn.queued": (turn, event) => ({ text: "", ...waiting(turn, event.position ?? 0, event.eta_seconds ?? 0) }),
   "turn.passages": (turn, event) => ({
     phase: "preparing",
@@ -85,12 +90,13 @@ const CHANGES = {
   "turn.completed": (turn, event) => ({
     ...answer(turn, event),
     phase: "completed",
+    quotation: event.quotation ?? "",
     groundedness: event.groundedness ?? null,
     usage: event.usage ?? null,
     model: event.model ?? "",
     modelUrl: event.model_url ?? "",
   }),
-  "turn.cancelled": (turn, event) => ({ ...answer(turn, event), phase: "cancelled" }),
+  "turn.cancelled": (turn, event) => ({ ...answer(turn, event), phase: "cancelled", code: event.code ?? "" }),
   "turn.redirected": () => ({ phase: "redirected" }),
   "turn.refused": (turn, event) => ({ phase: "refused", rule: event.rule ?? "", message: event.message ?? "" }),
   "turn.failed": (turn, event) => ({ phase: "failed", message: event.message ?? "", text: event.text ?? turn.text }),
