@@ -7,12 +7,13 @@ that it claimed (the fencing token), so that whoever lost the turn changes nothi
 import hashlib
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import OperationalError, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
@@ -21,7 +22,8 @@ from portal.chat import events, sealed, stored
 from portal.chat.failures import message
 from portal.chat.models import ACTIVE, Quotation, State, Turn
 
-_PATIENCE_SECONDS = (0.5, 2.0)
+_PATIENCE_SECONDS = 40.0  # a database server is started again in less
+_PAUSE_SECONDS = 0.5
 
 
 class LeaseLost(Exception):
@@ -47,14 +49,16 @@ def claim(turn_id: uuid.UUID, state: State) -> Turn | None:
 
 
 def renew(turn: Turn) -> None:
-    """Keep the claim for another lease. Raises LeaseLost when it is gone."""
-    if not _held(turn).update(lease_until=_lease_end()):
-        raise LeaseLost
+    """Keep the claim for another lease. Raises LeaseLost when it is gone, DatabaseError when nobody can be asked."""
+    with _fresh_connection_next_time():
+        if not _held(turn).update(lease_until=_lease_end()):
+            raise LeaseLost
 
 
 def wants_to_stop(turn: Turn) -> bool:
-    """Whether the person asked to stop, according to the row."""
-    return Turn.objects.filter(pk=turn.pk, cancel_requested=True).exists()
+    """Whether the person asked to stop, according to the row. Raises DatabaseError when nobody can be asked."""
+    with _fresh_connection_next_time():
+        return Turn.objects.filter(pk=turn.pk, cancel_requested=True).exists()
 
 
 @transaction.atomic
@@ -106,20 +110,32 @@ def _for_quotation(quotation: Quotation) -> dict[str, Any]:
 
 
 def finish(turn: Turn, state: State, **values: Any) -> None:
-    """End a turn that this worker holds, with its record, then publish the last event. A database that is away for a
-    moment does not cost a finished answer. Raises LeaseLost, and DatabaseError when it stays away."""
-    for pause in (*_PATIENCE_SECONDS, None):
+    """End a turn that this worker holds, with its record, then publish the last event. A database that is away for half
+    a minute does not cost a finished answer. Raises LeaseLost, and DatabaseError when it stays away."""
+    ends = time.monotonic() + _PATIENCE_SECONDS
+    while True:
         try:
-            with transaction.atomic():
+            with _fresh_connection_next_time(), transaction.atomic():
                 if not _held(turn).update(**_ended(state, values)):
                     raise LeaseLost
                 _record_end(turn, state, values)
             break
         except OperationalError:
-            if pause is None:
+            if time.monotonic() > ends:
                 raise
-            time.sleep(pause)
+            time.sleep(_PAUSE_SECONDS)
     _announce(turn.pk)
+
+
+@contextmanager
+def _fresh_connection_next_time() -> Iterator[None]:
+    """A connection that broke is given up, so that the next try gets one of its own: Django does so between tasks, and
+    an answer is written in the middle of one."""
+    try:
+        yield
+    except DatabaseError:
+        connection.close_if_unusable_or_obsolete()
+        raise
 
 
 def fail(turn: Turn, code: str, **values: Any) -> None:

@@ -4,10 +4,12 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 from inference import Effort
 from portal.accounts.models import User
+from portal.audit import services as services_of_audit
 from portal.audit.models import Event
 from portal.chat import rescue, selectors, services
 from portal.chat import turn as life
@@ -69,6 +71,45 @@ def test_whoever_lost_the_turn_changes_nothing(turn: Turn, living_workers: None)
     with pytest.raises(life.LeaseLost):
         life.finish(theirs, State.FAILED)
     assert kinds(turn) == ["turn.generating", "turn.requeued", "turn.generating", "turn.completed"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_comes_back_in_time_costs_nothing(
+    turn: Turn, valkey_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = life.claim(turn.id, State.GENERATING)
+    assert mine
+    away = iter([True, True, False])
+
+    def record(*arguments: object, **values: object) -> None:
+        if next(away):
+            raise OperationalError("the connection is lost")
+        services_of_audit.record(*arguments, **values)
+
+    monkeypatch.setattr(life, "record", record)
+    monkeypatch.setattr(life, "_PAUSE_SECONDS", 0.01)
+    life.finish(mine, State.COMPLETED, answer="whole")
+    turn.refresh_from_db()
+    assert (turn.state, turn.answer, kinds(turn)) == ("completed", "whole", ["turn.generating", "turn.completed"])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_stays_away_leaves_the_turn_to_the_rescue(
+    turn: Turn, valkey_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = life.claim(turn.id, State.GENERATING)
+    assert mine
+
+    def record(*_: object, **__: object) -> None:
+        raise OperationalError("the connection is lost")
+
+    monkeypatch.setattr(life, "record", record)
+    monkeypatch.setattr(life, "_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(life, "_PAUSE_SECONDS", 0.01)
+    with pytest.raises(OperationalError):
+        life.finish(mine, State.COMPLETED, answer="whole")
+    expire(turn)
+    assert selectors.abandoned_turns().get().pk == turn.pk
 
 
 @pytest.mark.django_db(transaction=True)
