@@ -52,10 +52,12 @@ bench: $(VENV)/.dev ## speed of the whole path beside the bare engine; of readin
 	@$(PY) -m tests.knowledge.index_speed
 	@$(PY) -m tests.knowledge.bench_retrieval
 
-soak: $(VENV)/.dev ## 100,000 random strings at the guardrails; 50 ingestions killed; the running whole, ROUNDS times over
+soak: $(VENV)/.dev ## 100,000 random strings at the guardrails; 50 ingestions and 200 workers killed; the running whole, ROUNDS times over
 	@HAVRE_UNSEEN=all $(PY) -m pytest -q tests/guardrails/test_guardrails_unseen.py
 	@HAVRE_HOSTILE_STRINGS=100000 $(PY) -m pytest -q tests/guardrails/test_guardrails_hostile.py
 	@HAVRE_KILLS=50 $(PY) -m pytest -q tests/knowledge/test_knowledge_interrupted.py
+	@$(PY) -m tests.stack.faults --kills 200
+	@$(PY) -m tests.stack.faults --kills 20 --postgres
 	@round=1; while [ $$round -le $(ROUNDS) ]; do \
 		echo "round $$round of $(ROUNDS)"; $(PY) -m pytest -q -m stack $(ARGS) || exit 1; round=$$((round + 1)); \
 	done

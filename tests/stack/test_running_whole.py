@@ -5,11 +5,12 @@ import json
 import re
 import time
 import uuid
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
 
-from tests.installation import Browser, Installation
+from tests.installation import FINAL, Browser, Installation
 
 pytestmark = pytest.mark.stack
 QUESTION = "What are the steps of a safety plan?"
@@ -192,6 +193,19 @@ def test_compliance_sees_turns_and_sign_ins(anna: Browser, installation: Install
     assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
     kinds = {line["kind"] for line in lines}
     assert {"session.signed_in", "guideline.uploaded", "guideline.indexed", "user.created"} <= kinds
+
+
+def test_whatever_broke_every_turn_ended_once(anna: Browser, installation: Installation) -> None:
+    emil = Browser(installation, "emil")
+    told: dict[str, Counter[str]] = defaultdict(Counter)
+    for line in emil.get("/audit/export/").splitlines():
+        event = json.loads(line)
+        told[event["subject"]][event["kind"]] += 1
+    turns = {subject: kinds for subject, kinds in told.items() if kinds["turn.started"]}
+    assert len(turns) > 10
+    for kinds in turns.values():
+        assert sum(kinds[end] for end in FINAL) == 1, kinds
+        assert kinds["turn.generating"] <= 2, kinds
 
 
 def test_logs_hold_no_words_of_a_conversation(anna: Browser, installation: Installation) -> None:
