@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Literal
 
+from inference._echo import Echo
 from inference._engine import Piece, Sampling
 from inference._errors import MalformedOutput, RequestTooLong
 from inference._grammar import quotation_grammar
@@ -65,6 +66,7 @@ class _Answer:
         self._cancelled = cancelled
         self._raw = runtime.family.filter()
         self._budget = reasoning_budget(request)
+        self._echo: Echo | None = None  # reads the answer where it was opened for the model
         self._ended: FinishReason | None = None
         self._sign_of_life = float("-inf")
 
@@ -83,11 +85,15 @@ class _Answer:
             elif self._raw.thinking:
                 opened = "budget"
             if tokens := self._opening() if opened else []:
+                self._echo = echo = Echo(self._raw.thoughts)
                 yield from self._read(tokens)
-                tail = self._raw.finish()
+                tail = echo.feed(self._raw.finish()) + echo.finish()
+                if echo.found and self._ended in {FinishReason.STOP, FinishReason.LENGTH}:
+                    self._ended = None
+        answered = self._echo.passed if self._echo else self._raw.answered
         if self._ended is None:  # it thinks again
-            self._ended = FinishReason.STOP if self._raw.answered else FinishReason.LENGTH
-        if self._ended is FinishReason.STOP and not self._raw.answered:
+            self._ended = FinishReason.STOP if answered else FinishReason.LENGTH
+        if self._ended is FinishReason.STOP and not answered:
             raise MalformedOutput("The model's output was not well formed, and it held no answer.")
         yield Delta(tail, finish=self._ended, usage=self._clock.usage(opened), thoughts=self._raw.thoughts)
 
@@ -131,6 +137,9 @@ class _Answer:
                         break
                     if over := self._raw.thinking and self._clock.reasoning_tokens >= most:
                         break
+                if self._echo:
+                    text = self._echo.feed(text)
+                    over = over or self._echo.found
                 if text:
                     yield Delta(text)
                 now = time.monotonic()

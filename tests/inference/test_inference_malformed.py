@@ -191,6 +191,38 @@ def test_a_model_that_thinks_again_after_its_answer_was_opened_ends_without_text
     assert last.usage and last.usage.completion_tokens < 100, "it does not think until the last token"
 
 
+LOOP = "The passages are read first, one after the other. "
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown_of_it", "finish"),
+    [
+        (LOOP * 3, "", FinishReason.LENGTH),
+        ("The plan has five steps. " + LOOP * 3, "The plan has five steps. ", FinishReason.STOP),
+        (LOOP.strip(), "", FinishReason.LENGTH),
+        ("The plan has five steps.", "The plan has five steps.", FinishReason.STOP),
+        ("Draft: call the ward today. Yes.", "Draft: call the ward today. Yes.", FinishReason.STOP),
+        ("No.", "No.", FinishReason.STOP),
+        ("word " * 300, ("word " * 300), FinishReason.STOP),
+    ],
+    ids=["only its thinking", "then its thinking", "without an end", "an answer", "a draft", "short", "no sentence"],
+)
+def test_an_opened_answer_that_is_its_thinking_going_on_is_none(
+    answer: str, shown_of_it: str, finish: FinishReason
+) -> None:
+    thinking = "<|channel|>analysis<|message|>Draft: call the ward today. No. No. " + LOOP * 100
+    with replaying(thinking, answer + "<|return|>"):
+        text, last = ask(max_tokens=2000, reasoning_tokens=200)
+    assert (text, last.finish) == (shown_of_it, finish)
+    assert last.usage and last.usage.opened == "budget"
+
+
+def test_an_answer_that_the_model_began_itself_may_repeat_its_thoughts() -> None:
+    raw = "<|channel|>analysis<|message|>" + LOOP * 3 + "<|end|><|start|>assistant" + FINAL + LOOP
+    with replaying(raw + "<|return|>"):
+        assert ask()[0] == LOOP
+
+
 def test_an_answer_that_turns_into_thinking_ends_where_it_was() -> None:
     with replaying(FINAL + " The plan.<|channel|>analysis<|message|>" + " HIDDEN" * 500) as engine:
         text, last = ask(max_tokens=400, reasoning_tokens=50)
