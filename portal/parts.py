@@ -21,12 +21,14 @@ WORKERS = ("inference", "knowledge")
 @dataclass(frozen=True, slots=True)
 class Parts:
     """`valkey`, `inference`, `knowledge`: can it be used? A worker that is there but could not load its model or open
-    its index says so in `details`, which is what the workers say of themselves, and counts as missing."""
+    its index says so in `details`, which is what the workers say of themselves, and counts as missing. `slots` is how
+    many answers all inference workers that are ready write at the same time."""
 
     valkey: bool
     inference: bool
     knowledge: bool
     details: dict[str, dict[str, Any]] = field(default_factory=dict)
+    slots: int = 0
 
     def missing(self) -> list[str]:
         """Names of the parts that are down."""
@@ -57,6 +59,7 @@ def look() -> Parts:
     if valkey.is_paused():
         return nothing
     details: dict[str, dict[str, Any]] = {}
+    slots = 0
     try:
         connection = valkey.client()
         for name in WORKERS:
@@ -65,11 +68,14 @@ def look() -> Parts:
             if alive:
                 # several workers of a kind: the one that can work speaks for all
                 details[name] = min(alive, key=lambda one: one.get("state") != "ready")
+            if name == "inference":
+                slots = sum(one.get("slots", 1) for one in alive if one.get("state") == "ready")
     except valkey.Unreachable:
         valkey.pause()
         return nothing
     usable = {name for name, said in details.items() if said.get("state") != "failed"}
-    return Parts(valkey=True, inference="inference" in usable, knowledge="knowledge" in usable, details=details)
+    inference, knowledge = (name in usable for name in WORKERS)
+    return Parts(valkey=True, inference=inference, knowledge=knowledge, details=details, slots=slots)
 
 
 class Heartbeat:

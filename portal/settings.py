@@ -340,6 +340,7 @@ HAVRE_QUEUE_LIMIT = _env_int("QUEUE_LIMIT", 32, least=1)
 HAVRE_STREAM_SECONDS = _env_int("STREAM_SECONDS", 3600, least=60)
 HAVRE_SOCKETS_PER_PERSON = _env_int("SOCKETS_PER_PERSON", 20, least=1)
 HAVRE_SOCKET_IDLE_SECONDS = _env_int("SOCKET_IDLE_SECONDS", 3600, least=30)
+HAVRE_ABANDONED_SECONDS = _env_int("ABANDONED_SECONDS", 10)  # after the last page of a person was closed
 HAVRE_TURNS_PER_MINUTE = _env_int("TURNS_PER_MINUTE", 20, least=1)
 HAVRE_PASSAGES = _env_int("PASSAGES", 4, least=1)  # passages given to the model
 HAVRE_MODELS_DIR = Path(_env("MODELS_DIR", str(HAVRE_DATA_DIR / "models")))

@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from portal import valkey
 from portal.accounts.models import User
 from portal.accounts.sessions import sessions_group, user_of_session
-from portal.chat import rescue, services, stored
+from portal.chat import presence, rescue, services, stored
 from portal.chat.access import NotAllowed, conversation_of, may_chat, turn_of
 from portal.chat.models import Turn
 from portal.chat.protocol import Frame, FrameError, Ping, TurnCancel, TurnResume, TurnStart, decode, parse
@@ -29,6 +29,7 @@ from portal.chat.threads import for_safety, for_turns
 logger = logging.getLogger(__name__)
 
 NOT_SIGNED_IN, NOT_ALLOWED, NO_SUCH_CONVERSATION, IDLE, TOO_MANY = 4401, 4403, 4404, 4408, 4429
+_CLOSED_BY_THE_PERSON = {1000, 1001}  # a browser says so when its page is closed or left; a lost line says nothing
 _SESSION_CHECK_SECONDS = 15.0
 _NOTICE_SECONDS = 2.0
 _CARD_SECONDS = 0.5  # how long a hotline card waits for the database to write it down
@@ -47,6 +48,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.errands: set[asyncio.Task[None]] = set()
         self.last_frame = self.last_refill = time.monotonic()
         self.allowance = float(_FRAMES_AT_ONCE)
+        self.is_page_closed = False
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -72,6 +74,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
         _sockets[user.pk] += 1
         self.valkey = valkey.async_client()
         self._send_on_errand(self._watch())
+
+    async def disconnect(self, code: int) -> None:
+        """The socket has ended in good order: who ended it?"""
+        self.is_page_closed = code in _CLOSED_BY_THE_PERSON
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """One frame. Whatever is wrong with it gets a typed error; the socket stays open."""
@@ -183,11 +189,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
         """The person, asked anew of the session store; closes the socket and returns None when they may not be here."""
         session = self.scope.get("session")
         user = await for_safety(user_of_session)(getattr(session, "session_key", None))
-        if user is None:
-            await self.close(NOT_SIGNED_IN)
-            return None
-        if not may_chat(user):
-            await self.close(NOT_ALLOWED)
+        if user is None or not may_chat(user):
+            if self.user_pk is not None:
+                presence.signed_out(self.user_pk, self.channel_name)
+            await self.close(NOT_ALLOWED if user else NOT_SIGNED_IN)
             return None
         return user
 
@@ -218,6 +223,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         while True:
             await self._try(self.channel_layer.group_add(self._group, self.channel_name))
             await self._try(self.channel_layer.group_add(sessions_group(self.user_pk or 0), self.channel_name))
+            await for_turns(presence.stay)(self.user_pk or 0, self.channel_name)
             try:
                 if await self._checked_user() is None:
                     return
@@ -239,6 +245,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
             task.cancel()
         if self.user_pk is None:
             return
+        if self.is_page_closed:
+            presence.page_closed(self.user_pk, self.channel_name)
         _sockets[self.user_pk] -= 1
         if not _sockets[self.user_pk]:
             del _sockets[self.user_pk]

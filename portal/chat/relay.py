@@ -13,13 +13,15 @@ from django.conf import settings
 from django.utils import timezone
 
 from portal import valkey
-from portal.chat import events, rescue, stored
-from portal.chat.models import Turn
+from portal.chat import events, rescue, stored, waiting
+from portal.chat.models import State, Turn
 from portal.chat.threads import for_turns
 
 logger = logging.getLogger(__name__)
 
 _WAIT_MS = 2000
+_PLACE_MS = 1000  # how often somebody who waits is told of a new place
+_BEYOND_THE_LINE = frozenset({"turn.passages", "turn.reasoning", "turn.delta"})  # the page shows no place then
 _AWAY_SECONDS = 1.0
 _STOP_SECONDS = 1.5
 
@@ -40,6 +42,7 @@ class Relay:
         self._send = send
         self._stopping = 0.0  # since when somebody has wished to stop
         self._wait_ms = 0  # the first look does not wait: the turn may have ended long ago
+        self._told: tuple[int, int | None] = (0, 0)  # the place in the line, and the seconds to wait
 
     async def run(self) -> None:
         """Relay until the turn's last event is sent. Whatever fails on the way is tried again: a socket that is open
@@ -65,9 +68,9 @@ class Relay:
             return await self._pass_on(found)
         turn = await for_turns(Turn.objects.get)(pk=self._turn)
         if turn.is_active:
-            self._wait_ms = _WAIT_MS
             if found is None:
                 await asyncio.sleep(_AWAY_SECONDS)
+            await self._tell_place(turn)
             await self._help(turn)
             return False
         if found is not None and (found := await self._read(0)):
@@ -75,6 +78,21 @@ class Relay:
         for event in await for_turns(stored.events)(turn, self._after):
             await self._send(event)
         return True
+
+    async def _tell_place(self, turn: Turn) -> None:
+        """Say where the turn stands in the line, when that has changed. It is said on this socket alone and not in the
+        stream: there it could come behind the first words of the answer, and take them back."""
+        place: tuple[int, int | None] = (0, 0)
+        self._wait_ms = _PLACE_MS
+        if turn.state != State.GENERATING and not turn.quotation:
+            line = await for_turns(waiting.line)()
+            if (number := line.place(turn.id)) is None:
+                return  # the line was looked at before the turn came, or the turn has left it since
+            place = number, line.wait(number)
+        if place != self._told:
+            await self._send(stored.queued(turn, *place))
+        self._told = place
+        self._wait_ms = _PLACE_MS if place[0] else _WAIT_MS
 
     async def _help(self, turn: Turn) -> None:
         """What nobody else may be left to do: end a turn that was stopped and whose worker does not, bring back one
@@ -90,6 +108,10 @@ class Relay:
         for entry, event in found:
             await self._send({**event, "id": entry})
             self._after = entry
+            if event["type"] == "turn.queued":
+                self._told = event["position"], event["eta_seconds"]
+            elif event["type"] in _BEYOND_THE_LINE:
+                self._told = 0, 0
             if event["type"] in events.FINAL:
                 return True
         return False

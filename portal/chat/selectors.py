@@ -1,9 +1,7 @@
 """Reads of conversations and turns."""
 
 import uuid
-from collections.abc import Sequence
 from datetime import timedelta
-from math import ceil
 from typing import Any
 
 from django.conf import settings
@@ -14,8 +12,6 @@ from portal.accounts.models import User
 from portal.chat import stored
 from portal.chat.access import closed_versions
 from portal.chat.models import ACTIVE, Conversation, State, Turn
-
-_TYPICAL_SECONDS = 20.0  # before this installation has measured anything
 
 
 def conversations_of(user: User) -> QuerySet[Conversation]:
@@ -81,15 +77,6 @@ def queue_length() -> int:
 def waiting_quotations() -> int:
     """How many turns run or wait that are answered with quotations."""
     return Turn.objects.filter(state__in=ACTIVE).exclude(quotation="").count()
-
-
-def expected_wait(position: int) -> int:
-    """Seconds until a turn with `position` turns waiting before it gets a slot, from the durations of the last 20."""
-    if position == 0:
-        return 0
-    done = Turn.objects.filter(state=State.COMPLETED, quotation="").order_by("-finished_at")[:20]
-    seconds: Sequence[float] = [one.usage.get("seconds", _TYPICAL_SECONDS) for one in done] or [_TYPICAL_SECONDS]
-    return ceil(position * (sum(seconds) / len(seconds)) / max(1, settings.HAVRE_SLOTS))
 
 
 def abandoned_turns() -> QuerySet[Turn]:

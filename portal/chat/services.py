@@ -2,8 +2,8 @@
 
 import logging
 import uuid
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
 
 from django.conf import settings
 from django.db import DatabaseError, IntegrityError, transaction
@@ -16,12 +16,13 @@ from guardrails import Action, Category, Verdict
 from portal import parts
 from portal.accounts.models import User
 from portal.audit.services import record
-from portal.chat import dispatch, events, selectors, stored
+from portal.chat import dispatch, events, selectors, stored, waiting
 from portal.chat.access import conversation_of
 from portal.chat.failures import message
 from portal.chat.models import Conversation, Quotation, State, Turn
 from portal.chat.protocol import FrameError, TurnStart
 from portal.chat.turn import digest, fail_unheld, hand_over_unheld
+from portal.parts import Parts
 
 logger = logging.getLogger(__name__)
 
@@ -40,13 +41,15 @@ class NotRecorded(Exception):
 @dataclass(frozen=True, slots=True)
 class _Screened:
     """A question and what the screen said of it. `turn_id` is given, so that a card that is shown before its record is
-    written belongs to the same turn."""
+    written belongs to the same turn. `present` is what was alive when it came; a crisis waits
+    for no look."""
 
     start: TurnStart
     conversation_id: uuid.UUID
     turn_id: uuid.UUID
     verdict: Verdict
     language: str
+    present: Parts | None = None
 
 
 def start_turn(
@@ -65,13 +68,15 @@ def start_turn(
             return known
         history = selectors.earlier_questions(conversation_id)
         screened = _screen(conversation_id, start, turn_id or uuid.uuid4(), history)
+        if screened.verdict.action != Action.REDIRECT:
+            screened = replace(screened, present=parts.look())
         turn = _write_once(user, screened)
     except DatabaseError as error:
         logger.error("turn not recorded: %s", type(error).__name__)
         raise NotRecorded(unrecorded(conversation_id, start, turn_id or uuid.uuid4(), history, final=True)) from error
     _publish_beginning(turn)
-    if turn.is_active and queue:
-        _queue(turn)
+    if turn.is_active and queue and screened.present:
+        _queue(turn, screened.present)
         turn.refresh_from_db()
     return turn
 
@@ -94,11 +99,6 @@ def unrecorded(
         turn.state, turn.finished_at = State.FAILED, timezone.now()
         turn.failure_code, turn.failure_message = "not_recorded", message("not_recorded", turn.language)
     return turn
-
-
-def queued_event(turn: Turn, position: int) -> dict[str, Any]:
-    """The event "turn.queued": the answer is not begun; a browser that has shown a part of one takes it back."""
-    return stored.queued(turn, position, selectors.expected_wait(position))
 
 
 def _screen(conversation_id: uuid.UUID, start: TurnStart, turn_id: uuid.UUID, history: list[str]) -> _Screened:
@@ -171,21 +171,27 @@ def _write(user: User, screened: _Screened, refusal: tuple[str, str] | None) -> 
         conversation_of(user, screened.conversation_id)  # it may have become somebody else's a moment ago
         conversation.title = conversation.title or title
         conversation.save(update_fields=["title", "updated_at"])
-    waiting = selectors.queue_length()
     turn = _turn(screened)
-    if not turn.quotation and waiting >= settings.HAVRE_QUEUE_LIMIT:
-        turn.quotation = Quotation.BUSY
-    if refusal is None and turn.quotation and selectors.waiting_quotations() >= settings.HAVRE_QUEUE_LIMIT:
-        refusal = (
-            "queue_full",
-            _("Too many questions are waiting at this moment. Please ask again in a few minutes."),
-        )
-    turn.position = 0 if turn.quotation else max(0, waiting - settings.HAVRE_SLOTS + 1)
+    if screened.present:
+        refusal = refusal or _admit(turn, screened.present)
     turn.enqueued_at = timezone.now()
     _decide(turn, screened.verdict, refusal)
     turn.save(force_insert=True)
     _record(user, turn, screened.verdict)
     return turn
+
+
+def _admit(turn: Turn, present: Parts) -> tuple[str, str] | None:
+    """Give a turn its place in the line before the model. Where too many wait for a slot it is answered with
+    quotations, and where too many wait for those, there is a reason to refuse it."""
+    before = selectors.queue_length()
+    if not turn.quotation and before - present.slots >= settings.HAVRE_QUEUE_LIMIT:
+        turn.quotation = Quotation.BUSY
+    if turn.quotation and selectors.waiting_quotations() >= settings.HAVRE_QUEUE_LIMIT:
+        return "queue_full", _("Too many questions are waiting at this moment. Please ask again in a few minutes.")
+    if not turn.quotation and not present.without_model():
+        turn.position = max(0, before + 1 - present.slots)
+    return None
 
 
 def _record(user: User, turn: Turn, verdict: Verdict) -> None:
@@ -242,11 +248,10 @@ def _publish_beginning(turn: Turn) -> None:
     for event in stored.beginning(turn):
         events.publish(turn.id, event)
     if turn.position:
-        events.publish(turn.id, queued_event(turn, turn.position))
+        events.publish(turn.id, stored.queued(turn, turn.position, waiting.line().wait(turn.position)))
 
 
-def _queue(turn: Turn) -> None:
-    present = parts.look()
+def _queue(turn: Turn, present: Parts) -> None:
     if code := present.failure_code():
         fail_unheld(turn, code)
         return

@@ -35,8 +35,9 @@ def accepted(turn: Turn) -> dict[str, Any]:
     }
 
 
-def queued(turn: Turn, position: int = 0, seconds: int = 0) -> dict[str, Any]:
-    """The answer is not begun: so many turns are before it; a browser that has shown a part of one takes it back."""
+def queued(turn: Turn, position: int = 0, seconds: int | None = 0) -> dict[str, Any]:
+    """The answer is not begun: it stands in this place of the line, for about so many seconds, None where that is not
+    known; a browser that has shown a part of it takes that back."""
     return {"type": "turn.queued", "turn": str(turn.id), "position": position, "eta_seconds": seconds}
 
 
@@ -81,6 +82,8 @@ def final(turn: Turn, closed: Collection[str] = ()) -> dict[str, Any]:
     if turn.state in (State.COMPLETED, State.CANCELLED):
         cited = [_shown(one, turn, hidden) for one in turn.citations]
         event |= {"html": _html(turn, cited), "text": _text(turn, cited), "citations": cited}
+    if turn.state == State.CANCELLED:
+        event["code"] = turn.failure_code  # "left" where nobody was there any more, empty where the person stopped it
     if turn.state == State.COMPLETED and turn.quotation:
         event["quotation"] = turn.quotation
     if turn.state == State.COMPLETED:

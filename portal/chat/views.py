@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET
 from portal import parts
 from portal.access import for_role
 from portal.accounts.models import User
-from portal.chat import selectors
+from portal.chat import presence, selectors
 from portal.chat.access import NotAllowed, conversation_of, passage_of
 from portal.chat.models import Conversation
 from portal.chat.protocol import MAX_QUESTION_CHARACTERS
@@ -47,6 +47,7 @@ def passage(request: HttpRequest, turn_id: uuid.UUID, marker: int) -> HttpRespon
     """The passage that a turn cites as [marker], as it stood when it was cited, on its page and in its surroundings;
     with `?page=` another page of it, or one beside."""
     source = _source(request, turn_id, marker)
+    presence.stay(_user(request).pk, "source", presence.READING_SECONDS)  # and wants the answer
     wanted = request.GET.get("page", "")
     if wanted and wanted not in map(str, source.page_numbers):
         raise Http404

@@ -11,6 +11,7 @@ import pytest
 from django.utils import timezone
 
 from inference import Effort
+from portal.accounts.models import User
 from portal.audit.models import Event
 from portal.chat import dispatch, quoting, rescue, services, stored
 from portal.chat import turn as life
@@ -144,7 +145,8 @@ def test_without_a_model_the_guidelines_are_quoted_at_once(
 def test_a_full_queue_is_answered_with_quotations(cast: Cast, sent: list[Any], settings: Any) -> None:
     settings.HAVRE_QUEUE_LIMIT = 1
     with workers(inference=READY, knowledge=READY):
-        begin(cast.bela)
+        for person in (cast.bela, User.objects.create(username="carla", role="clinician")):
+            begin(person)  # one is answered and one waits
         sent.clear()
         check(play(sent, begin(cast.anna)), Quotation.BUSY)
 

@@ -8,13 +8,12 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from inference import Effort
-from portal.accounts.models import User
 from portal.audit import services as services_of_audit
 from portal.audit.models import Event
 from portal.chat import rescue, selectors, services
 from portal.chat import turn as life
 from portal.chat.access import NotAllowed
-from portal.chat.models import Conversation, Quotation, State, Turn
+from portal.chat.models import Conversation, State, Turn
 from portal.chat.protocol import FrameError, TurnStart
 from tests.conftest import Cast, at_once
 
@@ -165,18 +164,6 @@ def test_too_many_questions_a_minute(cast: Cast, living_workers: None, settings:
     with pytest.raises(FrameError) as error:
         services.start_turn(cast.anna, uuid.uuid4(), ask())
     assert error.value.code == "rate_limited"
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_full_queue_says_so(cast: Cast, living_workers: None, settings: object) -> None:
-    """Of those who wait for the model, the next is quoted to; of those who wait for quotations, the next is refused."""
-    settings.HAVRE_QUEUE_LIMIT = 1
-    services.start_turn(cast.anna, uuid.uuid4(), ask())
-    quoted = services.start_turn(cast.bela, uuid.uuid4(), ask())
-    assert (quoted.state, quoted.quotation, quoted.position) == (State.QUEUED, Quotation.BUSY, 0)
-    third = User.objects.create_user("cleo", password="x", role="clinician")
-    refused = services.start_turn(third, uuid.uuid4(), ask())
-    assert (refused.state, refused.failure_code, refused.quotation) == (State.REFUSED, "queue_full", "")
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,0 +1,92 @@
+"""Is somebody there? The open chat pages of a person, and the end of answers that nobody waits for any more.
+
+Each page is an entry in Valkey with a time until which it counts, so that all web processes know of it and none has to
+take it away. Where Valkey does not say, somebody is there: an answer is never stopped by mistake.
+"""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from django.conf import settings
+
+from portal import valkey
+from portal.chat import rescue
+from portal.chat.threads import for_turns
+
+STAY_SECONDS = 45.0  # three times as long as a socket waits until it says again that it is open
+READING_SECONDS = 300.0  # on a page without a socket: a source that is read while the answer is written
+_MARGIN_SECONDS = 0.1
+
+_errands: set[asyncio.Task[None]] = set()  # they outlive the socket that has closed
+
+
+def stay(user_pk: int, page: str, seconds: float = STAY_SECONDS) -> None:
+    """This page of the person is open, for so many seconds unless it says so again. Best effort."""
+    if valkey.is_paused():
+        return
+    try:
+        pipeline = valkey.client().pipeline()
+        pipeline.zadd(_key(user_pk), {page: time.time() + seconds})
+        pipeline.expire(_key(user_pk), 3600)
+        pipeline.execute()
+    except valkey.Unreachable:
+        valkey.pause()
+
+
+def close(user_pk: int, page: str) -> None:
+    """This page is closed for good. Best effort."""
+    try:
+        valkey.client().zrem(_key(user_pk), page)
+    except valkey.Unreachable:
+        valkey.pause()
+
+
+def is_gone(user_pk: int) -> bool:
+    """Whether no page of this person is open; False also where nobody knows."""
+    if valkey.is_paused():
+        return False
+    try:
+        return not valkey.client().zcount(_key(user_pk), time.time(), "+inf")
+    except valkey.Unreachable:
+        valkey.pause()
+        return False
+
+
+def page_closed(user_pk: int, page: str) -> None:
+    """The person closed the page, or went elsewhere from it. A reload, or another page of the chat, brings a socket
+    back in time; otherwise what runs for the person is stopped."""
+    _begin(_after_a_while(user_pk, page))
+
+
+def signed_out(user_pk: int, page: str) -> None:
+    """The session of this page has ended: nobody comes back, unless the person is signed in elsewhere, too."""
+    _begin(_at_once(user_pk, page))
+
+
+async def _after_a_while(user_pk: int, page: str) -> None:
+    seconds = settings.HAVRE_ABANDONED_SECONDS
+    await for_turns(stay)(user_pk, page, seconds)
+    await asyncio.sleep(seconds + _MARGIN_SECONDS)
+    await for_turns(_stop_if_gone)(user_pk)
+
+
+async def _at_once(user_pk: int, page: str) -> None:
+    await for_turns(close)(user_pk, page)
+    await for_turns(_stop_if_gone)(user_pk)
+
+
+def _stop_if_gone(user_pk: int) -> None:
+    if is_gone(user_pk):
+        rescue.stop_left(user_pk)
+
+
+def _begin(errand: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.get_running_loop().create_task(errand)
+    _errands.add(task)
+    task.add_done_callback(_errands.discard)
+
+
+def _key(user_pk: int) -> str:
+    return f"havre:present:{user_pk}"
