@@ -27,7 +27,11 @@ class Stream:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(engine, tokens, sampling), daemon=True)
         _running.add(self)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # no memory for one more thread
+            _running.discard(self)
+            raise EngineFailed("The machine has no room for one more answer at this moment.") from error
 
     def pieces(self, wait: float) -> Iterator[Piece]:
         """What has come since the last call; waits up to `wait` seconds for the first. Raises what the engine did."""

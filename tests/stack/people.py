@@ -34,7 +34,7 @@ class Asked:
     turn: str = ""
     last_id: str = ""
     endings: list[dict[str, Any]] = field(default_factory=list)
-    deltas: int = 0  # since the answer was last begun
+    pieces: list[str] = field(default_factory=list)  # of the answer, since it was last begun
     after_the_end: int = 0
     twice: int = 0
     reloads: int = 0
@@ -47,7 +47,10 @@ class Asked:
             self.last_id = place
         if self.endings and event["type"] not in FINAL:
             self.after_the_end += 1
-        self.deltas = 0 if event["type"] == "turn.queued" else self.deltas + (event["type"] == "turn.delta")
+        if event["type"] == "turn.queued":
+            self.pieces.clear()
+        elif event["type"] == "turn.delta":
+            self.pieces.append(event["text"])
         if event["type"] in FINAL or event["type"] == "error":
             self.endings.append(event)
             self.ended = self.ended or time.monotonic()
@@ -55,7 +58,7 @@ class Asked:
     @property
     def is_being_written(self) -> bool:
         """Whether a part of the answer is shown, and not its end."""
-        return self.deltas > 0 and not self.endings
+        return bool(self.pieces) and not self.endings
 
     @property
     def written_by_a_model(self) -> bool:

@@ -142,6 +142,9 @@ def _count_seen(found: Reckoning, one: Asked, row: "object") -> None:
         if end["type"] not in {"error", "turn.failed"}:
             found.note("answers shown that are not the stored ones", one.turn)
         return
+    if one.written_by_a_model and "".join(one.pieces).strip() != end["text"].strip():
+        found.counts["answers whose pieces did not make the whole (events lost, or Valkey away)"] += 1
+        found.examples.setdefault("pieces", one.turn)
     kept = stored.final(row)
     if any(kept.get(key) != end.get(key) for key in ("type", "text", "html", "code")):
         found.note("answers shown that are not the stored ones", one.turn)
