@@ -105,7 +105,7 @@ def test_odd_text_is_taken_as_text(engine: LoadedModel, odd: str) -> None:
 
 def test_output_without_an_answer_is_made_to_end_in_one(engine: LoadedModel) -> None:
     deltas = list(inference.generate(request("What about a safety plan? malformed please")))
-    assert deltas[-1].finish is FinishReason.STOP
+    assert deltas[-1].finish in {FinishReason.STOP, FinishReason.LENGTH}
     assert deltas[-1].usage and deltas[-1].usage.opened == "malformed"
     assert len(answer(deltas)) > 20
     assert "<|" not in answer(deltas) and "The clinician asks" not in answer(deltas)
