@@ -25,7 +25,7 @@ def parts_of(path: Path) -> tuple[Path, ...]:
     missing, and ModelRejected when the name makes no sense.
     """
     match = _PART.fullmatch(path.name)
-    if not match:
+    if not match or int(match["count"]) == 1:
         return (path,)
     count = int(match["count"])
     if not 1 <= int(match["number"]) <= count <= _MOST_PARTS:

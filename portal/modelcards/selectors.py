@@ -71,8 +71,8 @@ def rows() -> list[Row]:
 
 def catalogue_not_here(here: list[Row]) -> list[inference.CatalogueEntry]:
     """What could be pulled and is not installed."""
-    names = {row.model.name for row in here}
-    return [one for one in inference.catalogue() if one.name not in names]
+    known = {row.model.name for row in here} | {row.model.sha256 for row in here}
+    return [one for one in inference.catalogue() if not {one.name, one.sha256} & known]
 
 
 def card(sha256: str) -> Card | None:

@@ -23,22 +23,26 @@ class Openness:
 def count(number: int) -> str:
     """A number of weights, as people say it."""
     if number >= _BILLION:
-        return _("%(number)s billion") % {"number": number_format(number / _BILLION, 1)}
+        return _("%(number)s billion") % {"number": _rounded(number / _BILLION, 1)}
     if number >= _MILLION:
-        return _("%(number)s million") % {"number": number_format(number / _MILLION, 0)}
+        return _("%(number)s million") % {"number": _rounded(number / _MILLION, 0)}
     return number_format(number, 0)
+
+
+def _rounded(number: float, digits: int) -> str:
+    return number_format(round(number, digits), digits)
 
 
 def gigabytes(size: int) -> str:
     """Bytes as gigabytes (10⁹ bytes, as files and cards are sold)."""
     if size >= _BILLION / 10:
-        return _("%(number)s GB") % {"number": number_format(size / _BILLION, 1)}
-    return _("%(number)s MB") % {"number": number_format(size / _MILLION, 0)}
+        return _("%(number)s GB") % {"number": _rounded(size / _BILLION, 1)}
+    return _("%(number)s MB") % {"number": _rounded(size / _MILLION, 0)}
 
 
 def share(value: float | None) -> str:
     """A share of all as per cent; a dash where there is none."""
-    return "–" if value is None else _("%(number)s %%") % {"number": number_format(value * _HUNDRED, 1)}
+    return "–" if value is None else _("%(number)s %%") % {"number": _rounded(value * _HUNDRED, 1)}
 
 
 def fit(estimate: Estimate) -> tuple[str, str]:
