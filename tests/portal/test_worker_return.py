@@ -1,0 +1,85 @@
+"""What a worker does before it says that it is ready, and what becomes of one that is not."""
+
+import os
+import signal
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import inference
+from portal import workers
+from tests.conftest import TINY_MODEL
+
+
+@pytest.fixture
+def worker(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """A worker process that has loaded nothing yet, and the model that is active."""
+    from hashlib import sha256
+
+    before = inference.loaded()
+    inference.unload()
+    settings.HAVRE_ENGINE, settings.HAVRE_SLOTS, settings.HAVRE_CONTEXT = "auto", 1, 1024
+    card = SimpleNamespace(path=TINY_MODEL, name="tiny", sha256=sha256(TINY_MODEL.read_bytes()).hexdigest())
+    monkeypatch.setattr(inference, "ModelStore", lambda *_, **__: SimpleNamespace(active=lambda: card))
+    monkeypatch.setattr(workers, "_chosen", "")
+    monkeypatch.setattr(workers, "_card", None)
+    monkeypatch.setitem(workers._state, "inference", {"state": "loading"})
+    yield card
+    inference.unload()
+    if before:  # other tests go on with it
+        inference.load(before.settings, approved_sha256=before.sha256)
+
+
+def said() -> str:
+    return str(workers._state["inference"]["state"])
+
+
+def test_it_is_ready_when_its_model_has_written_a_token(
+    worker: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, float]] = []
+    prove = inference.first_token
+
+    def first_token() -> float:
+        seen.append((said(), prove()))
+        return 0.0
+
+    monkeypatch.setattr(inference, "first_token", first_token)
+    workers.load_model()
+    assert said() == "ready"
+    assert [state for state, seconds in seen if seconds > 0] == ["loading"]
+
+
+def test_a_model_that_writes_nothing_is_given_back(worker: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent() -> float:
+        raise inference.EngineFailed("The model was loaded, and wrote nothing.")
+
+    monkeypatch.setattr(inference, "first_token", silent)
+    workers.load_model()
+    assert said() == "failed"
+    assert inference.loaded() is None
+
+
+def test_another_file_than_the_approved_one_is_not_loaded(worker: SimpleNamespace) -> None:
+    worker.sha256 = "0" * 64
+    workers.load_model()
+    assert said() == "failed"
+    assert "not the file that was approved" in workers._state["inference"]["reason"]
+
+
+@pytest.mark.parametrize(("state", "ends"), [("failed", True), ("ready", False)])
+def test_a_worker_without_its_model_is_started_again(
+    worker: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, state: str, ends: bool
+) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append(number))
+    monkeypatch.setattr(workers, "_FOLLOW_SECONDS", 0.0)
+    monkeypatch.setattr(workers, "_TRY_AGAIN_SECONDS", -1.0)
+    looks = iter([False, False, True])
+    monkeypatch.setattr(workers, "_leaving", SimpleNamespace(wait=lambda _: next(looks)))
+    monkeypatch.setattr(workers, "_chosen", worker.sha256)
+    monkeypatch.setitem(workers._state, "inference", {"state": state})
+    workers._follow_active_model()
+    assert sent == ([signal.SIGTERM] if ends else [])
