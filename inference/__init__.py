@@ -7,6 +7,7 @@
 Knows nothing of Django, queues or browsers.
 """
 
+from inference._bare import BareAnswer, complete_bare, prompt_tokens
 from inference._catalogue import CatalogueEntry, Kind, catalogue, kind_of
 from inference._errors import (
     EngineFailed,
@@ -28,6 +29,7 @@ from inference._store import ModelStore, Verification
 from inference._types import Delta, Effort, EngineSettings, FinishReason, GenerationRequest, Message, Usage
 
 __all__ = [
+    "BareAnswer",
     "CatalogueEntry",
     "Delta",
     "Effort",
@@ -55,6 +57,7 @@ __all__ = [
     "Usage",
     "Verification",
     "catalogue",
+    "complete_bare",
     "count_tokens",
     "estimate",
     "first_token",
@@ -63,6 +66,7 @@ __all__ = [
     "kind_of",
     "load",
     "loaded",
+    "prompt_tokens",
     "room",
     "smoke",
     "unload",
