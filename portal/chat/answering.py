@@ -5,6 +5,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -135,7 +136,8 @@ def _answer(turn: Turn, tries: _Tries) -> None:
         embed=guardrails.sentence_encoder(),
         compare=guardrails.passage_reader(),
     )
-    threading.Thread(target=screen.prepare, daemon=True).start()  # while the model reads its prompt
+    with suppress(RuntimeError):  # while the model reads its prompt; where there is no memory for a thread, afterwards
+        threading.Thread(target=screen.prepare, daemon=True).start()
     last = _stream(turn, request, screen)
     tries.end(last)
     grounded = screen.finish()
@@ -178,7 +180,7 @@ def _stream(turn: Turn, request: GenerationRequest, screen: OutputScreen) -> Del
             thinking_shown = now
         if delta.text and not screen.stopped:
             waiting.append(screen.feed(delta.text.replace("\x00", "")))  # PostgreSQL stores no NUL
-        if now - published >= _PUBLISH_SECONDS and any(waiting):
+        if now - published >= _PUBLISH_SECONDS and any(waiting) and watch.holds():
             events.publish(turn.id, _delta(turn, "".join(waiting)))
             waiting.clear()
             published = now
@@ -186,7 +188,7 @@ def _stream(turn: Turn, request: GenerationRequest, screen: OutputScreen) -> Del
             last = delta
         if screen.stopped:  # the model stops as for a person; its last word is what it has thought
             watch.stop()
-    if any(waiting):
+    if any(waiting) and watch.holds():
         events.publish(turn.id, _delta(turn, "".join(waiting)))
     if watch.lost:
         raise LeaseLost
@@ -244,6 +246,13 @@ class _Watch:
     def stop(self) -> None:
         """Enough, whatever the person says."""
         self._over = True
+
+    def holds(self) -> bool:
+        """Whether the turn is ours for certain. A process that stood still for longer than its lease asks before it
+        says another word: somebody else may be writing the answer."""
+        if time.monotonic() - self._renewed > settings.HAVRE_LEASE_SECONDS:
+            self.is_over()
+        return not self.lost and time.monotonic() - self._renewed <= settings.HAVRE_LEASE_SECONDS
 
     def is_over(self) -> bool:
         now = time.monotonic()

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import OperationalError
@@ -13,6 +14,7 @@ from portal.audit.models import Event
 from portal.chat import rescue, selectors, services
 from portal.chat import turn as life
 from portal.chat.access import NotAllowed
+from portal.chat.answering import _Watch
 from portal.chat.models import Conversation, State, Turn
 from portal.chat.protocol import FrameError, TurnStart
 from tests.conftest import Cast, at_once
@@ -234,6 +236,23 @@ def test_a_worker_that_was_given_up_loses_the_turn(turn: Turn, living_workers: N
     with pytest.raises(life.LeaseLost):
         life.renew(mine)
     assert kinds(turn).count("turn.requeued") == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("given_up", [True, False])
+def test_a_worker_that_stood_still_asks_before_it_says_another_word(
+    turn: Turn, living_workers: None, settings: Any, given_up: bool
+) -> None:
+    mine = life.claim(turn.id, State.GENERATING)
+    assert mine
+    watch = _Watch(mine)
+    assert watch.holds()
+    watch._renewed -= 2 * settings.HAVRE_LEASE_SECONDS
+    if given_up:
+        expire(turn)
+        rescue.rescue_turn(selectors.abandoned_turns().get())
+    assert watch.holds() is not given_up
+    assert watch.lost is given_up
 
 
 @pytest.mark.django_db(transaction=True)
