@@ -133,6 +133,8 @@ def _take_line(found: list[Statement], now: _Reading, text: str, line: Span) -> 
     said = text[slice(*line)]
     is_marked = bool(_ITEM.match(said))
     if is_marked or (now.opened and (not _ENDED.search(said) or (now.members == [] and said[:1].islower()))):
+        if now.introduction is None and not now.members and found and not text[found[-1].end : line[0]].strip():
+            now.introduction, now.introducer = (found[-1].start, found[-1].end), len(found) - 1
         introduction = now.introduction or now.heading_at
         _add_member(found, now, Statement(*line, now.heading, introduction))
         if said.endswith(":") and not is_marked:

@@ -151,22 +151,20 @@ def _chosen(
             break
         text, there = passages[one.marker].quote, found[one.marker]
         taken = chosen.get(one.marker, set())
-        for wanted in _with_companions(text, there, one.number):
-            new = wanted - taken
-            length = sum(there[number].end - there[number].start for number in new)
-            is_new = any(_plain(text, there[number]) not in said for number in new)
-            fits = sentences + len(new) <= MOST_SENTENCES and characters + length <= MOST_CHARACTERS
-            if not new or not is_new or not (fits or not chosen):
-                continue
+        new = _with_companions(text, there, one.number) - taken
+        many = len(new - set(there[one.number].siblings))  # a list counts as one
+        length = sum(there[number].end - there[number].start for number in new)
+        is_new = any(_plain(text, there[number]) not in said for number in new)
+        fits = sentences + many <= MOST_SENTENCES and characters + length <= MOST_CHARACTERS
+        if is_new and (fits or not chosen):
             chosen.setdefault(one.marker, set()).update(new)
             said.update(_plain(text, there[number]) for number in new)
-            sentences, characters = sentences + len(new), characters + length
-            break
+            sentences, characters = sentences + many, characters + length
     return chosen
 
 
-def _with_companions(text: str, there: Sequence[Statement], number: int) -> list[set[int]]:
-    """A statement with what should go with it, and, where there is no room for that, with less."""
+def _with_companions(text: str, there: Sequence[Statement], number: int) -> set[int]:
+    """A statement with those that it must not be quoted without."""
     one = there[number]
     least = {number}
     while one.leans and min(least) > 0 and number - min(least) < 2:
@@ -176,8 +174,8 @@ def _with_companions(text: str, there: Sequence[Statement], number: int) -> list
         least.add(number + 1)
     family = least | set(there[number].siblings)
     if sum(there[other].end - there[other].start for other in family) <= LONGEST_LIST:
-        return [family, least]
-    return [least]
+        return family  # half a list would say something else
+    return least
 
 
 def _plain(text: str, statement: Statement) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import nh3
 from django.urls import reverse
 from django.utils.html import escape
-from django.utils.translation import get_language_info, gettext, override
+from django.utils.translation import get_language, get_language_info, gettext, override
 from markdown_it import MarkdownIt
 
 from portal.chat.sources import page_name
@@ -99,9 +99,10 @@ def _runs(citation: dict[str, Any]) -> list[str]:
 
 def _language_name(code: str) -> str:
     try:
-        return str(get_language_info(code)["name_translated"])
+        name = str(get_language_info(code)["name_translated"])
     except KeyError:
         return code
+    return name if (get_language() or "").startswith("en") else name.lower()  # French writes them small
 
 
 def passage_url(turn: uuid.UUID, marker: int) -> str:

@@ -159,3 +159,24 @@ async def test_a_crisis_does_not_wait_for_the_answer_that_runs(sign_in: Callable
     await expect(page.locator(".crisis h3")).to_be_in_viewport(timeout=10_000)
     await page.get_by_role("button", name="Stop").click()
     await expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=10_000)
+
+
+async def test_quotations_may_be_chosen_by_keyboard_and_say_what_they_are(sign_in: Callable[..., Any]) -> None:
+    page = await sign_in("anna")
+    await page.get_by_label("Quote the guidelines, no language model").focus()
+    await page.keyboard.press("Space")
+    await expect(page.locator("select[name=effort]")).to_be_disabled()
+    await ask(page, QUESTION)
+    turn = page.locator(".turn").last
+    await expect(turn.get_by_role("heading", name="No language model was used")).to_be_visible(timeout=SLOW)
+    await expect(turn.locator("[data-part=quoted-why]")).to_have_text("You chose quotations.")
+    quoted = turn.locator("[data-part=answer] blockquote").first
+    await expect(quoted).to_contain_text("safety plan")
+    words = (await quoted.locator("p").first.inner_text()).strip()
+    citation = turn.locator("[data-part=answer] a.citation").first
+    await citation.click()
+    await expect(page.locator("#citation-dialog mark").first).to_contain_text(words[:40], timeout=SLOW)
+    await page.keyboard.press("Escape")
+    await page.reload()
+    await expect(page.locator(".turn [data-part=quoted]")).to_be_visible()
+    await expect(page.locator(".turn [data-part=answer] blockquote").first).to_contain_text(words)
