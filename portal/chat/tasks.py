@@ -5,12 +5,17 @@ back what was lost.
 """
 
 import logging
+import time
 import uuid
 
+import inference
+from portal import parts
 from portal.celery import app
 from portal.chat import dispatch, rescue, selectors
 
 logger = logging.getLogger(__name__)
+
+_LEAVE_SECONDS = 0.5  # until a turn that cannot be answered here is offered again
 
 
 @app.task
@@ -38,7 +43,20 @@ def generate_answer(turn: str) -> None:
     """Steps 5 to 8, on the queue `inference`."""
     from portal.chat.answering import generate_answer as generate
 
-    generate(uuid.UUID(turn))
+    if not _leave_to_another_worker(uuid.UUID(turn)):
+        generate(uuid.UUID(turn))
+
+
+def _leave_to_another_worker(turn: uuid.UUID) -> bool:
+    """A worker without a model is never busy: left alone, it would take every turn before the workers that have one."""
+    if inference.loaded() is not None or not parts.look().slots:
+        return False
+    time.sleep(_LEAVE_SECONDS)
+    try:
+        dispatch.generate(turn)
+    except dispatch.Undeliverable:
+        pass  # recover_turns queues it again
+    return True
 
 
 @app.task

@@ -219,3 +219,20 @@ async def test_a_place_never_takes_back_words_that_were_shown(cast: Cast, worker
             found = await browser.receive_json_from(timeout=5)
         assert found["type"] == "turn.delta"
         assert await browser.receive_nothing(timeout=3.5, interval=0.1), "said in the pause"
+
+
+@pytest.mark.parametrize(("said", "is_left"), [((1, "failed"), True), (("failed",), False)])
+def test_a_worker_without_a_model_leaves_turns_to_those_that_have_one(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch, said: tuple[Any, ...], is_left: bool
+) -> None:
+    from portal.chat import answering, dispatch, tasks
+
+    seen: list[tuple[str, uuid.UUID]] = []
+    monkeypatch.setattr(tasks.inference, "loaded", lambda: None)
+    monkeypatch.setattr(tasks, "_LEAVE_SECONDS", 0)
+    monkeypatch.setattr(dispatch, "generate", lambda turn: seen.append(("left", turn)))
+    monkeypatch.setattr(answering, "generate_answer", lambda turn: seen.append(("taken", turn)))
+    workers(*said)
+    turn = uuid.uuid4()
+    tasks.generate_answer(str(turn))
+    assert seen == [("left" if is_left else "taken", turn)]
