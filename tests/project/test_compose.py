@@ -16,7 +16,7 @@ from tests.services import free_port, pongs, running
 
 from .repository import ROOT, compose_file
 
-_OURS = {"web", "inference", "knowledge", "beat", "migrate", "manage"}
+_OURS = {"web", "inference", "knowledge", "beat", "migrate", "manage", "models"}
 _SERVED = {"web", "inference", "knowledge", "beat"}
 _EVERYTHING = _OURS | {"postgres", "valkey"}
 _SLOTS = "3"
@@ -127,7 +127,7 @@ def test_services_have_limits_and_say_whether_they_are_well(services: dict[str, 
     for name, service in services.items():
         assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory"}, name
         assert service["pids_limit"] > 0, name
-        if name not in {"migrate", "manage"}:
+        if name not in {"migrate", "manage", "models"}:
             assert service["healthcheck"]["test"], name
             assert service["restart"] == "unless-stopped", name
 
@@ -143,18 +143,21 @@ def test_secrets_come_from_files_alone(compose: dict[str, Any]) -> None:
             assert not re.search(r"://\w*:[^@/]+@", str(value)), f"{name}: {key} holds a password"
 
 
-def test_inference_alone_reserves_the_graphics_card(services: dict[str, dict[str, Any]]) -> None:
+def test_inference_and_the_trial_of_models_alone_reserve_the_graphics_card(services: dict[str, dict[str, Any]]) -> None:
     reserved = {
         name: service["deploy"]["resources"]["reservations"]["devices"]
         for name, service in services.items()
         if "reservations" in service["deploy"]["resources"]
     }
-    assert reserved == {"inference": [{"driver": "nvidia", "device_ids": ["0"], "capabilities": ["gpu"]}]}
+    card = [{"driver": "nvidia", "device_ids": ["0"], "capabilities": ["gpu"]}]
+    assert reserved == {"inference": card, "models": card}
+    limits = [services[name]["deploy"]["resources"]["limits"] for name in ("inference", "models")]
+    assert limits[0] == limits[1], "a model is tried with what it will have"
 
 
 def test_models_can_be_written_by_the_command_line_alone(services: dict[str, dict[str, Any]]) -> None:
     mounts = {name: set(services[name]["volumes"]) for name in _OURS}
-    assert {name for name, volumes in mounts.items() if "models:/models" in volumes} == {"manage"}
+    assert {name for name, volumes in mounts.items() if "models:/models" in volumes} == {"models"}
     assert all("models:/models:ro" in mounts[name] for name in _SERVED)
     assert services["postgres"]["volumes"] == ["database:/var/lib/postgresql/data"]
 

@@ -107,8 +107,8 @@ def facility(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Facility]:
 def running(facility: Facility) -> Iterator[Facility]:
     """The four services that go on, with the tiny model active and one guideline; every health check has passed."""
     model = str(ROOT / "tests" / "models" / "tiny-gpt-oss.gguf")
-    for arguments in (["models", "import", model, "--name", "tiny"], ["models", "activate", "tiny"]):
-        done = facility.run("manage", *arguments)
+    for arguments in (["import", model, "--name", "tiny"], ["activate", "tiny"]):
+        done = facility.run("models", *arguments)
         assert done.returncode == 0, done.stderr
     processes = {}
     try:
