@@ -120,9 +120,10 @@ class Installation:
             self.serve.wait(40)
 
     def pids(self, name: str) -> list[int]:
-        """Process ids of one of the children of `serve`: web, valkey, inference, knowledge or beat."""
+        """Process ids of one of the children of `serve`: web, valkey, inference, knowledge or beat. Valkey changes its
+        command line once it runs: from `--unixsocket` to `unixsocket:`."""
         marks = {
-            "web": "daphne", "valkey": "--unixsocket", "inference": "inference@%h", "knowledge": "knowledge@%h",
+            "web": "daphne", "valkey": "unixsocket", "inference": "inference@%h", "knowledge": "knowledge@%h",
             "beat": "beat-schedule",
         }  # fmt: skip
         assert self.serve is not None

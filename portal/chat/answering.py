@@ -22,7 +22,7 @@ from portal.chat import events, quoting, sealed, selectors, stored
 from portal.chat.citing import citations
 from portal.chat.models import Quotation, State, Turn
 from portal.chat.prompting import build_request, readable
-from portal.chat.turn import LeaseLost, claim, fail, finish, renew, wants_to_stop
+from portal.chat.turn import LeaseLost, claim, fail, finish, kept, renew, wants_to_stop
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +140,8 @@ def _answer(turn: Turn, tries: _Tries) -> None:
         threading.Thread(target=screen.prepare, daemon=True).start()
     last = _stream(turn, request, screen)
     tries.end(last)
-    grounded = screen.finish()
+    with kept(turn):
+        grounded = screen.finish()
     ended = last.finish in {FinishReason.STOP, FinishReason.LENGTH}
     if tries.number == 1 and ended and not screen.stopped and not grounded.text.strip():
         raise _NoAnswer

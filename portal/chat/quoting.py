@@ -19,7 +19,7 @@ from portal.chat.citing import Passage, place_of
 from portal.chat.models import Quotation, State, Turn
 from portal.chat.rendering import quoted_text
 from portal.chat.stored import public_passage, queued
-from portal.chat.turn import LeaseLost, claim, fail, finish, hand_over_unheld
+from portal.chat.turn import LeaseLost, claim, fail, finish, hand_over_unheld, kept
 from portal.chat.turn import hand_over as give_back
 
 logger = logging.getLogger(__name__)
@@ -88,7 +88,8 @@ def end_quoted(turn: Turn) -> None:
     """End a turn that this worker holds with the sentences of its passages, or with a word that they do not answer it.
     Never raises for what can be told to the person instead."""
     try:
-        cited = _citations(turn) if turn.covered else []
+        with kept(turn):
+            cited = _citations(turn) if turn.covered else []
         answer = quoted_text(cited) if cited else not_covered(turn)
         finish(turn, State.COMPLETED, answer=answer, citations=cited)
     except LeaseLost:

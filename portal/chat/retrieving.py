@@ -14,7 +14,7 @@ from portal.chat import events, quoting, selectors
 from portal.chat.models import State, Turn
 from portal.chat.rendering import passage_url
 from portal.chat.stored import passages as passages_event
-from portal.chat.turn import LeaseLost, claim, fail, store_passages
+from portal.chat.turn import LeaseLost, claim, fail, kept, store_passages
 
 logger = logging.getLogger(__name__)
 
@@ -27,13 +27,15 @@ def retrieve_passages(turn_id: uuid.UUID) -> bool:
         return False
     try:
         earlier = [one.question for one in selectors.history_before(turn)]
-        found = knowledge.retrieve(
-            turn.question,
-            limit=settings.HAVRE_PASSAGES,
-            language=turn.language,
-            history=earlier,
-            departments=departments_of(turn.conversation.owner),
-        )
+        departments = departments_of(turn.conversation.owner)
+        with kept(turn):
+            found = knowledge.retrieve(
+                turn.question,
+                limit=settings.HAVRE_PASSAGES,
+                language=turn.language,
+                history=earlier,
+                departments=departments,
+            )
         passages = [_snapshot(turn, marker, one, found) for marker, one in enumerate(found.passages, start=1)]
         store_passages(turn, passages, found.covered, keep=bool(turn.quotation))
     except LeaseLost:

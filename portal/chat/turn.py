@@ -5,15 +5,16 @@ that it claimed (the fencing token), so that whoever lost the turn changes nothi
 """
 
 import hashlib
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, connections, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
@@ -53,6 +54,34 @@ def renew(turn: Turn) -> None:
     with _fresh_connection_next_time():
         if not _held(turn).update(lease_until=_lease_end()):
             raise LeaseLost
+
+
+@contextmanager
+def kept(turn: Turn) -> Iterator[None]:
+    """Keep the claim while something runs that cannot renew it on its way: a slow worker is not a lost one. Ends with
+    the turn's deadline, so that one that hangs is. Do not give the claim back within."""
+    over = threading.Event()
+    ends = time.monotonic() + settings.HAVRE_TURN_DEADLINE_SECONDS
+
+    def keep() -> None:
+        try:
+            while not over.wait(settings.HAVRE_LEASE_SECONDS / 3) and time.monotonic() < ends:
+                with suppress(DatabaseError):  # away for a moment
+                    renew(turn)
+        except LeaseLost:
+            pass  # whoever asked for it finds out with his next write
+        finally:
+            connections.close_all()
+
+    keeper = threading.Thread(target=keep, name="keep-claim", daemon=True)
+    with suppress(RuntimeError):  # no memory for a thread: the lease has to do
+        keeper.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if keeper.ident is not None:
+            keeper.join()  # a late renewal would take the turn from whoever is to have it next
 
 
 def wants_to_stop(turn: Turn) -> bool:

@@ -1,5 +1,6 @@
 """The row of a turn: claimed once, fenced, ended once; started once however often it is asked."""
 
+import time
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -253,6 +254,23 @@ def test_a_worker_that_stood_still_asks_before_it_says_another_word(
         rescue.rescue_turn(selectors.abandoned_turns().get())
     assert watch.holds() is not given_up
     assert watch.lost is given_up
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_slow_worker_is_not_a_lost_one(turn: Turn, living_workers: None, settings: Any) -> None:
+    settings.HAVRE_LEASE_SECONDS = 0.6
+    mine = life.claim(turn.id, State.RETRIEVING)
+    assert mine
+    with life.kept(mine):
+        time.sleep(1.2)
+        assert not selectors.abandoned_turns().exists()
+    life.store_passages(mine, [], True)
+    time.sleep(0.3)
+    assert life.claim(turn.id, State.GENERATING), "nothing renews a claim that was given back"
+    settings.HAVRE_TURN_DEADLINE_SECONDS = 0
+    with life.kept(mine):  # it hangs
+        time.sleep(0.9)
+    assert selectors.abandoned_turns().exists()
 
 
 @pytest.mark.django_db(transaction=True)

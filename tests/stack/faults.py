@@ -48,18 +48,19 @@ class Faults:
         self.ended: list[float] = []  # when the inference worker was ended
         self.ready_after: list[float] = []
         self.writing: Counter[int] = Counter()  # how many answers were being written when the worker was ended
+        self.gone: set[int] = set()  # processes that were ended: what they said still stands for a while
         self.missing: list[str] = []
 
     async def end_inference(self, name: str, strike: Callable[[int], None], times: int) -> None:
-        """End the inference worker at random moments: a third of them while it writes, a third when it has just become
-        ready, the others whatever it does (mostly it loads). Stops when the time is over."""
+        """End the inference worker at random moments: a fifth of them while it writes, a fifth when it has just become
+        ready, the others whatever it does (on a slow machine it loads). Stops when the time is over."""
         for _ in range(times):
-            moment = self.dice.randrange(3)
-            if moment < 2:
+            moment = self.dice.choice(("writing", "ready", "any", "any", "any"))
+            if moment != "any":
                 await self.wait_until_ready("inference")
-            if moment == 0:
+            if moment == "writing":
                 await self._wait_until_it_writes()
-            await asyncio.sleep(self.dice.uniform(0, (1, 3, 6)[moment]))
+            await asyncio.sleep(self.dice.uniform(0, {"writing": 1, "ready": 3, "any": 8}[moment]))
             if time.monotonic() > self.ends:
                 return
             self.writing[sum(one.is_being_written for one in self._running())] += 1
@@ -129,7 +130,8 @@ class Faults:
         """Until the process that plays this part now says so itself; what a dead one said does not count."""
         began = time.monotonic()
         while time.monotonic() - began < _BACK_SECONDS:
-            if await asyncio.to_thread(_said_by, part, self.installation.pids(part)) == state:
+            living = [pid for pid in self.installation.pids(part) if pid not in self.gone]
+            if await asyncio.to_thread(_said_by, part, living) == state:
                 if part == "inference" and state == "ready" and self.ended and self.ended[-1] > 0:
                     self.ready_after.append(time.monotonic() - self.ended[-1])
                 return
@@ -145,8 +147,9 @@ class Faults:
         return [person.asked[-1] for person in self.people if person.asked]
 
     def _strike(self, part: str, strike: Callable[[int], None], name: str) -> None:
-        for pid in self.installation.pids(part):
+        for pid in set(self.installation.pids(part)) - self.gone:
             strike(pid)
+            self.gone.add(pid)
             self.done[name] += 1
             if part == "inference":
                 self.ended.append(time.monotonic())

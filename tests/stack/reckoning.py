@@ -109,7 +109,7 @@ def _count_row(found: Reckoning, turn: "object", kinds: Counter[str]) -> None:
         found.note("more than two attempts at generation", turn.id)
     if turn.state == "failed" and (turn.failure_code not in MESSAGES or not turn.failure_message):
         found.note("failures without a reason to act on", turn.id)
-    how = f"quoted ({turn.quotation})" if turn.quotation else turn.failure_code or "by the model"
+    how = turn.failure_code or (f"quoted ({turn.quotation})" if turn.quotation else "by the model")
     found.counts[f"turns {turn.state}: {how}"] += 1
     found.counts["turns that a lost worker gave back"] += kinds["requeued"]
     found.counts[f"attempts at generation: {kinds['generating']}"] += 1
