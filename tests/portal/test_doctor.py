@@ -62,7 +62,7 @@ def test_every_part_is_looked_at_and_every_trouble_has_a_remedy(cast: Cast) -> N
 def test_the_text_names_the_trouble_and_the_remedy(cast: Cast) -> None:
     code, text = run()
     assert code == 1
-    assert "ERROR   model: No model is active" in text
+    assert "warning model: No model is active" in text
     assert "→ manage.py models import FILE" in text
 
 
