@@ -11,7 +11,7 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 from guardrails._concepts import concepts, content, weight_of
@@ -170,7 +170,8 @@ def window(sentence: str, passage: str, embed: Embed) -> str:
 
 
 class _Meaning:
-    """How near texts are in meaning, as far as an encoder is there and works; each text is encoded once."""
+    """How near texts are in meaning, as far as an encoder is there and works; a text is encoded once, a passage's once
+    for many answers."""
 
     def __init__(self, embed: Embed | None) -> None:
         self._embed = embed
@@ -191,11 +192,10 @@ class _Meaning:
         if self._embed is None:
             return None
         try:
-            wanted = [one for one in (text, *(part.text for part in parts)) if one not in self._vectors]
-            if wanted:
-                self._vectors |= zip(wanted, self._embed(wanted), strict=True)
+            if text not in self._vectors:
+                self._vectors[text] = self._embed([text])[0]
             vector = self._vectors[text]
-            cosines = [float(vector @ self._vectors[part.text]) for part in parts]
+            cosines = [float(vector @ _vector(self._embed, part.text)) for part in parts]
         except Exception as error:  # the words still decide, more strictly
             logger.error("the encoder failed: %s", type(error).__name__)
             self._embed = None
@@ -322,26 +322,41 @@ def _beside(part: _Part, quantity: Quantity) -> frozenset[str]:
     return concepts(" ".join(before[-_BEFORE:] + after[:_AFTER]))
 
 
-def _parts(text: str) -> list[_Part]:
+@lru_cache(maxsize=8192)
+def _vector(embed: Embed, sentence: str) -> Any:
+    """The vector of a passage's sentence. The same passages answer many questions, and reading one takes longer than
+    all that is done with it."""
+    return embed([sentence])[0]
+
+
+@lru_cache(maxsize=512)
+def _parts(text: str) -> tuple[_Part, ...]:
+    """The sentences of a passage, which keep what was found out about them. Only of passages: an answer's sentences are
+    forgotten with it."""
     parts: list[_Part] = []
     about: frozenset[str] = frozenset()
     for piece in sentences(text)[:_PARTS]:
         named = drugs(piece)
         parts.append(_Part(piece, about))
         about = named or about
-    return parts
+    return tuple(parts)
 
 
 def sentence_encoder() -> Embed | None:
     """The encoder that comes with guardrails, loaded once a process; None where it cannot be loaded: then words alone
     decide, more strictly."""
     try:
-        from guardrails._encoder import embed
-
-        embed(["ready"])
-    except Exception as error:
+        return _encoder()
+    except Exception as error:  # not remembered: it is tried again at the next answer
         logger.error("the encoder cannot be loaded: %s", type(error).__name__)
         return None
+
+
+@cache
+def _encoder() -> Embed:
+    from guardrails._encoder import embed
+
+    embed(["ready"])
     return embed
 
 

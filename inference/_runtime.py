@@ -120,10 +120,10 @@ def unload() -> None:
         runtime.engine.close()
 
 
-def count_tokens(messages: Sequence[Message]) -> int:
+def count_tokens(messages: Sequence[Message], effort: Effort = Effort.MEDIUM) -> int:
     """How many tokens the prompt for these messages has, template included. Raises EngineNotLoaded."""
     runtime = current()
-    return len(runtime.engine.tokenize(runtime.family.render(messages, Effort.MEDIUM)))
+    return len(runtime.engine.tokenize(runtime.family.render(messages, effort)))
 
 
 def current() -> Runtime:

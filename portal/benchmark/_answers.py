@@ -37,7 +37,8 @@ class Answer:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Answer":
         """What `as_json` made."""
-        return cls(**{name: math.nan if value is None else value for name, value in values.items()})
+        known: dict[str, Any] = {name: math.nan if value is None else value for name, value in values.items()}
+        return cls(**known)
 
 
 @dataclass(slots=True)

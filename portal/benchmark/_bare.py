@@ -5,11 +5,12 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import inference
 from guardrails import OutputScreen, SourcePassage
-from inference import BareAnswer, GenerationRequest
+from inference import BareAnswer, Effort, GenerationRequest
 from portal import workers
 from portal.benchmark._answers import Answer
 from portal.chat import selectors
@@ -57,7 +58,7 @@ class BareEngine:
             turn,
             [],
             context=self._loaded.context,
-            count_tokens=inference.count_tokens,
+            count_tokens=partial(inference.count_tokens, effort=Effort(turn.effort)),
             quote_only=card is not None and card.demonstration,
         )
         passages = [SourcePassage(one["marker"], one["quote"]) for one in readable(turn.passages)[0]]

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -122,7 +123,7 @@ def _answer(turn: Turn, tries: _Tries) -> None:
         turn,
         history,
         context=model.context,
-        count_tokens=inference.count_tokens,
+        count_tokens=partial(inference.count_tokens, effort=Effort(turn.effort)),
         quote_only=card is not None and card.demonstration,
     )
     request = tries.begin(whole)
