@@ -6,9 +6,11 @@ lives on. Where the model that answers at present leaves no room beside it, the 
 processor.
 """
 
+import ctypes
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -42,6 +44,7 @@ _SECONDS_A_GIB = 45.0  # to hash, to load and to read the prompt on a slow machi
 _LEAST_MEMORY = 2 << 30
 _SMALL_CONTEXT = 2048
 _LOOK_SECONDS = 0.1
+_PR_SET_PDEATHSIG = 1
 _MARKERS = re.compile(r"<[|｜]|[|｜]>|</?think>|</s>|\[/?INST\]")
 
 Say = Callable[[str], None]
@@ -209,6 +212,7 @@ def _heard(line: str, say: Say) -> dict[str, Any]:
 def main(source: IO[str], out: IO[str]) -> None:
     """The process: reads an order as JSON from `source`, loads, asks, and writes steps and the outcome, a JSON object a
     line, to `out`."""
+    _die_with_parent()
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")  # if memory ends, this process ends
 
@@ -222,6 +226,12 @@ def main(source: IO[str], out: IO[str]) -> None:
         tell(outcome=_try(replace(settings, tensor_split=tuple(settings.tensor_split)), order["sha256"], tell))
     except InferenceError as error:
         tell(outcome={"problem": str(error)})
+
+
+def _die_with_parent() -> None:
+    """Nobody waits for the outcome any more when the process that asked was killed: then this one ends too (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _try(settings: EngineSettings, sha256: str, tell: Callable[..., None]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """A model is tried in a process of its own: what it does there never touches this one."""
 
 import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -87,3 +89,24 @@ def test_what_counts_as_an_answer(text: str, finish: FinishReason, opened: str, 
     usage = Usage(10, 5, 1.0, 0.5, opened=opened)  # type: ignore[arg-type]
     found = _judged([Delta(text), Delta(finish=finish, usage=usage)])
     assert problem in found and bool(problem) == bool(found)
+
+
+def test_the_trial_ends_with_whoever_asked_for_it(tiny: ModelInfo, tmp_path: Path) -> None:
+    script = tmp_path / "ask.py"
+    script.write_text(
+        "import os, signal, sys\nfrom pathlib import Path\nimport inference\n"
+        "one = inference.ModelStore(Path(sys.argv[1])).get('tiny')\n"
+        "def say(_):\n"
+        "    children = Path(f'/proc/self/task/{os.getpid()}/children').read_text().split()\n"
+        "    print(*children, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "inference.smoke(one, inference.EngineSettings(one.path, slots=1, context=2048), say)\n"
+    )
+    root = str(Path(inference.__file__).parents[1])
+    command = [sys.executable, str(script), str(tiny.path.parent)]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": root}, capture_output=True, text=True, check=False)
+    (child,) = done.stdout.split()
+    ends = time.monotonic() + 10
+    while Path(f"/proc/{child}").exists() and time.monotonic() < ends:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{child}").exists()
