@@ -69,8 +69,10 @@ class Faults:
     async def end(self, part: str, times: int) -> None:
         """kill -9 another part at random moments."""
         for _ in range(times):
-            if part in {"knowledge", "inference"}:
+            if part == "knowledge":
                 await self.wait_until_ready(part)
+            while not set(self.installation.pids(part)) - self.gone:
+                await asyncio.sleep(0.2)
             await asyncio.sleep(self.dice.uniform(1, 6))
             if part == "valkey":
                 await asyncio.to_thread(self.streams.look)

@@ -202,7 +202,7 @@ def test_whatever_broke_every_turn_ended_once(anna: Browser, installation: Insta
         event = json.loads(line)
         told[event["subject"]][event["kind"]] += 1
     turns = {subject: kinds for subject, kinds in told.items() if kinds["turn.started"]}
-    assert len(turns) > 10
+    assert turns
     for kinds in turns.values():
         assert sum(kinds[end] for end in FINAL) == 1, kinds
         assert kinds["turn.generating"] <= 2, kinds
