@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import connections
+from django.db import DatabaseError, connections
 
 import guardrails
 import inference
@@ -163,28 +163,32 @@ def _warm_knowledge_again() -> None:
         return  # this worker leaves
     try:
         _warm_knowledge()
-    except Exception as error:
-        logger.exception("knowledge worker not ready")
-        _state["knowledge"] = {"state": "failed", "reason": f"{type(error).__name__}; see the worker's log."}
     finally:
         connections.close_all()
 
 
 def _warm_knowledge() -> None:
-    """Open the index; where that fails, go on trying: another process may have it for a while (`manage.py reindex`), or
-    its server may not answer yet."""
+    """Open the index; where that fails, go on trying: another process may have it for a while (`manage.py reindex`),
+    its server may not answer yet, the database may be away."""
     import knowledge
 
     try:
         embedder = knowledge.warm()
-    except knowledge.KnowledgeError as error:
-        failed = {"state": "failed", "reason": str(error)}
-        if _state["knowledge"] != failed:
-            logger.error("index not opened: %s", error)
-        _state["knowledge"] = failed
+    except Exception as error:
+        _say_not_opened(error, str(error) if isinstance(error, knowledge.KnowledgeError) else "")
         again = threading.Timer(_AGAIN, _warm_knowledge_again)
         again.daemon = True
         again.start()
     else:
         wanted = str(settings.HAVRE_EMBEDDER)
         _state["knowledge"] = {"state": "ready", "embedder": embedder or "words alone", "wants": wanted}
+
+
+def _say_not_opened(error: Exception, sentence: str) -> None:
+    """Once for each reason; `sentence` is empty where it is not known and the log has to tell."""
+    if isinstance(error, DatabaseError):
+        sentence = "The database cannot be reached."
+    failed = {"state": "failed", "reason": sentence or f"{type(error).__name__}; see the worker's log."}
+    if _state["knowledge"] != failed:
+        logger.error("index not opened: %s", failed["reason"], exc_info=None if sentence else error)
+    _state["knowledge"] = failed

@@ -7,8 +7,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
 import inference
+import knowledge
 from portal import workers
 from tests.conftest import TINY_MODEL
 
@@ -83,3 +85,32 @@ def test_a_worker_without_its_model_is_started_again(
     monkeypatch.setitem(workers._state, "inference", {"state": state})
     workers._follow_active_model()
     assert sent == ([signal.SIGTERM] if ends else [])
+
+
+def test_a_knowledge_worker_tries_again_whatever_kept_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = knowledge.KnowledgeError("internal")
+    outcomes: list[Any] = [OperationalError("is locked"), known, "e5"]
+    later: list[Any] = []
+
+    def warm() -> str:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return str(outcome)
+
+    def timer(seconds: float, again: Any) -> SimpleNamespace:
+        later.append(again)
+        return SimpleNamespace(start=lambda: None, daemon=False)
+
+    monkeypatch.setattr(knowledge, "warm", warm)
+    monkeypatch.setattr(workers.threading, "Timer", timer)
+    monkeypatch.setattr(workers, "_heartbeats", [object()])
+    monkeypatch.setattr(workers, "connections", SimpleNamespace(close_all=lambda: None))
+    monkeypatch.setitem(workers._state, "knowledge", {"state": "loading"})
+    workers._warm_knowledge()
+    reasons = []
+    while later:
+        reasons.append(workers._state["knowledge"]["reason"])
+        later.pop()()
+    assert reasons == ["The database cannot be reached.", str(known)]
+    assert workers._state["knowledge"]["state"] == "ready"
