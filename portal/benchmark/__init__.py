@@ -4,7 +4,7 @@
 """
 
 from portal.benchmark._measuring import Wanted, measure
-from portal.benchmark._report import markdown, table
+from portal.benchmark._report import picture, tables
 from portal.benchmark._roles import ROLES, answer_lines
 
-__all__ = ["ROLES", "Wanted", "answer_lines", "markdown", "measure", "table"]
+__all__ = ["ROLES", "Wanted", "answer_lines", "measure", "picture", "tables"]

@@ -73,6 +73,7 @@ def measure(wanted: Wanted) -> dict[str, Any]:
             "model": {name: getattr(model, name) for name in ("name", "architecture", "quantization", "size")},
             "plan": {name: plan[name] for name in ("slots", "context", "threads", "batch", "gpus")},
             "prompt_tokens": len(prompt["prompt"]),
+            "max_tokens": prompt["max_tokens"],
             "rounds": wanted.rounds,
             "cores": len(os.sched_getaffinity(0)),
         }

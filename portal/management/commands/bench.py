@@ -15,6 +15,7 @@ import inference
 from portal import benchmark
 
 _USERS = [1, 4, 16, 64]
+_LEAST_TOKENS = 256
 
 
 class Command(BaseCommand):
@@ -34,6 +35,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--tokens", type=int, default=256, help="tokens an answer at most (default %(default)s)")
         parser.add_argument("--peer", type=Path, help="the program llama-server, to be measured beside")
+        parser.add_argument("--picture", type=Path, help="write throughput and latency over users to this file, as SVG")
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
         parser.add_argument(
             "--role", choices=["whole", *benchmark.ROLES], help="internal: a process of the measurement"
@@ -49,11 +51,15 @@ class Command(BaseCommand):
             return
         self._check(options)
         found = self._in_a_folder_of_its_own(options)
-        self.stdout.write(json.dumps(found) if options["json"] else benchmark.table(found))
+        if options["picture"]:
+            options["picture"].write_text(benchmark.picture(found), encoding="utf-8")
+        self.stdout.write(json.dumps(found) if options["json"] else benchmark.tables(found))
 
     def _check(self, options: dict[str, Any]) -> None:
-        if min(*options["users"], options["rounds"], options["answers"] + 1, options["tokens"] - 31) < 1:
-            raise CommandError("Users and rounds must be at least 1, and tokens at least 32.")
+        if min(*options["users"], options["rounds"], options["answers"] + 1) < 1:
+            raise CommandError("Users and rounds must be at least 1.")
+        if options["tokens"] < _LEAST_TOKENS:
+            raise CommandError(f"Answers have room for at least {_LEAST_TOKENS} tokens in every installation.")
         if inference.ModelStore(settings.HAVRE_MODELS_DIR).active() is None:
             raise CommandError("No model is active: `manage.py models activate NAME`.")
         if options["peer"] and not os.access(options["peer"], os.X_OK):
