@@ -46,7 +46,7 @@ fix: $(VENV)/.dev ## let ruff mend and format what it can
 messages: $(VENV)/.dev ## collect the texts to translate, and compile the translations
 	$(PY) -m tests.project.translations
 
-bench: $(VENV)/.dev ## speed of the whole path beside the bare engine; of reading, the vector index and retrieval
+bench: $(VENV)/.dev ## speed of the whole path beside the bare engine (ARGS='--peer llama-server'), of reading, index, retrieval
 	@$(PY) manage.py bench $(ARGS)
 	@$(PY) -m tests.knowledge.parsing_speed knowledge/samples
 	@$(PY) -m tests.knowledge.index_speed
