@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import os
 import random
+import re
 import socket
 import sys
 import tempfile
@@ -134,7 +135,8 @@ class Faults:
         while time.monotonic() - began < _BACK_SECONDS:
             living = [pid for pid in self.installation.pids(part) if pid not in self.gone]
             if await asyncio.to_thread(_said_by, part, living) == state:
-                if part == "inference" and state == "ready" and self.ended and self.ended[-1] > 0:
+                # measured where somebody waited from the moment of the end on
+                if part == "inference" and state == "ready" and self.ended and began - self.ended[-1] < 1:
                     self.ready_after.append(time.monotonic() - self.ended[-1])
                 return
             await asyncio.sleep(0.1)
@@ -226,6 +228,8 @@ async def run(faults: Faults, kills: int, only: set[str]) -> Reckoning:
     found.wrong["slots that answer nobody"] += silent
     for part in faults.missing:
         found.note("parts that did not come back", part)
+    for part in re.findall(r"(\w+) ended \(exit [1-9]", faults.installation.said().decode()):
+        found.note("parts that ended with an error of their own", part)
     return found
 
 

@@ -39,6 +39,7 @@ WRONG = (
     "gaps in the audit trail",
     "slots that answer nobody",
     "parts that did not come back",
+    "parts that ended with an error of their own",
 )
 
 
