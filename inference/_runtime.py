@@ -120,8 +120,9 @@ def unload() -> None:
         runtime.engine.close()
 
 
-def count_tokens(messages: Sequence[Message], effort: Effort = Effort.MEDIUM) -> int:
-    """How many tokens the prompt for these messages has, template included. Raises EngineNotLoaded."""
+def count_tokens(messages: Sequence[Message], effort: Effort = Effort.LOW) -> int:
+    """How many tokens the prompt for these messages has, template included; the effort stands in it. Raises
+    EngineNotLoaded."""
     runtime = current()
     return len(runtime.engine.tokenize(runtime.family.render(messages, effort)))
 

@@ -220,8 +220,15 @@ def test_a_request_that_does_not_fit_is_refused_before_anything_is_generated(eng
         inference.generate(request("How?", max_tokens=4096))
 
 
-def test_count_tokens_counts_what_generate_uses(engine: LoadedModel) -> None:
-    question = request("What are the steps?", effort=Effort.MEDIUM)
+@pytest.mark.parametrize("effort", Effort)
+def test_count_tokens_counts_what_generate_uses(engine: LoadedModel, effort: Effort) -> None:
+    question = request("What are the steps?", effort=effort, max_tokens=16)
+    last = list(inference.generate(question))[-1]
+    assert last.usage and inference.count_tokens(question.messages, effort) == last.usage.prompt_tokens
+
+
+def test_counted_and_answered_without_a_word_on_effort_a_prompt_is_the_same(engine: LoadedModel) -> None:
+    question = GenerationRequest((Message("user", "What are the steps?"),), max_tokens=16)
     last = list(inference.generate(question))[-1]
     assert last.usage and inference.count_tokens(question.messages) == last.usage.prompt_tokens
 
