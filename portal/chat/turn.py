@@ -41,6 +41,8 @@ def claim(turn_id: uuid.UUID, state: State) -> Turn | None:
     """
     before = [State.QUEUED, State.RETRIEVING] if state == State.RETRIEVING else list(ACTIVE)
     unheld = Turn.objects.filter(pk=turn_id, state__in=before, cancel_requested=False, lease_until=None)
+    if state == State.GENERATING:  # a late message: what is to be quoted by now is no longer for a model
+        unheld = unheld.filter(quotation="")
     taken = unheld.update(state=state, attempt=F("attempt") + 1, lease_until=_lease_end())
     if not taken:
         return None

@@ -216,6 +216,19 @@ def test_an_answer_is_handed_over_by_the_worker_that_holds_it(cast: Cast, sent: 
 
 
 @pytest.mark.usefixtures("guideline")
+def test_a_second_message_to_a_model_takes_no_turn_that_is_to_be_quoted(cast: Cast, sent: list[Any]) -> None:
+    """Who waits long is sent again, so that there may be two messages: the answer would say that no model wrote it."""
+    held = waiting_for_a_model(cast)
+    sent.clear()
+    turn = life.claim(held.id, State.GENERATING)
+    assert turn
+    with workers(inference=READY, knowledge=READY):
+        assert quoting.hand_over(turn, Quotation.MODEL_DOWN)
+        assert life.claim(turn.id, State.GENERATING) is None
+        check(play(sent, turn), Quotation.MODEL_DOWN)
+
+
+@pytest.mark.usefixtures("guideline")
 def test_what_the_guidelines_do_not_cover_is_not_quoted(cast: Cast, sent: list[Any]) -> None:
     with workers(knowledge=READY):
         turn = play(sent, begin(cast.anna, "How do I change the tyre of a lorry?"))
