@@ -1,6 +1,7 @@
 """Finding the passages of the guidelines that answer a question: by meaning (Chroma) and by words (SQL), put together
 by score."""
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -8,6 +9,7 @@ from uuid import UUID
 
 from knowledge import selectors
 from knowledge._analysis import guess_language
+from knowledge._errors import IndexLocked, IndexUnavailable
 from knowledge._types import Candidate, Explanation, Passage, Removed, Retrieval
 from knowledge.indexing import _sync
 from knowledge.indexing._embedder import Embedder
@@ -18,6 +20,7 @@ from knowledge.retrieval._choosing import Choice, Outcome, Scored, choose
 from knowledge.retrieval._postings import Library, library
 from knowledge.retrieval._questions import complete
 
+logger = logging.getLogger(__name__)
 CANDIDATES = 100  # of each kind
 LONGEST_QUERY = 4000  # characters; the embedder reads far fewer
 SHOWN_CANDIDATES = 40  # in an explanation
@@ -54,7 +57,7 @@ def retrieve(
     `language` is that of the question (found out when not given; passages in every language are searched). `history`
     is the earlier questions of the conversation, oldest first. `departments` is those of the person who asks: what is
     for other departments is not found (None: asked without regard to departments). Without an embedder words alone
-    answer. Raises IndexLocked, IndexUnavailable.
+    answer; while the index cannot be asked, words find what is compared. Raises IndexLocked.
     """
     text = completed(query, history)
     if not text or limit < 1:
@@ -128,12 +131,27 @@ def _index(question: Question) -> VectorIndex | None:
     return index if index and question.embedder and index.embedder == question.embedder.id else None
 
 
+def _near(question: Question, versions: set[UUID], *, away: bool = False) -> dict[int, float]:
+    """The chunks of these versions (`away`: of all others that are in the index) that are nearest in meaning, with
+    their cosines. None while the index cannot be asked, as when its server is away: those that words find are enough to
+    answer, and their vectors stand in SQL. Raises IndexLocked."""
+    try:
+        index = _index(question)
+        if index is None:
+            return {}
+        if not away:
+            _sync.sync(index, versions)
+        return dict(index.search(question.vector, CANDIDATES, index.versions - versions if away else versions))
+    except IndexLocked:
+        raise
+    except IndexUnavailable as error:
+        logger.error("Passages are found by their words alone: %s", error)
+        return {}
+
+
 def _ranked(question: Question, versions: set[UUID]) -> list[Scored]:
     """The candidates among chunks of these versions, best first."""
-    near: dict[int, float] = {}
-    if index := _index(question):
-        _sync.sync(index, versions)
-        near = dict(index.search(question.vector, CANDIDATES, versions))
+    near = _near(question, versions)
     named = _lexical.candidates(question.words, question.library, question.library.of(versions), CANDIDATES)
     # what has changed since the index or the library was read: SQL has the last word
     return [one for one in _scored(question, [*near, *named], near) if one.chunk.version_id in versions]
@@ -143,9 +161,7 @@ def _away(question: Question, versions: set[UUID]) -> list[Scored]:
     """The candidates among all other chunks. Those that do not answer now need not be in the vector index, so they are
     found by their words, and by their vectors only when these are in it."""
     named = _lexical.candidates(question.words, question.library, ~question.library.of(versions), CANDIDATES)
-    near: dict[int, float] = {}
-    if index := _index(question):
-        near = dict(index.search(question.vector, CANDIDATES, index.versions - versions))
+    near = _near(question, versions, away=True)
     return [one for one in _scored(question, [*near, *named], near) if one.chunk.version_id not in versions]
 
 

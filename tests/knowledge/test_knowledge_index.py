@@ -14,6 +14,7 @@ import knowledge
 from knowledge.indexing import _sync
 from knowledge.models import Embedding, GuidelineVersion
 
+from .chroma_server import chroma_server
 from .documents import TEXT, make_docx
 
 TakeIn = Callable[..., GuidelineVersion]
@@ -64,6 +65,36 @@ def test_a_killed_owner_leaves_no_lock(
     owner.wait()
     take_in(TEXT, "round.txt")
     assert knowledge.retrieve("When does the medication round begin?").covered
+
+
+def test_while_the_server_is_away_words_find_and_vectors_of_sql_compare(
+    db: None, data_folder: Path, take_in: TakeIn, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    question = "When does the medication round begin?"
+    with chroma_server(data_folder) as settings.HAVRE_CHROMA_URL:
+        take_in(TEXT, "round.txt")
+        take_in("# Visits\n\nVisitors come from 14:00 to 18:00 and leave the ward by the main door.\n", "visits.md")
+        found = knowledge.retrieve(question)
+        assert found.covered
+    for opened in (True, False):  # gone since it was opened, and not there at all
+        if not opened:
+            knowledge.close()
+        _forget_rows()
+        caplog.clear()
+        still = knowledge.retrieve(question)
+        assert still.covered
+        assert [(one.chunk_id, one.dense) for one in still.passages[:1]] == [
+            (found.passages[0].chunk_id, pytest.approx(found.passages[0].dense, abs=0.02))
+        ]
+        assert not knowledge.retrieve("What is the capital of Australia?").covered
+        assert "found by their words alone" in caplog.text
+        assert "Australia" not in caplog.text
+
+
+def _forget_rows() -> None:
+    """What of the server this process still knows, and could answer from for a while."""
+    if _sync._opened:
+        _sync._opened._rows.clear()
 
 
 def test_ingesting_beside_the_owner_leaves_the_index_to_it(
