@@ -117,7 +117,7 @@ def _answer(turn: Turn, tries: _Tries) -> None:
     model = inference.loaded()
     if model is None:
         raise inference.EngineNotLoaded("No model is loaded in this worker.")
-    history = selectors.history_before(turn)
+    history = selectors.history_for_model(turn)
     card = workers.model_card()
     whole = build_request(
         turn,

@@ -51,6 +51,15 @@ def history_before(turn: Turn, most: int = 6) -> list[Turn]:
     return list(earlier.order_by("-created_at")[:most])[::-1]
 
 
+def history_for_model(turn: Turn) -> list[Turn]:
+    """The same as a model may read it: without the turns that were answered from guidelines which are for other
+    departments than the person's by now. Their answers hold those guidelines' words, and a model repeats what it reads.
+    """
+    earlier = history_before(turn)
+    closed = closed_versions(turn.conversation, earlier)
+    return [one for one in earlier if not closed.intersection(passage["version_id"] for passage in one.passages)]
+
+
 def earlier_questions(conversation_id: uuid.UUID, most: int = 10) -> list[str]:
     """What the person wrote before in this conversation, oldest first, whatever became of it: the crisis screen reads
     the dialogue, not the line."""

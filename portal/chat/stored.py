@@ -13,6 +13,7 @@ from portal.chat.access import closed_versions
 from portal.chat.models import Quotation, State, Turn
 from portal.chat.rendering import answer_html, quoted_html, quoted_text
 
+_NOT_TOLD = frozenset({"cached_tokens"})  # would say to the word whether somebody else asked the same shortly before
 _FINAL_SEQUENCE = 100_000  # behind every live event of the same millisecond
 
 
@@ -89,7 +90,7 @@ def final(turn: Turn, closed: Collection[str] = ()) -> dict[str, Any]:
     if turn.state == State.COMPLETED:
         event |= {
             "groundedness": turn.groundedness,
-            "usage": turn.usage,
+            "usage": {name: value for name, value in turn.usage.items() if name not in _NOT_TOLD},
             **_model(turn),
         }
     if turn.state == State.REFUSED:

@@ -11,9 +11,10 @@ import pytest
 from django.utils import timezone
 
 from inference import Effort
+from knowledge.models import Department, Guideline
 from portal.accounts.models import User
 from portal.audit.models import Event
-from portal.chat import dispatch, quoting, rescue, services, stored
+from portal.chat import dispatch, quoting, rescue, selectors, services, stored
 from portal.chat import turn as life
 from portal.chat.models import Quotation, State, Turn
 from portal.chat.protocol import FrameError, TurnStart, parse
@@ -252,6 +253,18 @@ def test_words_of_a_guideline_that_is_closed_by_now_are_not_shown(cast: Cast, se
     assert "warning signs" not in str(event)
     assert "other departments" in event["html"]
     assert "other departments" in event["text"]
+
+
+@pytest.mark.usefixtures("guideline")
+def test_no_model_reads_earlier_answers_from_a_guideline_that_is_closed_by_now(cast: Cast, sent: list[Any]) -> None:
+    with workers(inference=READY, knowledge=READY):
+        first = play(sent, begin(cast.anna, answer="quotation"))
+        start = TurnStart(uuid.uuid4(), "And then?", Effort.LOW, "model")
+        second = services.start_turn(cast.anna, first.conversation_id, start)  # type: ignore[arg-type]
+    assert selectors.history_for_model(second) == [first]
+    for one in Guideline.objects.all():
+        one.departments.set([Department.objects.create(name="Ward 3")])
+    assert selectors.history_for_model(second) == []
 
 
 def test_words_to_a_language_model_are_not_quoted(

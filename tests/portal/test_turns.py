@@ -12,7 +12,7 @@ from django.utils import timezone
 from inference import Effort
 from portal.audit import services as services_of_audit
 from portal.audit.models import Event
-from portal.chat import rescue, selectors, services
+from portal.chat import rescue, selectors, services, stored
 from portal.chat import turn as life
 from portal.chat.access import NotAllowed
 from portal.chat.answering import _Watch
@@ -50,6 +50,11 @@ def test_one_worker_gets_the_turn(turn: Turn) -> None:
     assert life.claim(turn.id, State.GENERATING) is None
     expire(turn)
     assert life.claim(turn.id, State.GENERATING) is None, "a second message must not hide that a worker was lost"
+
+
+def test_nobody_is_told_how_much_of_a_prompt_somebody_else_had_read(turn: Turn) -> None:
+    turn.state, turn.usage = State.COMPLETED, {"prompt_tokens": 90, "cached_tokens": 80}
+    assert stored.final(turn)["usage"] == {"prompt_tokens": 90}
 
 
 @pytest.mark.django_db(transaction=True)
