@@ -159,6 +159,8 @@ def _pour(wanted: Wanted, answer: Any, file: IO[bytes], done: int, on_progress: 
         except http.client.IncompleteRead as error:
             file.write(error.partial[: wanted.size - done])
             raise _Broken("the connection broke") from error
+        except OSError as error:  # no route any more, a record of TLS that cannot be read: the line, not the disk
+            raise _Broken(error.strerror or type(error).__name__) from error
         if not chunk:
             break
         if done + len(chunk) > wanted.size:

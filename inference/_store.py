@@ -135,7 +135,8 @@ class ModelStore:
     ) -> ModelInfo:
         """Make this the model that workers load, if the trial passes; the active one stays until then.
 
-        The trial's outcome is kept in the register either way. Raises ModelNotFound; ModelRejected with the trial's
+        The trial's outcome is kept in the register either way, unless `on_tried`, which is told of it first, raises.
+        Raises ModelNotFound; ModelRejected with the trial's
         problem, when its files are gone, or when the model was changed meanwhile.
         """
         one = self.get(name)
@@ -149,8 +150,8 @@ class ModelStore:
             row["smoke"] = smoke_row(smoke)
             if smoke.passed:
                 register["active"] = name
-        if on_tried:
-            on_tried(smoke)
+            if on_tried:
+                on_tried(smoke)  # before it is written: what cannot be recorded does not happen
         if not smoke.passed:
             raise ModelRejected(f"{name} did not pass the smoke prompt and was not activated. {smoke.problem}")
         return self.get(name)
@@ -200,6 +201,8 @@ class ModelStore:
         """Register files that were fetched and hashed, and bring them to their places."""
         known = known_of(read_header(files[0]), wanted.name)
         targets = self._targets(wanted.name, len(files))
+        if any(row["name"] == wanted.name for row in self._register.read()["models"]):
+            raise _taken(wanted.name)  # registered while this one was fetched, which may have taken hours
         rows = zip(targets, hashes, files, strict=True)
         parts = tuple(PartFile(target.name, sha256, file.stat().st_size) for target, sha256, file in rows)
         _copying.move(files, targets)
@@ -298,6 +301,8 @@ def _checked_name(name: str) -> str:
         raise ModelRejected(
             f"{name!r} cannot be a model's name: use up to 64 small letters, digits, dots, hyphens and underscores."
         )
+    if stem_of(Path(f"{name}.gguf")) != name:
+        raise ModelRejected(f"{name!r} is what one part of a model is called; a model needs a name of its own.")
     return name
 
 

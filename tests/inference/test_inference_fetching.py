@@ -1,6 +1,8 @@
 """Downloads from a real server on this machine that breaks off, ignores ranges, sends another file, or too much."""
 
+import errno
 import hashlib
+import http.client
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -100,6 +102,24 @@ def test_a_line_that_breaks_twice_goes_on_where_it_was(server: Server, tmp_path:
     target = fetch(wanted(server), tmp_path / "model.gguf", pauses=PATIENT)
     assert target.read_bytes() == DATA
     assert server.asked == ["", "bytes=1000000-", "bytes=1500000-"]
+
+
+def test_a_line_without_a_route_is_no_fault_of_the_disk(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, left = http.client.HTTPResponse.read, [None, OSError(errno.EHOSTUNREACH, "No route to host")]
+
+    def read(self: http.client.HTTPResponse, *arguments: int) -> bytes:
+        if left and (error := left.pop(0)):
+            raise error
+        return real(self, *arguments)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", read)
+    assert fetch(wanted(server), tmp_path / "model.gguf", pauses=PATIENT).read_bytes() == DATA
+    assert len(server.asked) == 2
+    left.append(OSError(errno.EHOSTUNREACH, "No route to host"))
+    with pytest.raises(InferenceError, match=r"could not be downloaded \(No route to host\)"):
+        fetch(wanted(server), tmp_path / "again.gguf", pauses=NONE)
 
 
 def test_a_busy_server_is_asked_again_and_one_that_stays_busy_is_given_up(server: Server, tmp_path: Path) -> None:
@@ -210,3 +230,21 @@ def test_pull_registers_what_was_fetched(
     asked = len(server.asked)
     assert ModelStore(store.folder, offline=True).pull("tiny", sha256=[digest]) == store.list()[0]
     assert len(server.asked) == asked, "what is here is not fetched again"
+
+
+def test_a_model_that_was_registered_while_another_was_fetched_keeps_its_file(
+    server: Server, tmp_path: Path, tiny_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.data = tiny_file.read_bytes() + b"\0"
+    file = RemoteFile(hashlib.sha256(server.data).hexdigest(), len(server.data), server.url)
+    entry = CatalogueEntry("tiny", "Tiny", "Havre", "MIT", False, "A test.", (file,), page="https://example.com")
+    monkeypatch.setattr(_catalogue, "catalogue", lambda: (entry,))
+    store = ModelStore(tmp_path / "models")
+
+    def meanwhile(done: int, _: int) -> None:
+        if not store.list():
+            store.import_file(tiny_file, "tiny")
+
+    with pytest.raises(ModelRejected, match="Another file is registered as tiny"):
+        store.pull("tiny", meanwhile)
+    assert store.verify()[0].ok

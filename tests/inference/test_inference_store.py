@@ -90,6 +90,26 @@ def test_names_that_could_leave_the_folder_are_refused(store: ModelStore, tiny_f
         store.import_file(tiny_file, name)
 
 
+def test_a_name_like_that_of_a_part_takes_no_file_of_another_model(store: ModelStore, tiny_file: Path) -> None:
+    with pytest.raises(ModelRejected, match="one part of a model"):
+        store.import_file(tiny_file, "big-00001-of-00002")
+    assert store.list() == [] and not list(store.folder.glob("*.gguf"))
+
+
+def test_what_cannot_be_recorded_is_not_activated(store: ModelStore, tiny_file: Path) -> None:
+    store.import_file(tiny_file, "one")
+    store.import_file(tiny_file, "two")
+    store.activate("one", passes)
+
+    def unrecorded(_: Smoke) -> None:
+        raise LookupError("the audit trail is away")
+
+    with pytest.raises(LookupError):
+        store.activate("two", passes, on_tried=unrecorded)
+    active = store.active()
+    assert active and active.name == "one" and store.get("two").smoke is None
+
+
 def test_what_is_not_there_gets_a_sentence(store: ModelStore, tmp_path: Path) -> None:
     for action in (store.get, lambda name: store.activate(name, passes), store.remove, store.verify):
         with pytest.raises(ModelNotFound, match="no model called nothing"):
