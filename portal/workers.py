@@ -110,9 +110,11 @@ def load_model() -> None:
     with _loading:
         if inference.loaded():
             return
+        installed = True
         try:
             active = inference.ModelStore(settings.HAVRE_MODELS_DIR).active()
             if active is None:
+                installed = False
                 raise inference.ModelNotFound(
                     "No model is active. `manage.py models import FILE`, then `manage.py models activate NAME`."
                 )
@@ -121,7 +123,7 @@ def load_model() -> None:
             _prove()
         except inference.InferenceError as error:
             logger.error("model not loaded: %s", error)
-            _state["inference"] = {"state": "failed", "reason": str(error), "installed": bool(_chosen)}
+            _state["inference"] = {"state": "failed", "reason": str(error), "installed": installed}
         else:
             _card = active
             logger.info("model loaded: %s", active.name)

@@ -71,6 +71,19 @@ def test_another_file_than_the_approved_one_is_not_loaded(worker: SimpleNamespac
     assert "not the file that was approved" in workers._state["inference"]["reason"]
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_register_that_cannot_be_read_is_not_taken_for_an_installation_without_a_model(
+    worker: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, damaged: bool
+) -> None:
+    def active() -> None:
+        if damaged:
+            raise inference.InferenceError("register.json is damaged.")
+
+    monkeypatch.setattr(inference, "ModelStore", lambda *_, **__: SimpleNamespace(active=active))
+    workers.load_model()
+    assert (said(), workers._state["inference"]["installed"]) == ("failed", damaged)
+
+
 @pytest.mark.parametrize(("state", "ends"), [("failed", True), ("ready", False)])
 def test_a_worker_without_its_model_is_started_again(
     worker: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, state: str, ends: bool
