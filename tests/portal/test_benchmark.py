@@ -2,9 +2,6 @@
 
 import json
 import math
-import os
-import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 from io import StringIO
 from pathlib import Path
@@ -18,8 +15,7 @@ from portal import benchmark
 from portal.benchmark._answers import Answer, Round, gaps, median, percentile
 from portal.benchmark._measuring import row
 from tests.conftest import TINY_MODEL
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.installation import Installation
 
 
 @pytest.mark.parametrize(
@@ -134,21 +130,13 @@ def test_what_cannot_be_measured_is_refused(options: dict[str, object], said: st
 
 @pytest.mark.stack
 def test_everything_is_measured_and_the_installation_is_not_touched(tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HAVRE_")}
-    environment |= {"HAVRE_DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "portal.settings"}
-
-    def manage(*arguments: str) -> str:
-        command = [sys.executable, "manage.py", *arguments]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    manage("migrate", "--verbosity", "0")
-    manage("models", "import", str(TINY_MODEL))
-    manage("models", "activate", TINY_MODEL.stem)
+    installation = Installation(tmp_path)
+    for name in ("HAVRE_LEASE_SECONDS", "HAVRE_CONTEXT"):  # for workers that are killed, and endless answers
+        del installation.environment[name]
+    installation.prepare({})
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     picture = tmp_path.parent / f"{tmp_path.name}.svg"
-    said = manage(
+    said = installation.manage(
         "bench",
         "--users",
         "2",
@@ -163,9 +151,9 @@ def test_everything_is_measured_and_the_installation_is_not_touched(tmp_path: Pa
         str(picture),
     )
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
-    found = json.loads(said)
+    found = json.loads(said.stdout)
     (measured,) = found["rows"]
-    assert measured["states"] == {"completed": 2}
+    assert measured["states"] == {"completed": 2}, measured["states"]
     assert measured["bare"]["tokens"] == measured["path"]["tokens"] == 512
     assert measured["path"]["first_ms_p50"] > 0
     assert all(measured["steps_ms"][name] > 0 for name in ("accepted", "passages", "model"))
