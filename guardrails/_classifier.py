@@ -11,7 +11,7 @@ import threading
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ import numpy as np
 from guardrails._encoder import BEGIN, END, PREFIX, Encoder, Floats
 from guardrails._errors import RuleError
 from guardrails._normalise import visible
+from guardrails._remembered import Remembered
 from guardrails._text import shortened, word_count
 
 MESSAGES: Final = Path(__file__).parent / "data" / "classifier"
@@ -114,6 +115,8 @@ class Classifier:
 
 
 _loading = threading.Lock()
+_sentences_read: Remembered[Mapping[str, float]] = Remembered(4096)
+_pairs_read: Remembered[float] = Remembered(4096)
 
 
 @cache
@@ -133,11 +136,10 @@ def classifier(folder: Path = MESSAGES) -> Classifier:
             raise RuleError(f"The classifier in {folder} cannot be loaded: {error!r}") from error
 
 
-@lru_cache(maxsize=4096)
 def sentence_likely(sentence: str) -> Mapping[str, float]:
     """How likely a sentence of an answer or of a document is each of the kinds that `sentence_is` asks for; read once.
     Raises RuleError where it cannot be told."""
-    return classifier(SENTENCES).read(sentence).likely
+    return _sentences_read.of(sentence, read=lambda text: classifier(SENTENCES).read(text).likely)
 
 
 def sentence_is(label: str, sentence: str) -> bool:
@@ -149,11 +151,10 @@ def sentence_is(label: str, sentence: str) -> bool:
     return sentence_likely(sentence)[label] >= classifier(SENTENCES).thresholds[label]
 
 
-@lru_cache(maxsize=4096)
 def passage_says(sentence: str, passage: str) -> float:
-    """How likely it is that a passage says a sentence, and neither denies it nor says nothing of the kind. Raises
-    RuleError where it cannot be told."""
-    return classifier(PAIRS).compare(sentence, passage)["said"]
+    """How likely it is that a passage says a sentence, and neither denies it nor says nothing of the kind; read once.
+    Raises RuleError where it cannot be told."""
+    return _pairs_read.of(sentence, passage, read=lambda said, held: classifier(PAIRS).compare(said, held)["said"])
 
 
 def _windows(ids: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:
