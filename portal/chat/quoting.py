@@ -19,7 +19,7 @@ from portal.chat.citing import Passage, place_of
 from portal.chat.models import Quotation, State, Turn
 from portal.chat.rendering import quoted_text
 from portal.chat.stored import public_passage, queued
-from portal.chat.turn import LeaseLost, claim, fail, finish, hand_over_unheld, kept
+from portal.chat.turn import LeaseLost, claim, end_unheld, fail, finish, hand_over_unheld, kept
 from portal.chat.turn import hand_over as give_back
 
 logger = logging.getLogger(__name__)
@@ -119,6 +119,9 @@ def _can_be_quoted() -> bool:
 
 def _go_on(turn_id: uuid.UUID) -> None:
     turn = selectors.get_turn(turn_id)
+    if turn.cancel_requested:  # a moment before: no worker takes it any more
+        end_unheld(turn.id, State.CANCELLED, answer=events.shown_text(turn.id))
+        return
     events.publish(turn.id, queued(turn))
     try:
         send(turn)

@@ -107,6 +107,7 @@ def _send_again(turn: Turn) -> None:
 def _untouched(turn: Turn) -> QuerySet[Turn]:
     """The turn, if it is still as it was read and nobody holds it."""
     same = Turn.objects.filter(pk=turn.pk, attempt=turn.attempt, enqueued_at=turn.enqueued_at, state__in=ACTIVE)
+    same = same.filter(cancel_requested=False)  # somebody stopped it meanwhile: the next rescue ends it
     return same.filter(Q(lease_until=None) | Q(lease_until__lt=timezone.now()))
 
 

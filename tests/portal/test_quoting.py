@@ -217,6 +217,19 @@ def test_an_answer_is_handed_over_by_the_worker_that_holds_it(cast: Cast, sent: 
 
 
 @pytest.mark.usefixtures("guideline")
+def test_what_was_stopped_a_moment_before_it_is_handed_over_ends_at_once(cast: Cast, sent: list[Any]) -> None:
+    held = waiting_for_a_model(cast)
+    sent.clear()
+    turn = life.claim(held.id, State.GENERATING)
+    assert turn
+    with workers(inference=READY, knowledge=READY):
+        rescue.stop_left(cast.anna.pk)  # type: ignore[attr-defined]
+        assert quoting.hand_over(turn, Quotation.NOT_GROUNDED)
+    turn.refresh_from_db()
+    assert (turn.state, turn.failure_code, sent) == (State.CANCELLED, "left", [])
+
+
+@pytest.mark.usefixtures("guideline")
 def test_a_second_message_to_a_model_takes_no_turn_that_is_to_be_quoted(cast: Cast, sent: list[Any]) -> None:
     """Who waits long is sent again, so that there may be two messages: the answer would say that no model wrote it."""
     held = waiting_for_a_model(cast)
