@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.db import connections
 from django.db.models.signals import post_migrate
 
 
@@ -20,5 +21,7 @@ def _make_master_key(*, using: str, **kwargs: Any) -> None:
     from portal import vault
     from portal.chat.models import ConversationKey
 
+    if ConversationKey._meta.db_table not in connections[using].introspection.table_names():
+        return  # other apps alone were migrated, or this one back
     if not ConversationKey.objects.using(using).exists():
         vault.make_master_key()

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core.management import call_command
+from django.db import connection
+from django.db.models.signals import post_migrate
 from django.test import Client
 from django.urls import reverse
 from hypothesis import given
@@ -166,6 +169,15 @@ def test_migrating_makes_a_lost_master_key_only_where_nothing_was_sealed(
     ConversationKey.objects.all().delete()
     call_command("migrate", verbosity=0)
     assert vault.master_key()
+
+
+def test_migrating_other_apps_alone_wants_no_table_of_this_one(
+    db: None, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.HAVRE_MASTER_KEY_FILE = tmp_path / "master.key"
+    monkeypatch.setattr(connection.introspection, "table_names", lambda *_, **__: ["accounts_user"])
+    post_migrate.send(sender=apps.get_app_config("chat"), using="default")
+    assert not settings.HAVRE_MASTER_KEY_FILE.exists()
 
 
 def test_no_event_no_page_and_no_export_holds_it(turn: Turn, cast: Cast) -> None:
