@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.apps import apps
 from django.core.management import call_command
 from django.db import connection
-from django.db.models.signals import post_migrate
 from django.test import Client
 from django.urls import reverse
 from hypothesis import given
@@ -21,6 +19,7 @@ from hypothesis import strategies as st
 from portal import checks, vault
 from portal.audit.models import Event
 from portal.chat import sealed, stored
+from portal.chat.apps import _make_master_key
 from portal.chat.models import Conversation, ConversationKey, State, Turn
 from portal.chat.turn import claim, finish
 from tests.conftest import Cast
@@ -176,7 +175,7 @@ def test_migrating_other_apps_alone_wants_no_table_of_this_one(
 ) -> None:
     settings.HAVRE_MASTER_KEY_FILE = tmp_path / "master.key"
     monkeypatch.setattr(connection.introspection, "table_names", lambda *_, **__: ["accounts_user"])
-    post_migrate.send(sender=apps.get_app_config("chat"), using="default")
+    _make_master_key(using="default")
     assert not settings.HAVRE_MASTER_KEY_FILE.exists()
 
 
