@@ -21,8 +21,9 @@ WORKERS = ("inference", "knowledge")
 @dataclass(frozen=True, slots=True)
 class Parts:
     """`valkey`, `inference`, `knowledge`: can it be used? A worker that is there but could not load its model or open
-    its index says so in `details`, which is what the workers say of themselves, and counts as missing. `slots` is how
-    many answers all inference workers that are ready write at the same time."""
+    its index says so in `details`, which is what the workers say of themselves, and counts as missing; one whose index
+    cannot be asked answers by words alone ("words"). `slots` is how many answers all inference workers that are ready
+    write at the same time."""
 
     valkey: bool
     inference: bool

@@ -177,7 +177,10 @@ def _warm_knowledge() -> None:
     try:
         embedder = knowledge.warm()
     except Exception as error:
-        _say_not_opened(error, str(error) if isinstance(error, knowledge.KnowledgeError) else "")
+        # without the index, words find what SQL has; while somebody else has it, nothing may be written beside him
+        able = isinstance(error, knowledge.IndexUnavailable) and not isinstance(error, knowledge.IndexLocked)
+        sentence = str(error) if isinstance(error, knowledge.KnowledgeError) else ""
+        _say_not_opened(error, sentence, "words" if able else "failed")
         again = threading.Timer(_AGAIN, _warm_knowledge_again)
         again.daemon = True
         again.start()
@@ -186,11 +189,12 @@ def _warm_knowledge() -> None:
         _state["knowledge"] = {"state": "ready", "embedder": embedder or "words alone", "wants": wanted}
 
 
-def _say_not_opened(error: Exception, sentence: str) -> None:
-    """Once for each reason; `sentence` is empty where it is not known and the log has to tell."""
+def _say_not_opened(error: Exception, sentence: str, state: str) -> None:
+    """Once for each reason; `sentence` is empty where it is not known and the log has to tell. With the state "words"
+    the worker answers, and finds passages by their words alone."""
     if isinstance(error, DatabaseError):
         sentence = "The database cannot be reached."
-    failed = {"state": "failed", "reason": sentence or f"{type(error).__name__}; see the worker's log."}
-    if _state["knowledge"] != failed:
-        logger.error("index not opened: %s", failed["reason"], exc_info=None if sentence else error)
-    _state["knowledge"] = failed
+    said = {"state": state, "reason": sentence or f"{type(error).__name__}; see the worker's log."}
+    if _state["knowledge"] != said:
+        logger.error("index not opened: %s", said["reason"], exc_info=None if sentence else error)
+    _state["knowledge"] = said

@@ -64,6 +64,9 @@ def look_at_workers(thorough: bool) -> Iterator[Finding]:
             reason = said.get("reason", "")
             remedy = f"Mend what it says, then restart it. Its log: {Path(settings.HAVRE_DATA_DIR) / 'logs'}"
             yield Finding("workers", ERROR, f"The {name} worker cannot work: {reason}", remedy)
+        elif said.get("state") == "words":
+            message = f"The {name} worker finds passages by their words alone: {said.get('reason', '')}"
+            yield Finding("workers", WARNING, message, "Mend what it says; it tries again by itself.")
         elif said.get("state") != "ready":
             yield Finding(
                 "workers", WARNING, f"The {name} worker is still {said.get('state')}.", "Wait, then look again."

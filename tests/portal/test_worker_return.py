@@ -102,7 +102,8 @@ def test_a_worker_without_its_model_is_started_again(
 
 def test_a_knowledge_worker_tries_again_whatever_kept_it(monkeypatch: pytest.MonkeyPatch) -> None:
     known = knowledge.KnowledgeError("internal")
-    outcomes: list[Any] = [OperationalError("is locked"), known, "e5"]
+    away, locked = knowledge.IndexUnavailable("index_failed", reason="gone"), knowledge.IndexLocked("internal")
+    outcomes: list[Any] = [OperationalError("is locked"), known, away, locked, "e5"]
     later: list[Any] = []
 
     def warm() -> str:
@@ -121,9 +122,14 @@ def test_a_knowledge_worker_tries_again_whatever_kept_it(monkeypatch: pytest.Mon
     monkeypatch.setattr(workers, "connections", SimpleNamespace(close_all=lambda: None))
     monkeypatch.setitem(workers._state, "knowledge", {"state": "loading"})
     workers._warm_knowledge()
-    reasons = []
+    said = []
     while later:
-        reasons.append(workers._state["knowledge"]["reason"])
+        said.append((workers._state["knowledge"]["state"], workers._state["knowledge"]["reason"]))
         later.pop()()
-    assert reasons == ["The database cannot be reached.", str(known)]
+    assert said == [
+        ("failed", "The database cannot be reached."),
+        ("failed", str(known)),
+        ("words", str(away)),  # it answers meanwhile
+        ("failed", str(locked)),
+    ]
     assert workers._state["knowledge"]["state"] == "ready"

@@ -98,7 +98,7 @@ class Command(BaseCommand):
         for name, said in parts.look().details.items():
             if said.get("installed") is False:
                 self.stdout.write("No language model is installed: answers are quoted from the guidelines.")
-            elif said.get("state") == "failed":
+            elif said.get("state") in {"failed", "words"}:
                 self.stderr.write(f"{name}: {said.get('reason')}")
         for name in sorted(waiting):
             self.stderr.write(f"{name} does not answer yet. Its log: {supervisor.log_of(name)}")
