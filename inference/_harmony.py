@@ -208,7 +208,7 @@ class ThinkFilter(_Splitter):
         """The thoughts so far, closed."""
         self._reset()
         self._inside = False
-        return f"{self.thoughts.rstrip()}\n</think>\n\n"
+        return f"{_without_brackets(self.thoughts).rstrip()}\n</think>\n\n"
 
     def _pass(self, text: str) -> tuple[str, bool]:
         if not self._inside:
@@ -253,7 +253,8 @@ class HarmonyFilter(_Splitter):
 
     def conclude(self) -> str:
         """The thoughts so far as one closed message, and the channel of the answer opened."""
-        thoughts = self.thoughts
+        # a marker that came in two halves around another is whole by now, and the engine would read it as one
+        thoughts = _without_brackets(self.thoughts)
         self._reset()
         self._place, self._role, self._channel, self._pending = _Place.FINAL, "", "", ""
         before = f"<|channel|>analysis<|message|>{thoughts}<|end|><|start|>assistant" if thoughts else ""
