@@ -50,6 +50,18 @@ class _Broken(Exception):
     """The line broke or the server is busy: worth another try. The text says how."""
 
 
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows a server to another address, but asks nothing of one that is not https, nor of this machine."""
+
+    def redirect_request(  # noqa: PLR0917 (as urllib calls it)
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Any:
+        if urllib.parse.urlsplit(newurl).hostname in _LOOPBACK - {urllib.parse.urlsplit(req.full_url).hostname}:
+            raise InferenceError(f"{req.full_url} is not fetched: it leads to this machine.")
+        _refuse_unsafe(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 class _Restart(Exception):
     """What is kept does not fit what the server has: begin again."""
 
@@ -119,8 +131,7 @@ def _ask(wanted: Wanted, part: Path, have: int, on_progress: Progress | None) ->
             headers["If-Range"] = tag
     request = urllib.request.Request(wanted.url, headers=headers)  # noqa: S310 (checked in _refuse_unsafe)
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
-            _refuse_unsafe(answer.url)
+        with urllib.request.build_opener(_Redirects).open(request, timeout=_TIMEOUT_SECONDS) as answer:
             begin = _begin(wanted, answer, have)
             _notes(part).write_text(json.dumps({"etag": answer.headers.get("ETag", "")}), encoding="utf-8")
             with part.open("r+b" if begin else "wb") as file:

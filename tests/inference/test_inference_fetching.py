@@ -34,6 +34,7 @@ class Server(ThreadingHTTPServer):
         self.asked: list[str] = []
         self.break_after, self.refuse = [], []
         self.length: int | None = None
+        self.leads_to = ""
 
     @property
     def url(self) -> str:
@@ -48,6 +49,11 @@ class Handler(BaseHTTPRequestHandler):
         server.asked.append(wanted)
         if server.refuse:
             self.send_error(server.refuse.pop(0))
+            return
+        if server.leads_to and "model.gguf" in self.path:
+            self.send_response(302)
+            self.send_header("Location", server.leads_to)
+            self.end_headers()
             return
         begin = 0
         if wanted and server.ranges and self.headers.get("If-Range", server.etag) == server.etag:
@@ -201,6 +207,22 @@ def test_no_room_on_the_disk_is_said_before_anything_is_asked(
 def test_only_https_is_fetched(tmp_path: Path, url: str) -> None:
     with pytest.raises(InferenceError, match="only https"):
         fetch(Wanted(url, 1, "0" * 64), tmp_path / "model.gguf")
+
+
+@pytest.mark.parametrize(
+    "address", ["http://example.com/x", "http://localhost:{port}/x", "ftp://127.0.0.1/x", "file:///etc/passwd"]
+)
+def test_another_address_is_asked_nothing_where_it_is_not_safe(server: Server, tmp_path: Path, address: str) -> None:
+    server.leads_to = address.format(port=server.server_port)
+    with pytest.raises(InferenceError, match=r"only https|to this machine|answers 302"):
+        fetch(wanted(server), tmp_path / "model.gguf", pauses=NONE)
+    assert len(server.asked) == 1
+
+
+def test_a_server_may_lead_to_another_address(server: Server, tmp_path: Path) -> None:
+    server.leads_to = f"http://127.0.0.1:{server.server_port}/elsewhere"
+    assert fetch(wanted(server), tmp_path / "model.gguf").read_bytes() == DATA
+    assert len(server.asked) == 2
 
 
 def test_two_at_once_do_not_write_into_one_file(server: Server, tmp_path: Path) -> None:
