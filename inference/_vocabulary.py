@@ -6,12 +6,19 @@ object that holds the vocabulary alone can be asked directly.
 
 import ctypes
 import hashlib
+import itertools
+import re
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from inference._errors import EngineFailed, ModelRejected
 
+# llama.cpp splits text by regular expressions whose search calls itself for each character of a match: a run of 20,000
+# letters or spaces, and the stack is at an end, and the process. So none is longer than this; what may begin a special
+# token ends a run, so that none of those is cut.
+_LONGEST_RUN = 4000
+_RUN = re.compile(rf"(?:[^\s<\[]|[<\[](?![|｜\w/])){{{_LONGEST_RUN}}}|\s{{{_LONGEST_RUN}}}")
 _COUNTED = 16  # texts whose tokens are kept for a moment
 _DEFAULT_FLAGS = (False, False, True, False, False, False)
 
@@ -82,14 +89,15 @@ class Vocabulary:
         with self._idle:
             known = self._counted.pop(key, None)
         if known is None:
-            known = self._split(raw)
+            known = [token for piece in _pieces(text) for token in self._split(piece)]
             with self._idle:
                 self._counted[key] = known
                 while len(self._counted) > _COUNTED:
                     self._counted.pop(next(iter(self._counted)))
         return list(known)
 
-    def _split(self, raw: bytes) -> list[int]:
+    def _split(self, text: str) -> list[int]:
+        raw = text.encode("utf-8", errors="replace")
         room = len(raw) + 8  # a token is at least a byte; some vocabularies put a space in front
         tokens = (ctypes.c_int32 * room)()
         with self._idle:
@@ -117,3 +125,9 @@ class Vocabulary:
             self._idle.wait_for(lambda: not self._users)
         if model:
             self._library.llama_model_free(model)
+
+
+def _pieces(text: str) -> list[str]:
+    """The text, cut where a run is too long; almost always whole."""
+    cuts = [0, *(one.end() for one in _RUN.finditer(text)), len(text)]
+    return [text[begin:end] for begin, end in itertools.pairwise(cuts)] if len(cuts) > 2 else [text]

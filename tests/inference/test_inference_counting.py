@@ -30,3 +30,21 @@ def test_few_prompts_are_remembered_and_none_of_their_words(engine: LoadedModel)
     kept = vocabulary.tokenize(f"step {2 * _COUNTED - 1}")
     kept.append(0)  # whoever changes his list changes nobody else's
     assert vocabulary.tokenize(f"step {2 * _COUNTED - 1}") == kept[:-1]
+
+
+@pytest.mark.parametrize("run", ["a", " ", "é", ".", "文", "<", "<.", "["])
+def test_a_run_without_end_does_not_end_the_process(engine: LoadedModel, run: str) -> None:
+    """llama.cpp's own splitting calls itself for each character of a run. A model that turns in circles writes such."""
+    tokenize = current().engine._vocabulary.tokenize
+    ordinary = tokenize("steps") + tokenize("<|end|>")
+    found = tokenize(run * 60_000 + "\n" + "<|start|>")
+    assert len(found) > 60_000 * len(run) / 256
+    assert found[-1:] == tokenize("<|start|>"), "no special token is cut"
+    assert tokenize("steps<|end|>") == ordinary
+
+
+@pytest.mark.parametrize("before", range(3996, 4004))
+def test_a_special_token_behind_a_long_run_is_not_cut(engine: LoadedModel, before: int) -> None:
+    tokenize = current().engine._vocabulary.tokenize
+    (special,) = tokenize("<|start|>")
+    assert tokenize("x" * before + "<|start|>" + "y" * 5000).count(special) == 1
