@@ -246,7 +246,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if self.user_pk is None:
             return
         if self.is_page_closed:
-            presence.page_closed(self.user_pk, self.channel_name)
+            person = self.user_pk
+            presence.page_closed(person, self.channel_name, lambda: bool(_sockets.get(person)))
         _sockets[self.user_pk] -= 1
         if not _sockets[self.user_pk]:
             del _sockets[self.user_pk]

@@ -6,7 +6,7 @@ take it away. Where Valkey does not say, somebody is there: an answer is never s
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from django.conf import settings
@@ -54,10 +54,11 @@ def is_gone(user_pk: int) -> bool:
         return False
 
 
-def page_closed(user_pk: int, page: str) -> None:
+def page_closed(user_pk: int, page: str, is_here: Callable[[], bool]) -> None:
     """The person closed the page, or went elsewhere from it. A reload, or another page of the chat, brings a socket
-    back in time; otherwise what runs for the person is stopped."""
-    _begin(_after_a_while(user_pk, page))
+    back in time; otherwise what runs for the person is stopped. `is_here` says whether this process has a socket of
+    theirs: a Valkey that was restarted learns of it only when that says again that it is open."""
+    _begin(_after_a_while(user_pk, page, is_here))
 
 
 def signed_out(user_pk: int, page: str) -> None:
@@ -65,11 +66,12 @@ def signed_out(user_pk: int, page: str) -> None:
     _begin(_at_once(user_pk, page))
 
 
-async def _after_a_while(user_pk: int, page: str) -> None:
+async def _after_a_while(user_pk: int, page: str, is_here: Callable[[], bool] = lambda: False) -> None:
     seconds = settings.HAVRE_ABANDONED_SECONDS
     await for_turns(stay)(user_pk, page, seconds)
     await asyncio.sleep(seconds + _MARGIN_SECONDS)
-    await for_turns(_stop_if_gone)(user_pk)
+    if not is_here():
+        await for_turns(_stop_if_gone)(user_pk)
 
 
 async def _at_once(user_pk: int, page: str) -> None:

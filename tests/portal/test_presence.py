@@ -154,3 +154,14 @@ def test_a_page_that_says_nothing_any_more_does_not_count(valkey_server: str) ->
     assert presence.is_gone(person)
     presence.stay(person, "open")
     assert not presence.is_gone(person)
+
+
+async def test_a_valkey_that_has_forgotten_the_other_page_stops_nothing(cast: Cast) -> None:
+    async with socket(cast.anna) as other, socket(cast.anna) as browser:
+        turn = await asked(browser)
+        await sync_to_async(valkey.client().delete)(f"havre:present:{turn.conversation.owner_id}")  # it was restarted
+        await browser.disconnect(code=1001)
+        await asyncio.sleep(1.5)
+        assert (await state_of(turn))[0] == State.QUEUED
+        await other.disconnect(code=1001)
+        await eventually(lambda: is_left(turn))
