@@ -17,6 +17,7 @@ from inference._gguf import Header, read_header
 from inference._models import ModelInfo, facts, info_from
 from inference._templates import family_of
 
+_READABLE = 0o644  # names and hashes, no secrets: the worker that reads it may be another user than who imports
 _FILE = "register.json"
 
 Row = dict[str, Any]
@@ -57,6 +58,7 @@ class Register:
             register = self.read()
             yield register
             descriptor, name = tempfile.mkstemp(prefix=".register-", dir=self.folder)
+            os.fchmod(descriptor, _READABLE)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump(register, file, indent=2)
                 file.flush()

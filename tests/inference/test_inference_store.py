@@ -245,3 +245,4 @@ def test_the_register_is_plain_json(store: ModelStore, tiny_file: Path) -> None:
     store.import_file(tiny_file)
     register = json.loads((store.folder / "register.json").read_text())
     assert register["active"] == "" and register["models"][0]["name"] == "tiny-gpt-oss"
+    assert (store.folder / "register.json").stat().st_mode & 0o777 == 0o644, "workers of another user read it"
