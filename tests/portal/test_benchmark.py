@@ -128,6 +128,7 @@ def test_what_cannot_be_measured_is_refused(options: dict[str, object], said: st
         call_command("bench", stdout=StringIO(), **options)
 
 
+@pytest.mark.soak
 @pytest.mark.stack
 def test_everything_is_measured_and_the_installation_is_not_touched(tmp_path: Path) -> None:
     installation = Installation(tmp_path)
