@@ -8,11 +8,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from inference._engine import Sampling
 from inference._errors import EngineFailed
-from inference._grammar import quotation_grammar
 from inference._runtime import Runtime, current
 from inference._types import GenerationRequest
-from inference._xllamacpp import XllamacppEngine
+from inference._xllamacpp import XllamacppEngine, completion
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,7 @@ class BareAnswer:
 
 def prompt_tokens(request: GenerationRequest) -> list[int]:
     """The tokens that `generate` would have the engine read for this request. Raises EngineNotLoaded."""
-    runtime = current()
-    return runtime.engine.tokenize(runtime.family.render(request.messages, request.effort))
+    return current().prompt(request.messages, request.effort)
 
 
 def complete_bare(request: GenerationRequest, prompt: list[int]) -> BareAnswer:
@@ -39,15 +38,8 @@ def complete_bare(request: GenerationRequest, prompt: list[int]) -> BareAnswer:
     engine = runtime.engine
     if not isinstance(engine, XllamacppEngine) or engine._server is None:
         raise EngineFailed("Only the engine xllamacpp can be measured beside the whole path.")
-    quotes = request.quotes if not runtime.family.channels else ()
-    asked = {
-        "prompt": prompt,
-        "stream": True,
-        "max_tokens": request.max_tokens,
-        "temperature": request.temperature,
-        "seed": -1 if request.seed is None else request.seed,
-        "grammar": quotation_grammar(quotes) if quotes else "",
-    }
+    grammar = runtime.grammar(request.quotes)
+    asked = completion(prompt, Sampling(request.max_tokens, request.temperature, request.seed, grammar))
     begun = time.perf_counter()
     chunks: list[tuple[float, dict[str, Any]]] = []
 

@@ -11,20 +11,18 @@ import sys
 import time
 import tomllib
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from inference._errors import InferenceError, ModelNotFound, ModelRejected
-from inference._files import combined, sha256_of
+from inference._files import Progress, combined, sha256_of
 
 _FILE = Path(__file__).parent / "data" / "catalogue.toml"
 _DOWNLOAD_SECONDS = 1800
 _CHUNK = 4 * 1024 * 1024
 
-Progress = Callable[[int, int], None]
 Openness = Literal["open", "partly", "closed"]
 
 

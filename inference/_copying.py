@@ -5,16 +5,15 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from inference._errors import InferenceError
+from inference._files import Progress, shifted
 from inference._models import PartFile
 
 _CHUNK = 4 * 1024 * 1024
-
-Progress = Callable[[int, int], None]
 
 
 class CopiedElsewhere(InferenceError):
@@ -34,7 +33,7 @@ def copy(files: Sequence[Path], targets: Sequence[Path], on_progress: Progress |
     try:
         with disk_errors():
             for file, part, target, size in zip(files, parts, targets, sizes, strict=True):
-                digest = _copy_and_hash(file, part, _shifted(on_progress, done, sum(sizes)))
+                digest = _copy_and_hash(file, part, shifted(on_progress, done, sum(sizes)))
                 found.append(PartFile(target.name, digest, size))
                 done += size
             for part, target in zip(parts, targets, strict=True):
@@ -64,9 +63,9 @@ def move(files: Sequence[Path], targets: Sequence[Path]) -> None:
             file.replace(target)
 
 
-def _copy_and_hash(file: Path, part: Path, on_done: Callable[[int], None]) -> str:
+def _copy_and_hash(file: Path, part: Path, on_progress: Progress) -> str:
     """Copy, going on behind what is there already as far as it is the same."""
-    digest, done = hashlib.sha256(), 0
+    digest, done, size = hashlib.sha256(), 0, file.stat().st_size
     part.touch()
     with file.open("rb") as source, part.open("r+b") as kept:
         try:
@@ -80,15 +79,11 @@ def _copy_and_hash(file: Path, part: Path, on_done: Callable[[int], None]) -> st
                 kept.truncate()
                 kept.write(chunk)
             done += len(chunk)
-            on_done(done)
+            on_progress(done, size)
         kept.truncate(done)
         kept.flush()
         os.fsync(kept.fileno())
     return digest.hexdigest()
-
-
-def _shifted(on_progress: Progress | None, before: int, total: int) -> Callable[[int], None]:
-    return lambda done: on_progress(before + done, total) if on_progress else None
 
 
 def _held(part: Path) -> int:

@@ -16,14 +16,14 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from inference._errors import InferenceError, ModelRejected
-from inference._files import sha256_of
+from inference._files import Progress, sha256_of
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +33,6 @@ _PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0)  # seconds between tries that b
 _SPARE = 200 * 1024 * 1024  # bytes that stay free on the disk
 _AGAIN = {408, 425, 429, 500, 502, 503, 504}  # answers after which another try may succeed
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

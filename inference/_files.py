@@ -73,3 +73,8 @@ def model_sha256(path: Path) -> str:
 def combined(hashes: Sequence[str]) -> str:
     """The hash of a model from those of its parts."""
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode("ascii")).hexdigest()
+
+
+def shifted(on_progress: Progress | None, before: int, total: int) -> Progress:
+    """Progress of one file as that of several: `before` bytes of `total` were done when it began."""
+    return lambda done, _: on_progress(before + done, total) if on_progress else None

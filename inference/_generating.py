@@ -11,7 +11,6 @@ from typing import Literal
 from inference._echo import Echo
 from inference._engine import Piece, Sampling
 from inference._errors import MalformedOutput, RequestTooLong
-from inference._grammar import quotation_grammar
 from inference._runtime import Runtime, current
 from inference._streams import Stream
 from inference._types import Delta, FinishReason, GenerationRequest, Usage
@@ -33,7 +32,7 @@ def generate(request: GenerationRequest, *, cancelled: Callable[[], bool] = lamb
     """
     begun = time.monotonic()
     runtime = current()
-    tokens = runtime.engine.tokenize(runtime.family.render(request.messages, request.effort))
+    tokens = runtime.prompt(request.messages, request.effort)
     if len(tokens) + request.max_tokens > runtime.model.context:
         raise RequestTooLong(
             f"The request has {len(tokens)} tokens and asks for up to {request.max_tokens} more; "
@@ -111,8 +110,7 @@ class _Answer:
         return min(left, self._runtime.model.context - len(tokens))
 
     def _sampling(self, tokens: list[int]) -> Sampling:
-        quotes = self._request.quotes if not self._runtime.family.channels else ()
-        grammar = quotation_grammar(quotes) if quotes else ""
+        grammar = self._runtime.grammar(self._request.quotes)
         return Sampling(self._room(tokens), self._request.temperature, self._request.seed, grammar)
 
     def _read(self, tokens: list[int]) -> Iterator[Delta]:

@@ -48,6 +48,18 @@ def threads_for(wanted: int) -> int:
     return min(wanted, cores()) if wanted > 0 else max(1, cores() - 1)
 
 
+def proc_bytes(path: Path) -> dict[str, int]:
+    """The sizes, in bytes, of a file of /proc that names them in kB a line; empty where there is none."""
+    known: dict[str, int] = {}
+    with suppress(OSError):
+        for line in path.read_text(encoding="ascii", errors="replace").splitlines():
+            name, _, rest = line.partition(":")
+            size = rest.split()
+            if len(size) == 2 and size[1] == "kB":
+                known[name] = int(size[0]) * 1024
+    return known
+
+
 def _quota() -> int:
     """Cores that the control group allows (a container's limit), or a large number."""
     try:
@@ -60,11 +72,7 @@ def _quota() -> int:
 def _memory() -> tuple[int, int]:
     """Bytes of main memory in all and free, within the control group's limit where there is one. What files occupy in
     memory counts as free: it makes way."""
-    known: dict[str, int] = {}
-    with suppress(OSError, ValueError, IndexError):
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            name, _, rest = line.partition(":")
-            known[name] = int(rest.split()[0]) * 1024
+    known = proc_bytes(Path("/proc/meminfo"))
     total = known.get("MemTotal") or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     free = known.get("MemAvailable", total)
     limit = _number("memory.max")

@@ -1,6 +1,6 @@
 """What is known of a model: from its header, its hash, the catalogue and the trial that it passed."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -131,11 +131,6 @@ def info_from(row: dict[str, Any], folder: Path) -> ModelInfo:
         smoke=Smoke(**row["smoke"]) if row.get("smoke") else None,
         **values,
     )
-
-
-def smoke_row(smoke: Smoke) -> dict[str, Any]:
-    """A trial as JSON."""
-    return asdict(smoke)
 
 
 _ALWAYS = (

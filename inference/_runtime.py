@@ -12,6 +12,7 @@ from inference._engine import Engine
 from inference._errors import EngineFailed, EngineNotLoaded, ModelRejected
 from inference._files import model_sha256
 from inference._gguf import Header, read_header
+from inference._grammar import quotation_grammar
 from inference._hardware import hardware
 from inference._planning import plan
 from inference._streams import stop_all
@@ -53,6 +54,14 @@ class Runtime:
     model: LoadedModel
     engine: Engine
     family: Family
+
+    def prompt(self, messages: Sequence[Message], effort: Effort) -> list[int]:
+        """The tokens that the engine reads for these messages. Raises EngineFailed."""
+        return self.engine.tokenize(self.family.render(messages, effort))
+
+    def grammar(self, quotes: Sequence[str]) -> str:
+        """What bounds an answer to these quotations; empty without any, and where raw text is more than the answer."""
+        return quotation_grammar(quotes) if quotes and not self.family.channels else ""
 
 
 _lock = threading.Lock()
@@ -123,8 +132,7 @@ def unload() -> None:
 def count_tokens(messages: Sequence[Message], effort: Effort = Effort.LOW) -> int:
     """How many tokens the prompt for these messages has, template included; the effort stands in it. Raises
     EngineNotLoaded."""
-    runtime = current()
-    return len(runtime.engine.tokenize(runtime.family.render(messages, effort)))
+    return len(current().prompt(messages, effort))
 
 
 def current() -> Runtime:

@@ -25,7 +25,7 @@ from typing import IO, Any
 from inference._engine import Sampling
 from inference._errors import EngineFailed, InferenceError
 from inference._gguf import read_header
-from inference._hardware import Hardware, hardware
+from inference._hardware import Hardware, hardware, proc_bytes
 from inference._memory import Estimate, estimate
 from inference._models import ModelInfo, Smoke
 from inference._planning import plan
@@ -106,7 +106,7 @@ def first_token(seconds: float = _SECONDS) -> float:
     `seconds`, EngineNotLoaded."""
     runtime = current()
     begun = time.monotonic()
-    tokens = runtime.engine.tokenize(runtime.family.render(_QUESTION, Effort.LOW))
+    tokens = runtime.prompt(_QUESTION, Effort.LOW)
     stream = Stream(runtime.engine, tokens, Sampling(1, 0.0, None))
     try:
         while time.monotonic() - begun < seconds:
@@ -150,12 +150,7 @@ class _Watch:
 
 def _memory_of(pid: int) -> tuple[int, int]:
     """Bytes that a process holds in memory, and those of them that are no files."""
-    known: dict[str, int] = {}
-    with suppress(OSError, ValueError, IndexError):
-        for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines():
-            name, _, rest = line.partition(":")
-            if name in {"VmRSS", "RssAnon"}:
-                known[name] = int(rest.split()[0]) * 1024
+    known = proc_bytes(Path(f"/proc/{pid}/status"))
     return known.get("VmRSS", 0), known.get("RssAnon", 0)
 
 

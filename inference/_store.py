@@ -11,7 +11,7 @@ A model that stands in the register with its hash is on the approved list; a wor
 import re
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,13 @@ from typing import Any
 from inference import _catalogue, _copying, _fetching
 from inference._catalogue import CatalogueEntry
 from inference._errors import InferenceError, ModelRejected
-from inference._files import combined, part_name, parts_of, sha256_of, stem_of
+from inference._files import Progress, combined, part_name, parts_of, sha256_of, shifted, stem_of
 from inference._gguf import read_header
-from inference._models import ModelInfo, PartFile, Smoke, smoke_row
+from inference._models import ModelInfo, PartFile, Smoke
 from inference._register import Register, Row, known_of, row_of
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _HASH = re.compile(r"[0-9a-f]{64}")
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +145,7 @@ class ModelStore:
             row = row_of(register, name)
             if row["sha256"] != one.sha256:
                 raise ModelRejected(f"{name} was replaced by another file while it was tried. Activate it again.")
-            row["smoke"] = smoke_row(smoke)
+            row["smoke"] = asdict(smoke)
             if smoke.passed:
                 register["active"] = name
             if on_tried:
@@ -191,7 +189,7 @@ class ModelStore:
         with _copying.disk_errors():
             folder.mkdir(exist_ok=True)
         for file, sha256 in zip(wanted.files, hashes, strict=True):
-            report = _shifted(on_progress, done, wanted.size)
+            report = shifted(on_progress, done, wanted.size)
             one = _fetching.Wanted(file.url, file.size, sha256)
             fetched.append(_fetching.fetch(one, folder / Path(file.url).name, report))
             done += file.size
@@ -212,7 +210,7 @@ class ModelStore:
         """Write a model into the register. What the catalogue knows by its hash wins over what the file says."""
         digest = _hash_of(parts)
         row: dict[str, Any] = {"name": name, "file": parts[0].file, "sha256": digest, "demonstration": False, **known}
-        row |= {"parts": [{"file": one.file, "sha256": one.sha256, "size": one.size} for one in parts]}
+        row |= {"parts": [asdict(one) for one in parts]}
         row |= {"source": source, "added": _now(), "verified": _now()}
         if one := _catalogue.by_hash(digest):
             row |= {"title": one.title, "publisher": one.publisher, "licence": one.licence}
@@ -257,7 +255,7 @@ def _agreed(wanted: CatalogueEntry, given: Sequence[str]) -> Sequence[str]:
 def _hashed(files: Sequence[Path], targets: Sequence[Path], on_progress: Progress | None) -> tuple[PartFile, ...]:
     sizes, done, found = [one.stat().st_size for one in files], 0, []
     for file, target, size in zip(files, targets, sizes, strict=True):
-        found.append(PartFile(target.name, sha256_of(file, _shifted(on_progress, done, sum(sizes))), size))
+        found.append(PartFile(target.name, sha256_of(file, shifted(on_progress, done, sum(sizes))), size))
         done += size
     return tuple(found)
 
@@ -278,7 +276,7 @@ def _changed(one: ModelInfo, on_progress: Progress | None) -> str:
     for part in one.parts:
         path = one.path.parent / part.file
         try:
-            same = sha256_of(path, _shifted(on_progress, done, one.size)) == part.sha256
+            same = sha256_of(path, shifted(on_progress, done, one.size)) == part.sha256
         except ModelRejected as error:
             return str(error)
         if not same:
@@ -286,10 +284,6 @@ def _changed(one: ModelInfo, on_progress: Progress | None) -> str:
             return f"{of} has changed since it was registered: its SHA-256 is a different one."
         done += part.size
     return ""
-
-
-def _shifted(on_progress: Progress | None, before: int, total: int) -> Progress:
-    return lambda done, _: on_progress(before + done, total) if on_progress else None
 
 
 def _now() -> str:

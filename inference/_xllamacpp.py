@@ -160,16 +160,7 @@ class _Request:
                 return True
             return emit(self._piece(chunk))
 
-        request = {
-            "prompt": list(tokens),
-            "id_slot": self._slot,
-            "stream": True,
-            "return_progress": True,
-            "max_tokens": sampling.max_tokens,
-            "temperature": sampling.temperature,
-            "seed": -1 if sampling.seed is None else sampling.seed,
-            "grammar": sampling.grammar,
-        }
+        request = completion(tokens, sampling) | {"id_slot": self._slot, "return_progress": True}
         try:
             self._server.handle_completions(request, take)
         except (RuntimeError, ValueError) as error:
@@ -193,6 +184,18 @@ class _Request:
             chunk.get("usage", {}).get("completion_tokens", 0),
             self._cached or 0 if progress else 0,
         )
+
+
+def completion(tokens: Sequence[int], sampling: Sampling) -> dict[str, Any]:
+    """What the server is asked for, to complete a prompt."""
+    return {
+        "prompt": list(tokens),
+        "stream": True,
+        "max_tokens": sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "seed": -1 if sampling.seed is None else sampling.seed,
+        "grammar": sampling.grammar,
+    }
 
 
 def _params(model: Path, chosen: Plan, path: Path) -> Any:

@@ -1,6 +1,7 @@
 """One answer as it was measured, and what several together say."""
 
 import math
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
@@ -74,10 +75,8 @@ def percentile(values: Iterable[float], share: float) -> float:
 
 def median(values: Iterable[float]) -> float:
     """The middle value, or the mean of the two in the middle; nan of none."""
-    known = sorted(value for value in values if not math.isnan(value))
-    if not known:
-        return math.nan
-    return (known[(len(known) - 1) // 2] + known[len(known) // 2]) / 2
+    known = [value for value in values if not math.isnan(value)]
+    return statistics.median(known) if known else math.nan
 
 
 def gaps(times: Sequence[float]) -> list[float]:

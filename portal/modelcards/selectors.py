@@ -15,7 +15,6 @@ from portal.modelcards.services import store
 from portal.workers import engine_settings
 
 _TURNS_LOOKED_AT = 1000
-_GIGA, _MEGA = 10**9, 10**6
 
 
 @dataclass(frozen=True, slots=True)

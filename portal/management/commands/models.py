@@ -5,10 +5,10 @@ import json
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 from tqdm import tqdm
@@ -54,7 +54,7 @@ class Command(BaseCommand):
         one.add_argument("name", help="the model")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        store = ModelStore(settings.HAVRE_MODELS_DIR, offline=settings.HAVRE_OFFLINE)
+        store = services.store()
         try:
             getattr(self, f"_{options['action']}")(store, options)
         except InferenceError as error:
@@ -166,7 +166,7 @@ def _row(one: ModelInfo) -> dict[str, Any]:
         *("name", "sha256", "size", "architecture", "quantization", "context", "licence", "demonstration", "title"),
         *("publisher", "variant", "family", "parameters", "active_parameters", "source", "added", "verified"),
     )
-    parts = [{"file": part.file, "sha256": part.sha256, "size": part.size} for part in one.parts]
+    parts = [asdict(part) for part in one.parts]
     return {**{name: getattr(one, name) for name in names}, "path": str(one.path), "parts": parts}
 
 
