@@ -19,7 +19,7 @@ from portal.chat.citing import Passage, place_of
 from portal.chat.models import Quotation, State, Turn
 from portal.chat.rendering import quoted_text
 from portal.chat.stored import public_passage, queued
-from portal.chat.turn import LeaseLost, claim, end_unheld, fail, finish, hand_over_unheld, kept
+from portal.chat.turn import LeaseLost, claim, end_unheld, fail_if_held, finish, hand_over_unheld, kept
 from portal.chat.turn import hand_over as give_back
 
 logger = logging.getLogger(__name__)
@@ -67,14 +67,6 @@ def quote_without_model(turn: Turn) -> bool:
     return quote_unheld(turn, Quotation(reason))
 
 
-def send(turn: Turn) -> None:
-    """Queue a turn that is to be quoted for its next step. Raises Undeliverable."""
-    if turn.covered is None:
-        dispatch.retrieve(turn.id)
-    else:
-        dispatch.quote(turn.id)
-
-
 def quote_answer(turn_id: uuid.UUID) -> None:
     """Quote for a turn whose passages are stored. Does nothing when it has ended, another worker has it, or a model is
     to answer it."""
@@ -96,10 +88,7 @@ def end_quoted(turn: Turn) -> None:
         logger.info("turn %s is no longer this worker's", turn.id)
     except Exception as error:
         logger.error("quoting for turn %s failed: %s", turn.id, type(error).__name__, exc_info=error)
-        try:
-            fail(turn, "retrieval_failed")
-        except LeaseLost:
-            pass
+        fail_if_held(turn, "retrieval_failed")
 
 
 def not_covered(turn: Turn) -> str:
@@ -123,10 +112,7 @@ def _go_on(turn_id: uuid.UUID) -> None:
         end_unheld(turn.id, State.CANCELLED, answer=events.shown_text(turn.id))
         return
     events.publish(turn.id, queued(turn))
-    try:
-        send(turn)
-    except dispatch.Undeliverable:
-        pass  # recover_turns queues it again
+    dispatch.go_on(turn)
 
 
 def _citations(turn: Turn) -> list[dict[str, Any]]:

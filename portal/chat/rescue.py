@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from portal import parts
@@ -15,7 +15,7 @@ from portal.chat import dispatch, events, quoting
 from portal.chat.access import turn_of
 from portal.chat.models import ACTIVE, Quotation, State, Turn
 from portal.chat.stored import queued
-from portal.chat.turn import end, end_unheld, fail_unheld
+from portal.chat.turn import end, end_unheld, fail_unheld, requeued, unheld
 
 _GIVEN_UP_SECONDS = 60  # after its lease, while the workers that could take it stay away
 
@@ -85,39 +85,24 @@ def _begin_again(turn: Turn) -> None:
     """The worker is lost: what it wrote is taken back, and it loses the turn if it still lives."""
     with transaction.atomic():
         free = _untouched(turn).update(
-            state=State.QUEUED,
-            attempt=F("attempt") + 1,
             recoveries=F("recoveries") + 1,
-            lease_until=None,
-            enqueued_at=timezone.now(),
+            **requeued(),
         )
         if not free:
             return
         record("turn.requeued", actor="system", subject=str(turn.id), payload={"attempt": turn.attempt + 1})
     events.publish(turn.id, queued(turn))
-    _dispatch(turn)
+    dispatch.go_on(turn)
 
 
 def _send_again(turn: Turn) -> None:
     """Nobody holds the turn, so its message may be lost. If it only waits, the second message finds it taken."""
     if _untouched(turn).update(enqueued_at=timezone.now()):
-        _dispatch(turn)
+        dispatch.go_on(turn)
 
 
 def _untouched(turn: Turn) -> QuerySet[Turn]:
     """The turn, if it is still as it was read and nobody holds it."""
     same = Turn.objects.filter(pk=turn.pk, attempt=turn.attempt, enqueued_at=turn.enqueued_at, state__in=ACTIVE)
     same = same.filter(cancel_requested=False)  # somebody stopped it meanwhile: the next rescue ends it
-    return same.filter(Q(lease_until=None) | Q(lease_until__lt=timezone.now()))
-
-
-def _dispatch(turn: Turn) -> None:
-    try:
-        if turn.quotation:
-            quoting.send(turn)
-        elif turn.covered is None:
-            dispatch.retrieve(turn.id)
-        else:
-            dispatch.generate(turn.id)
-    except dispatch.Undeliverable:
-        pass  # the next rescue tries again
+    return same.filter(unheld())

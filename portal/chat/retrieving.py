@@ -14,7 +14,7 @@ from portal.chat import events, quoting, selectors
 from portal.chat.models import State, Turn
 from portal.chat.rendering import passage_url
 from portal.chat.stored import passages as passages_event
-from portal.chat.turn import LeaseLost, claim, fail, kept, store_passages
+from portal.chat.turn import LeaseLost, claim, fail_if_held, kept, store_passages
 
 logger = logging.getLogger(__name__)
 
@@ -42,10 +42,7 @@ def retrieve_passages(turn_id: uuid.UUID) -> bool:
         return False
     except Exception as error:
         logger.error("retrieval for turn %s failed: %s", turn.id, type(error).__name__, exc_info=error)
-        try:
-            fail(turn, "retrieval_failed")
-        except LeaseLost:
-            pass
+        fail_if_held(turn, "retrieval_failed")
         return False
     events.publish(turn.id, passages_event(turn))
     if turn.quotation:

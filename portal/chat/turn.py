@@ -40,10 +40,10 @@ def claim(turn_id: uuid.UUID, state: State) -> Turn | None:
     that the answer begins anew.
     """
     before = [State.QUEUED, State.RETRIEVING] if state == State.RETRIEVING else list(ACTIVE)
-    unheld = Turn.objects.filter(pk=turn_id, state__in=before, cancel_requested=False, lease_until=None)
+    waiting = Turn.objects.filter(pk=turn_id, state__in=before, cancel_requested=False, lease_until=None)
     if state == State.GENERATING:  # a late message: what is to be quoted by now is no longer for a model
-        unheld = unheld.filter(quotation="")
-    taken = unheld.update(state=state, attempt=F("attempt") + 1, lease_until=_lease_end())
+        waiting = waiting.filter(quotation="")
+    taken = waiting.update(state=state, attempt=F("attempt") + 1, lease_until=_lease_end())
     if not taken:
         return None
     turn = Turn.objects.select_related("conversation__owner").get(pk=turn_id)
@@ -120,8 +120,7 @@ def hand_over(turn: Turn, quotation: Quotation, kept: Mapping[str, Any], spent: 
 @transaction.atomic
 def hand_over_unheld(turn_id: uuid.UUID, quotation: Quotation) -> bool:
     """The same for a turn that no worker holds; False when one does, or it has ended or is to be quoted already."""
-    free = Q(lease_until=None) | Q(lease_until__lt=timezone.now())
-    turns = Turn.objects.filter(free, pk=turn_id, state__in=ACTIVE, quotation="", cancel_requested=False)
+    turns = Turn.objects.filter(unheld(), pk=turn_id, state__in=ACTIVE, quotation="", cancel_requested=False)
     if not turns.update(**_for_quotation(quotation)):
         return False
     record("turn.handed_over", actor="system", subject=str(turn_id), payload={"quotation": quotation.value})
@@ -129,15 +128,22 @@ def hand_over_unheld(turn_id: uuid.UUID, quotation: Quotation) -> bool:
 
 
 def _for_quotation(quotation: Quotation) -> dict[str, Any]:
-    """Whoever held the turn until now loses it."""
-    now = timezone.now()
+    return requeued() | {"quotation": quotation}
+
+
+def requeued() -> dict[str, Any]:
+    """The values of a turn that waits again. Whoever held it until now loses it."""
     return {
         "state": State.QUEUED,
-        "quotation": quotation,
         "attempt": F("attempt") + 1,
         "lease_until": None,
-        "enqueued_at": now,
+        "enqueued_at": timezone.now(),
     }
+
+
+def unheld() -> Q:
+    """Turns that no worker holds at this moment: none claimed them, or who did is lost."""
+    return Q(lease_until=None) | Q(lease_until__lt=timezone.now())
 
 
 def finish(turn: Turn, state: State, **values: Any) -> None:
@@ -174,6 +180,12 @@ def fail(turn: Turn, code: str, **values: Any) -> None:
     finish(turn, State.FAILED, failure_code=code, failure_message=message(code, turn.language), **values)
 
 
+def fail_if_held(turn: Turn, code: str, **values: Any) -> None:
+    """The same for a worker that may have lost the turn meanwhile: then whoever has it ends it."""
+    with suppress(LeaseLost):
+        fail(turn, code, **values)
+
+
 def end(turn_id: uuid.UUID, state: State, *, among: Sequence[State], **values: Any) -> bool:
     """End a turn whoever holds it, if it is in one of the states `among`; a worker that holds it loses it. Returns
     False when it is in none of them (any more)."""
@@ -183,8 +195,7 @@ def end(turn_id: uuid.UUID, state: State, *, among: Sequence[State], **values: A
 def end_unheld(turn_id: uuid.UUID, state: State, **values: Any) -> bool:
     """End a turn that no worker holds at this moment (its worker lost, its message undeliverable). Returns False when a
     worker holds it or it has ended already."""
-    free = Q(lease_until=None) | Q(lease_until__lt=timezone.now())
-    return _end(Turn.objects.filter(free, pk=turn_id, state__in=ACTIVE), turn_id, state, values)
+    return _end(Turn.objects.filter(unheld(), pk=turn_id, state__in=ACTIVE), turn_id, state, values)
 
 
 def fail_unheld(turn: Turn, code: str, **values: Any) -> bool:
