@@ -29,19 +29,6 @@ def async_client() -> redis.asyncio.Redis:
     )
 
 
-def wait_until_up(seconds: float = 10.0) -> None:
-    """Return as soon as the server answers. Raises what is in `Unreachable` when it does not in time."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            client().ping()
-            return
-        except Unreachable:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-
-
 def is_paused() -> bool:
     """Whether the server failed a moment ago: best-effort callers then do not even try, so that an answer that is
     being written does not wait a second for each of its events."""

@@ -1,6 +1,5 @@
 """The fixed cast of people, and the real parts that tests share: Valkey, the tiny model."""
 
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+
+from tests.services import embedded_valkey
 
 TINY_MODEL = Path(__file__).parent / "models" / "tiny-gpt-oss.gguf"
 PASSWORD = "correct-horse-battery"
@@ -59,20 +60,14 @@ def cast(db: None, valkey_server: str) -> Cast:
 @pytest.fixture(scope="session")
 def valkey_server() -> Iterator[str]:
     """A real Valkey at the address of the settings: the embedded one, or the server that HAVRE_REDIS_URL names."""
-    from portal import processes, valkey
+    from portal import valkey
 
     if not settings.HAVRE_REDIS_URL.startswith("unix://"):
         valkey.client().flushdb()
         yield settings.HAVRE_REDIS_URL
         return
-    command = processes.valkey(settings.HAVRE_VALKEY_SOCKET).command
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        valkey.wait_until_up()
+    with embedded_valkey():
         yield settings.HAVRE_REDIS_URL
-    finally:
-        server.terminate()
-        server.wait(10)
 
 
 @pytest.fixture

@@ -47,6 +47,25 @@ def valkey_tcp() -> Iterator[str]:
 
 
 @contextmanager
+def embedded_valkey() -> Iterator[None]:
+    """The embedded Valkey, at the socket that the settings name."""
+    from django.conf import settings
+
+    from portal import processes, valkey
+
+    def answers() -> bool:
+        try:
+            return bool(valkey.client().ping())
+        except valkey.Unreachable:
+            return False
+
+    with tempfile.TemporaryDirectory(prefix="havre-valkey-") as folder:
+        command = processes.valkey(settings.HAVRE_VALKEY_SOCKET).command
+        with running(command, Path(folder) / "log", answers):
+            yield
+
+
+@contextmanager
 def postgres(version: str = "15") -> Iterator[str]:
     """A PostgreSQL with an empty database in a temporary folder. Yields its postgres:// address.
 

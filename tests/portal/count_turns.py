@@ -12,7 +12,6 @@ import collections
 import dataclasses
 import json
 import os
-import subprocess
 import uuid
 from typing import Any
 
@@ -77,25 +76,19 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, default=1.0)
     given = parser.parse_args()
 
-    from django.conf import settings
     from django.core.management import call_command
 
     import inference
-    from portal import processes, valkey
     from tests.conftest import TINY_MODEL
+    from tests.services import embedded_valkey
 
-    server = subprocess.Popen(
-        processes.valkey(settings.HAVRE_VALKEY_SOCKET).command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        valkey.wait_until_up()
+    with embedded_valkey():
         call_command("migrate", verbosity=0)
         inference.load(inference.EngineSettings(model=TINY_MODEL, slots=2, context=4096, threads=1))
-        run(given.turns, given.temperature)
-    finally:
-        inference.unload()
-        server.terminate()
-        server.wait(10)
+        try:
+            run(given.turns, given.temperature)
+        finally:
+            inference.unload()
 
 
 if __name__ == "__main__":
