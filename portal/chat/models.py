@@ -5,6 +5,7 @@ import uuid
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.fields.json import KT
 
 
 class State(models.TextChoices):
@@ -54,11 +55,13 @@ class Turn(models.Model):
 
     `attempt` is the fencing token: a worker that claims the turn raises it, and every later write of a worker names
     the attempt that it holds, so that a worker believed dead cannot write over its successor. `lease_until` is how
-    long the claim holds without being renewed; `recoveries` counts how often the turn was taken from a lost worker.
-    `passages` and `citations` are lists of the values that the browser
-    gets; `verdict`, `usage` and `model` are snapshots of what the libraries said. `quotation` says why the answer is
-    quoted and not written by a model; empty where a model writes it. `reasoning` is what the model thought, sealed with
-    the conversation's key.
+    long the claim holds without being renewed; `recoveries` counts how often the turn was begun again because its
+    worker was lost or its engine broke off. `passages` and `citations` are lists of the values that the browser gets;
+    `drawn_from` is the ids of the versions, beside those of the passages, whose words the answer may hold because
+    earlier answers that the model read rest on them. What of all this its owner may read now, `chat.reading` decides.
+    `verdict`, `usage` and `model` are snapshots of what the libraries said; the database copies the name and the hash
+    out of `model`, to look turns up by. `quotation` says why the answer is quoted and not written by a model; empty
+    where a model writes it. `reasoning` is what the model thought, sealed with the conversation's key.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
@@ -73,12 +76,17 @@ class Turn(models.Model):
     card = models.JSONField(null=True)
     notices = models.JSONField(default=list)
     passages = models.JSONField(default=list)
+    drawn_from = models.JSONField(default=list)
     covered = models.BooleanField(null=True)
     answer = models.TextField(blank=True)
     citations = models.JSONField(default=list)
     groundedness = models.FloatField(null=True)
     usage = models.JSONField(default=dict)
     model = models.JSONField(default=dict)
+    model_name = models.GeneratedField(expression=KT("model__name"), output_field=models.TextField(), db_persist=True)
+    model_sha256 = models.GeneratedField(
+        expression=KT("model__sha256"), output_field=models.TextField(), db_persist=True
+    )
     quotation = models.CharField(max_length=16, choices=Quotation.choices, blank=True)
     reasoning = models.BinaryField(null=True)
     failure_code = models.CharField(max_length=40, blank=True)
@@ -102,7 +110,11 @@ class Turn(models.Model):
             ),
             models.CheckConstraint(condition=Q(state__in=State.values), name="turn_state_is_known"),
         ]
-        indexes = [models.Index(fields=["state", "lease_until"], name="turn_state_lease")]
+        indexes = [
+            models.Index(fields=["state", "lease_until"], name="turn_state_lease"),
+            models.Index(fields=["model_name", "-created_at"], name="turn_model_name"),
+            models.Index(fields=["model_sha256", "-created_at"], name="turn_model_sha256"),
+        ]
 
     def __str__(self) -> str:
         return str(self.id)

@@ -81,7 +81,7 @@ def read() -> Line:
 def _held_seconds(model: str) -> float | None:
     """The median of the seconds that the last answers of this model took, read from the newest turns on."""
     since = timezone.now() - timedelta(days=_MEASURED_DAYS)
-    last = Turn.objects.filter(model__name=model, state__in=_ENDED, quotation="", created_at__gte=since)
+    last = Turn.objects.filter(model_name=model, state__in=_ENDED, quotation="", created_at__gte=since)
     usages = last.order_by("-created_at").values_list("usage", flat=True)[:_MEASURED_TURNS]
     measured = [one["seconds"] for one in usages if one.get("seconds")]
     return statistics.median(measured) if measured else None

@@ -120,7 +120,7 @@ def _machine() -> Hardware | None:
 
 
 def _turns(sha256: str) -> QuerySet[Turn]:
-    return Turn.objects.filter(model__sha256=sha256).order_by("-created_at")
+    return Turn.objects.filter(model_sha256=sha256).order_by("-created_at")
 
 
 def _results(sha256: str) -> Results:
