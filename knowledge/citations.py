@@ -101,14 +101,9 @@ def surroundings(wanted: Quotation) -> tuple[str, str]:
     return before, after
 
 
-def is_open_to(version_id: UUID | str, departments: Collection[UUID]) -> bool:
-    """Whether people of these departments may see the document that a version belongs to now; also where the version
-    is gone, and nothing of it left to be seen."""
-    return not closed_to([version_id], departments)
-
-
 def closed_to(version_ids: Iterable[UUID | str], departments: Collection[UUID]) -> set[str]:
-    """Those of some versions that belong to guidelines for other departments than these now."""
+    """Those of some versions that belong to guidelines for other departments than these now. A version that is gone is
+    none: nothing of it is left to be seen."""
     cited = GuidelineVersion.objects.filter(pk__in=set(version_ids))
     closed = cited.exclude(guideline__in=selectors.guidelines_open_to(departments))
     return set(map(str, closed.values_list("pk", flat=True)))

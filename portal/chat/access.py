@@ -2,15 +2,13 @@
 thought about somebody else's, and only as a compliance officer."""
 
 import uuid
-from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
 
-from knowledge.citations import closed_to, is_open_to
 from portal.accounts.models import Role, User
-from portal.accounts.selectors import departments_of
 from portal.chat.models import Conversation, Turn
+from portal.chat.reading import reading
 
 
 class NotAllowed(Exception):
@@ -32,7 +30,8 @@ def conversation_of(user: User | AnonymousUser, conversation_id: uuid.UUID) -> C
 
 def turn_of(user: User | AnonymousUser, turn_id: uuid.UUID) -> Turn:
     """The person's turn with this id. Raises NotAllowed when there is none."""
-    turn = Turn.objects.select_related("conversation").filter(pk=turn_id, conversation__owner_id=user.pk).first()
+    turns = Turn.objects.select_related("conversation__owner")
+    turn = turns.filter(pk=turn_id, conversation__owner_id=user.pk).first()
     if turn is None or not may_chat(user):
         raise NotAllowed
     return turn
@@ -41,14 +40,11 @@ def turn_of(user: User | AnonymousUser, turn_id: uuid.UUID) -> Turn:
 def passage_of(user: User | AnonymousUser, turn_id: uuid.UUID, marker: int) -> tuple[Turn, dict[str, Any]]:
     """The passage that the person's turn cites as [marker], and the turn.
 
-    Raises NotAllowed where the turn is not theirs or has no such passage, and where its guideline is meanwhile for
-    other departments than theirs.
+    Raises NotAllowed where the turn is not theirs, has no such passage, or the passage may not be read any more.
     """
     turn = turn_of(user, turn_id)
-    passage = next((one for one in turn.passages if one["marker"] == marker), None)
-    if passage is None or not isinstance(user, User):
-        raise NotAllowed
-    if not is_open_to(passage["version_id"], departments_of(user)):
+    passage = reading(turn).passage(marker)
+    if passage is None:
         raise NotAllowed
     return turn, passage
 
@@ -61,13 +57,6 @@ def sealed_turn_of(user: User | AnonymousUser, turn_id: uuid.UUID) -> Turn:
     if turn is None or not allowed or turn.conversation.owner_id == user.pk:
         raise NotAllowed
     return turn
-
-
-def closed_versions(conversation: Conversation, turns: Iterable[Turn]) -> set[str]:
-    """The versions behind the passages of some turns of a conversation whose guidelines are for other departments than
-    its owner's by now: their words are shown no more."""
-    cited = {one["version_id"] for turn in turns for one in turn.passages}
-    return closed_to(cited, departments_of(conversation.owner)) if cited else set()
 
 
 def may_chat(user: User | AnonymousUser) -> bool:

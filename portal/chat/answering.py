@@ -23,7 +23,7 @@ from portal.chat import events, quoting, sealed, selectors, stored
 from portal.chat.citing import citations
 from portal.chat.models import Quotation, State, Turn
 from portal.chat.prompting import build_request, readable
-from portal.chat.turn import LeaseLost, claim, fail, finish, kept, renew, wants_to_stop
+from portal.chat.turn import LeaseLost, claim, draw_from, fail, finish, kept, renew, wants_to_stop
 
 logger = logging.getLogger(__name__)
 
@@ -117,14 +117,16 @@ def _answer(turn: Turn, tries: _Tries) -> None:
     model = inference.loaded()
     if model is None:
         raise inference.EngineNotLoaded("No model is loaded in this worker.")
-    history = selectors.history_for_model(turn)
     card = workers.model_card()
+    quote_only = card is not None and card.demonstration
+    history = [] if quote_only else selectors.history_for_model(turn)
+    draw_from(turn, history)
     whole = build_request(
         turn,
         history,
         context=model.context,
         count_tokens=partial(inference.count_tokens, effort=Effort(turn.effort)),
-        quote_only=card is not None and card.demonstration,
+        quote_only=quote_only,
     )
     request = tries.begin(whole)
     passages, left_out = readable(turn.passages)

@@ -13,8 +13,9 @@ from django.conf import settings
 from django.utils import timezone
 
 from portal import valkey
-from portal.chat import events, rescue, stored, waiting
+from portal.chat import events, rescue, selectors, stored, waiting
 from portal.chat.models import State, Turn
+from portal.chat.reading import Reading, reading
 from portal.chat.threads import for_turns
 
 logger = logging.getLogger(__name__)
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 _WAIT_MS = 2000
 _PLACE_MS = 1000  # how often somebody who waits is told of a new place
 _BEYOND_THE_LINE = frozenset({"turn.passages", "turn.reasoning", "turn.delta"})  # the page shows no place then
+_WORDS = frozenset({"turn.passages", "turn.delta"})  # of guidelines
+_ASK_SECONDS = 5.0  # how often it is asked whether they may be shown
 _AWAY_SECONDS = 1.0
 _STOP_SECONDS = 1.5
 
@@ -43,19 +46,29 @@ class Relay:
         self._stopping = 0.0  # since when somebody has wished to stop
         self._wait_ms = 0  # the first look does not wait: the turn may have ended long ago
         self._told: tuple[int, int | None] = (0, 0)  # the place in the line, and the seconds to wait
+        self._is_begun = False
+        self._is_withheld = False
+        self._asked: float | None = None  # when, whether the words may be shown
 
     async def run(self) -> None:
         """Relay until the turn's last event is sent. Whatever fails on the way is tried again: a socket that is open
         and silent would show an answer that never ends."""
         while True:
             try:
-                if await self._step():
+                if await (self._step() if self._is_begun else self._begin()):
                     return
             except Turn.DoesNotExist:
                 return
             except Exception as error:
                 logger.error("relay of turn %s: %s", self._turn, type(error).__name__)
                 await asyncio.sleep(_AWAY_SECONDS)
+
+    async def _begin(self) -> bool:
+        """A turn that has ended is told from its row: what its stream still holds may not be for this person any more.
+        True when it has."""
+        turn = await for_turns(selectors.get_turn)(self._turn)
+        self._is_begun = turn.is_active
+        return not turn.is_active and await self._tell(turn)
 
     async def _step(self) -> bool:
         """Pass on what there is. True when the last event was sent.
@@ -66,7 +79,7 @@ class Relay:
         found = await self._read(self._wait_ms)
         if found:
             return await self._pass_on(found)
-        turn = await for_turns(Turn.objects.get)(pk=self._turn)
+        turn = await for_turns(selectors.get_turn)(self._turn)
         if turn.is_active:
             if found is None:
                 await asyncio.sleep(_AWAY_SECONDS)
@@ -75,6 +88,9 @@ class Relay:
             return False
         if found is not None and (found := await self._read(0)):
             return await self._pass_on(found)
+        return await self._tell(turn)
+
+    async def _tell(self, turn: Turn) -> bool:
         for event in await for_turns(stored.events)(turn, self._after):
             await self._send(event)
         return True
@@ -106,15 +122,32 @@ class Relay:
 
     async def _pass_on(self, found: list[tuple[str, dict[str, Any]]]) -> bool:
         for entry, event in found:
-            await self._send({**event, "id": entry})
+            if event["type"] in events.FINAL:  # as the person may read it now, not as it was when it was published
+                turn = await for_turns(selectors.get_turn)(self._turn)
+                await self._send({**await for_turns(stored.final)(turn), "id": entry})
+                return True
+            if event["type"] not in _WORDS or await self._may_show_words():
+                await self._send({**event, "id": entry})
             self._after = entry
             if event["type"] == "turn.queued":
                 self._told = event["position"], event["eta_seconds"]
             elif event["type"] in _BEYOND_THE_LINE:
                 self._told = 0, 0
-            if event["type"] in events.FINAL:
-                return True
         return False
+
+    async def _may_show_words(self) -> bool:
+        """Whether the answer that is being written may be shown, asked now and then: a guideline that it draws on may
+        become one for other departments. What was shown of it is taken back then."""
+        now = time.monotonic()
+        if self._is_withheld or (self._asked is not None and now - self._asked < _ASK_SECONDS):
+            return not self._is_withheld
+        read = await for_turns(_reading)(self._turn)
+        self._asked = now
+        if read.is_withheld:
+            self._is_withheld = True
+            await self._send(stored.queued(read.turn))
+            await self._send(stored.passages(read))
+        return not self._is_withheld
 
     async def _read(self, wait_ms: int) -> list[tuple[str, dict[str, Any]]] | None:
         """What the stream has; None when Valkey cannot be reached."""
@@ -122,6 +155,10 @@ class Relay:
             return await events.follow(self._connection, self._turn, self._after, wait_ms)
         except valkey.Unreachable:
             return None
+
+
+def _reading(turn_id: uuid.UUID) -> Reading:
+    return reading(selectors.get_turn(turn_id))
 
 
 def _looks_abandoned(turn: Turn) -> bool:

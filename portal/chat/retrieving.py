@@ -12,6 +12,7 @@ from knowledge.citations import page_starts
 from portal.accounts.selectors import departments_of
 from portal.chat import events, quoting, selectors
 from portal.chat.models import State, Turn
+from portal.chat.reading import Reading
 from portal.chat.rendering import passage_url
 from portal.chat.stored import passages as passages_event
 from portal.chat.turn import LeaseLost, claim, fail_if_held, kept, store_passages
@@ -44,7 +45,7 @@ def retrieve_passages(turn_id: uuid.UUID) -> bool:
         logger.error("retrieval for turn %s failed: %s", turn.id, type(error).__name__, exc_info=error)
         fail_if_held(turn, "retrieval_failed")
         return False
-    events.publish(turn.id, passages_event(turn))
+    events.publish(turn.id, passages_event(Reading(turn)))
     if turn.quotation:
         quoting.end_quoted(turn)
         return False

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from portal.accounts.models import User
 from portal.chat import stored
-from portal.chat.access import closed_versions
 from portal.chat.models import ACTIVE, Conversation, State, Turn
+from portal.chat.reading import readings
 
 
 def conversations_of(user: User) -> QuerySet[Conversation]:
@@ -22,20 +22,19 @@ def conversations_of(user: User) -> QuerySet[Conversation]:
 def turns_for_page(conversation: Conversation) -> list[dict[str, Any]]:
     """The turns of a conversation as the chat page needs them: ended ones with their events, running ones without (the
     page asks for those over its socket)."""
-    turns = list(conversation.turns.order_by("created_at"))
-    closed = closed_versions(conversation, turns)
     return [
         {
             "turn": str(turn.id),
             "client_ref": str(turn.client_ref),
-            "question": turn.question,
+            "question": read.question,
             "effort": turn.effort,
             "answer": stored.wanted(turn),
             "asked_at": turn.created_at.isoformat(),
             "state": turn.state,
-            "events": [] if turn.is_active else stored.events(turn, closed=closed),
+            "events": [] if turn.is_active else stored.events(turn, read=read),
         }
-        for turn in turns
+        for read in readings(conversation.turns.order_by("created_at"))
+        for turn in [read.turn]
     ]
 
 
@@ -52,12 +51,9 @@ def history_before(turn: Turn, most: int = 6) -> list[Turn]:
 
 
 def history_for_model(turn: Turn) -> list[Turn]:
-    """The same as a model may read it: without the turns that were answered from guidelines which are for other
-    departments than the person's by now. Their answers hold those guidelines' words, and a model repeats what it reads.
-    """
-    earlier = history_before(turn)
-    closed = closed_versions(turn.conversation, earlier)
-    return [one for one in earlier if not closed.intersection(passage["version_id"] for passage in one.passages)]
+    """The same as a model may read it: without the turns whose answers are withheld from the person. A model repeats
+    what it reads."""
+    return [read.turn for read in readings(history_before(turn)) if not read.is_withheld]
 
 
 def earlier_questions(conversation_id: uuid.UUID, most: int = 10) -> list[str]:

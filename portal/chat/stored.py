@@ -3,15 +3,14 @@
 The same functions make the events that are published live, so that both roads look alike.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from django.urls import reverse
-from django.utils.translation import gettext, override
 
-from portal.chat.access import closed_versions
 from portal.chat.models import Quotation, State, Turn
-from portal.chat.rendering import answer_html, quoted_html, quoted_text
+from portal.chat.reading import Reading, reading
+from portal.chat.rendering import answer_html, quoted_html
 
 _NOT_TOLD = frozenset({"cached_tokens"})  # would say to the word whether somebody else asked the same shortly before
 _FINAL_SEQUENCE = 100_000  # behind every live event of the same millisecond
@@ -29,7 +28,7 @@ def accepted(turn: Turn) -> dict[str, Any]:
         "turn": str(turn.id),
         "client_ref": str(turn.client_ref),
         "position": turn.position,
-        "question": turn.question,
+        "question": Reading(turn).question,
         "effort": turn.effort,
         "answer": wanted(turn),
         "asked_at": turn.created_at.isoformat(),
@@ -65,52 +64,50 @@ def beginning(turn: Turn) -> list[dict[str, Any]]:
     return [accepted(turn), *([card] if card else []), *notices(turn)]
 
 
-def passages(turn: Turn, closed: Collection[str] = ()) -> dict[str, Any]:
-    """What was found in the guidelines; of the versions `closed` not the words."""
-    hidden = _hidden(turn, closed)
+def passages(read: Reading) -> dict[str, Any]:
+    """What was found in the guidelines."""
     return {
         "type": "turn.passages",
-        "turn": str(turn.id),
-        "covered": turn.covered is not False,
-        "passages": [_shown(public_passage(one), turn, hidden) for one in turn.passages],
+        "turn": str(read.turn.id),
+        "covered": read.turn.covered is not False,
+        "passages": [public_passage(one) for one in read.passages],
     }
 
 
-def final(turn: Turn, closed: Collection[str] = ()) -> dict[str, Any]:
-    """The last event of a turn that has ended; its citations without the words of the versions `closed`."""
-    hidden = _hidden(turn, closed)
+def final(turn: Turn, read: Reading | None = None) -> dict[str, Any]:
+    """The last event of a turn that has ended, as its owner may read it now; `read` where the caller knows that."""
+    read = read or reading(turn)
     event: dict[str, Any] = {"type": f"turn.{turn.state}", "turn": str(turn.id)}
     if turn.state in (State.COMPLETED, State.CANCELLED):
-        cited = [_shown(one, turn, hidden) for one in turn.citations]
-        event |= {"html": _html(turn, cited), "text": _text(turn, cited), "citations": cited}
+        event |= {"html": _html(read), "text": read.answer, "citations": read.citations}
     if turn.state == State.CANCELLED:
         event["code"] = turn.failure_code  # "left" where nobody was there any more, empty where the person stopped it
-    if turn.state == State.COMPLETED and turn.quotation:
-        event["quotation"] = turn.quotation
     if turn.state == State.COMPLETED:
-        event |= {
-            "groundedness": turn.groundedness,
-            "usage": {name: value for name, value in turn.usage.items() if name not in _NOT_TOLD},
-            **_model(turn),
-        }
+        event |= _made(read)
     if turn.state == State.REFUSED:
         event |= {"rule": turn.failure_code, "message": turn.failure_message}
     if turn.state == State.FAILED:
         event |= {"code": turn.failure_code, "message": turn.failure_message}
         if turn.answer:
-            event["text"] = turn.answer
+            event["text"] = read.answer
     return event
 
 
-def _html(turn: Turn, cited: list[dict[str, Any]]) -> str:
-    if turn.quotation and cited:
-        return quoted_html(cited, language=turn.language)
-    return answer_html(turn.answer, turn.citations, language=turn.language)
+def _html(read: Reading) -> str:
+    turn = read.turn
+    if turn.quotation and read.citations:
+        return quoted_html(read.citations, language=turn.language)
+    return answer_html(read.answer, read.citations, language=turn.language)
 
 
-def _text(turn: Turn, cited: list[dict[str, Any]]) -> str:
-    """The answer; where it is quoted, made of what may be shown of the quotations."""
-    return quoted_text(cited) if turn.quotation and cited else turn.answer
+def _made(read: Reading) -> dict[str, Any]:
+    """How an answer was made and how well it stands; nothing of the kind where none is shown."""
+    turn = read.turn
+    if read.is_withheld:
+        return {"withheld": True, "groundedness": None, "usage": {}, "model": "", "model_url": ""}
+    usage = {name: value for name, value in turn.usage.items() if name not in _NOT_TOLD}
+    made = {"groundedness": turn.groundedness, "usage": usage, **_model(turn)}
+    return made | ({"quotation": turn.quotation} if turn.quotation else {})
 
 
 def _model(turn: Turn) -> dict[str, str]:
@@ -122,18 +119,16 @@ def _model(turn: Turn) -> dict[str, str]:
     return {"model": turn.model["name"], "model_url": url}
 
 
-def events(turn: Turn, after: str = "", closed: Collection[str] | None = None) -> list[dict[str, Any]]:
-    """All events of a turn that has ended, with ids that follow `after` (the last id that the browser saw). Words of
-    guidelines that are for other departments than the person's by now are left out; `closed` is those versions, where
-    the caller knows them. Reads the database for a turn with passages alone."""
+def events(turn: Turn, after: str = "", read: Reading | None = None) -> list[dict[str, Any]]:
+    """All events of a turn that has ended, as its owner may read it now, with ids that follow `after` (the last id that
+    the browser saw). `read` where the caller knows what may be read; otherwise the database is asked for it."""
     assert turn.finished_at is not None
-    if closed is None:
-        closed = closed_versions(turn.conversation, [turn]) if turn.passages else ()
+    read = read or reading(turn)
     milliseconds = max(int(turn.finished_at.timestamp() * 1000), int(after.partition("-")[0] or 0))
     sequence = beginning(turn)
     if turn.passages:
-        sequence.append(passages(turn, closed))
-    sequence.append(final(turn, closed))
+        sequence.append(passages(read))
+    sequence.append(final(turn, read))
     return _numbered(sequence, milliseconds, _FINAL_SEQUENCE)
 
 
@@ -148,20 +143,6 @@ def _numbered(sequence: list[dict[str, Any]], milliseconds: int, first: int) -> 
 
 _PUBLIC = ("marker", "document", "version", "page", "page_label", "heading", "quote", "score", "url")
 _PUBLIC_LATELY = ("last_page", "pages")  # turns from before these were kept go without
-
-
-def _hidden(turn: Turn, closed: Collection[str]) -> set[int]:
-    """The markers of the passages from some versions."""
-    return {one["marker"] for one in turn.passages if one["version_id"] in closed}
-
-
-def _shown(passage: dict[str, Any], turn: Turn, hidden: Collection[int]) -> dict[str, Any]:
-    """A passage or citation; where it is hidden, a sentence in the place of its words."""
-    if passage["marker"] not in hidden:
-        return passage
-    with override(turn.language):
-        said = gettext("This guideline is for other departments by now: its words are not shown.")
-    return {**passage, "heading": "", "quote": said} | {name: [] for name in ("exact", "quoted") if name in passage}
 
 
 def public_passage(passage: Mapping[str, Any]) -> dict[str, Any]:

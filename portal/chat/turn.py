@@ -8,7 +8,7 @@ import hashlib
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
@@ -22,6 +22,7 @@ from portal.audit.services import record
 from portal.chat import events, sealed, stored
 from portal.chat.failures import message
 from portal.chat.models import ACTIVE, Quotation, State, Turn
+from portal.chat.reading import stands_on
 
 _PATIENCE_SECONDS = 40.0  # a database server is started again in less
 _PAUSE_SECONDS = 0.5
@@ -108,6 +109,16 @@ def store_passages(turn: Turn, passages: list[dict[str, Any]], covered: bool, *,
     )
 
 
+def draw_from(turn: Turn, history: Iterable[Turn]) -> None:
+    """Keep what the answer of this turn may hold words of because the model reads these earlier ones with it, before it
+    does. Raises LeaseLost."""
+    found = set().union(*map(stands_on, history)) - {one["version_id"] for one in turn.passages}
+    if found != set(turn.drawn_from):
+        turn.drawn_from = sorted(found)
+        if not _held(turn).update(drawn_from=turn.drawn_from):
+            raise LeaseLost
+
+
 @transaction.atomic
 def hand_over(turn: Turn, quotation: Quotation, kept: Mapping[str, Any], spent: Mapping[str, Any]) -> None:
     """Give a turn that this worker holds back, to be answered with quotations. `kept` is values of its row, `spent`
@@ -128,7 +139,7 @@ def hand_over_unheld(turn_id: uuid.UUID, quotation: Quotation) -> bool:
 
 
 def _for_quotation(quotation: Quotation) -> dict[str, Any]:
-    return requeued() | {"quotation": quotation}
+    return requeued() | {"quotation": quotation, "drawn_from": []}  # what a model wrote is taken back
 
 
 def requeued() -> dict[str, Any]:
@@ -251,4 +262,4 @@ def _record_end(turn: Turn, state: State, values: dict[str, Any]) -> None:
 
 
 def _announce(turn_id: uuid.UUID) -> None:
-    events.publish(turn_id, stored.final(Turn.objects.get(pk=turn_id)))
+    events.publish(turn_id, stored.final(Turn.objects.select_related("conversation__owner").get(pk=turn_id)))

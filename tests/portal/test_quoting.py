@@ -19,6 +19,7 @@ from portal.chat import turn as life
 from portal.chat.models import Quotation, State, Turn
 from portal.chat.protocol import FrameError, TurnStart, parse
 from portal.chat.quoting import quote_answer
+from portal.chat.reading import Reading, stands_on
 from portal.chat.retrieving import retrieve_passages
 from portal.chat.sources import Source
 from portal.parts import Heartbeat
@@ -262,7 +263,7 @@ def test_a_crisis_gets_its_card_and_nothing_is_quoted(cast: Cast, sent: list[Any
 def test_words_of_a_guideline_that_is_closed_by_now_are_not_shown(cast: Cast, sent: list[Any]) -> None:
     with workers(inference=READY, knowledge=READY):
         turn = play(sent, begin(cast.anna, answer="quotation"))
-    event = stored.final(turn, {one["version_id"] for one in turn.passages})
+    event = stored.final(turn, Reading(turn, frozenset(stands_on(turn))))
     assert "warning signs" not in str(event)
     assert "other departments" in event["html"]
     assert "other departments" in event["text"]

@@ -15,6 +15,7 @@ from portal.accounts.models import TERMINAL, Role, User
 from portal.chat import selectors, services
 from portal.chat.models import Quotation, State, Turn
 from portal.chat.protocol import FrameError, parse
+from portal.chat.reading import reading
 from portal.chat.rendering import foreign_note
 from portal.chat.turn import end_unheld, hand_over_unheld
 from portal.database import ensure_tables
@@ -72,12 +73,13 @@ class Command(BaseCommand):
             self.stdout.write(f"({notice['rule']}) {notice['message']}")
         if turn.state == State.REFUSED:
             self.stdout.write(turn.failure_message)
-        if turn.quotation and turn.citations:
+        read = reading(turn)
+        if turn.quotation and read.citations:
             self.stdout.write(f"Quoted from the guidelines: {Quotation(turn.quotation).label}.")
-            self.stdout.write(foreign_note(turn.citations, turn.language))
-        if turn.answer:
-            self.stdout.write(turn.answer + "\n")
-        for one in turn.citations:
+            self.stdout.write(foreign_note(read.citations, turn.language))
+        if read.answer:
+            self.stdout.write(read.answer + "\n")
+        for one in read.citations:
             page = f", p. {one['page_label'] or one['page']}" if one["page"] else ""
             self.stdout.write(f"[{one['marker']}] {one['document']}, {one['version']}{page}: {one['heading']}")
 
@@ -122,11 +124,12 @@ def _answer_here(turn: Turn) -> Turn:
 
 def _result(turn: Turn) -> dict[str, Any]:
     keys = ("marker", "document", "version", "page", "quote")
+    read = reading(turn)
     return {
         "turn": str(turn.id),
         "state": turn.state,
-        "answer": turn.answer,
-        "citations": [{key: one[key] for key in keys} for one in turn.citations],
+        "answer": read.answer,
+        "citations": [{key: one[key] for key in keys} for one in read.citations],
         "groundedness": turn.groundedness,
         "verdicts": {
             "input": turn.verdict,
