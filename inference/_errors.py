@@ -12,9 +12,13 @@
 Every error's text is one sentence that a person can act on, without content of the conversation.
 """
 
+from inference._types import Usage
+
 
 class InferenceError(Exception):
-    """Anything that inference can raise on purpose."""
+    """Anything that inference can raise on purpose. Where an answer was begun, `usage` is what it took until then."""
+
+    usage: Usage | None = None
 
 
 class ModelNotFound(InferenceError):

@@ -10,7 +10,7 @@ from typing import Literal
 
 from inference._echo import Echo
 from inference._engine import Piece, Sampling
-from inference._errors import MalformedOutput, RequestTooLong
+from inference._errors import InferenceError, MalformedOutput, RequestTooLong
 from inference._runtime import Runtime, current
 from inference._streams import Stream
 from inference._types import Delta, FinishReason, GenerationRequest, Usage
@@ -28,7 +28,7 @@ def generate(request: GenerationRequest, *, cancelled: Callable[[], bool] = lamb
     `finish`, `usage` and `thoughts`; with FinishReason.LENGTH there may have been no text, when the model thought even
     where an answer had been opened for it. Closing the iterator frees the slot. Raises, before anything is generated,
     EngineNotLoaded and RequestTooLong (when prompt and `max_tokens` do not fit into a slot); while it is iterated,
-    EngineFailed and MalformedOutput.
+    EngineFailed and MalformedOutput, with the `usage` until then.
     """
     begun = time.monotonic()
     runtime = current()
@@ -70,7 +70,14 @@ class _Answer:
         self._sign_of_life = float("-inf")
 
     def deltas(self) -> Iterator[Delta]:
-        """All of them; the last has `finish`."""
+        """All of them; the last has `finish`. An error says what was spent until then."""
+        try:
+            yield from self._deltas()
+        except InferenceError as error:
+            error.usage = self._clock.usage("")
+            raise
+
+    def _deltas(self) -> Iterator[Delta]:
         opened: Literal["", "budget", "malformed"] = ""
         tail = ""
         if self._budget or not self._raw.thinking:

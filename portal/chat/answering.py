@@ -17,9 +17,9 @@ from django.utils.translation import gettext, override
 import guardrails
 import inference
 from guardrails import GroundedAnswer, OutputScreen, SourcePassage
-from inference import Delta, Effort, FinishReason, GenerationRequest
+from inference import Delta, Effort, FinishReason, GenerationRequest, Usage
 from portal import workers
-from portal.chat import events, quoting, sealed, selectors, stored
+from portal.chat import events, quoting, rescue, sealed, selectors, stored
 from portal.chat.citing import citations
 from portal.chat.models import Quotation, State, Turn
 from portal.chat.prompting import build_request, readable
@@ -68,15 +68,26 @@ class _Tries:
         self.effort = request.effort.value if request.reasoning_tokens != 0 else "none"
         return request
 
-    def end(self, last: Delta) -> None:
-        """Keep what a try took."""
-        if last.thoughts:
-            self.thoughts.append(last.thoughts)
-        if last.usage:
-            self.prompt_tokens += last.usage.prompt_tokens
-            self.completion_tokens += last.usage.completion_tokens
-            self.reasoning_tokens += last.usage.reasoning_tokens
-            self.seconds += last.usage.seconds
+    def spend(self, usage: Usage | None) -> None:
+        """Count what a try took."""
+        if usage:
+            self.prompt_tokens += usage.prompt_tokens
+            self.completion_tokens += usage.completion_tokens
+            self.reasoning_tokens += usage.reasoning_tokens
+            self.seconds += usage.seconds
+
+    @property
+    def spent(self) -> dict[str, Any]:
+        """What all tries took together, also those that came to nothing; `effort` is that of the last."""
+        begun = {"effort": self.effort, "tries": self.number}
+        if not self.prompt_tokens:
+            return begun
+        return begun | {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "reasoning_tokens": self.reasoning_tokens,
+            "seconds": round(self.seconds, 3),
+        }
 
 
 def generate_answer(turn_id: uuid.UUID) -> None:
@@ -141,8 +152,14 @@ def _answer(turn: Turn, tries: _Tries) -> None:
     )
     with suppress(RuntimeError):  # while the model reads its prompt; where there is no memory for a thread, afterwards
         threading.Thread(target=screen.prepare, daemon=True).start()
-    last = _stream(turn, request, screen)
-    tries.end(last)
+    try:
+        last = _stream(turn, request, screen)
+    except inference.InferenceError as error:
+        tries.spend(error.usage)
+        raise
+    tries.spend(last.usage)
+    if last.thoughts:
+        tries.thoughts.append(last.thoughts)
     with kept(turn):
         grounded = screen.finish()
     ended = last.finish in {FinishReason.STOP, FinishReason.LENGTH}
@@ -290,39 +307,39 @@ def _kept(tries: _Tries) -> dict[str, Any]:
     return {
         "reasoning": tries.seal("\n\n".join(tries.thoughts)),
         "model": workers.model_snapshot(),
-        "usage": {"effort": tries.effort, "tries": tries.number},
+        "usage": tries.spent,
     }
 
 
 def _hand_over(turn: Turn, reason: Quotation, values: dict[str, Any]) -> bool:
     """Have the guidelines quoted instead; what the model thought is kept, what it took is recorded."""
     kept = {name: values[name] for name in ("reasoning",) if values.get(name) is not None} | {"notices": turn.notices}
-    spent = {name: values[name] for name in ("usage", "model", "groundedness") if values.get(name)}
-    return quoting.hand_over(turn, reason, kept=kept, spent=spent)
+    return quoting.hand_over(turn, reason, kept=kept, spent=_recorded(values))
+
+
+def _recorded(values: dict[str, Any]) -> dict[str, Any]:
+    """What the audit trail tells of work that came to nothing."""
+    return {name: values[name] for name in ("usage", "model", "groundedness") if values.get(name)}
 
 
 def _usage(last: Delta, tries: _Tries) -> dict[str, Any]:
-    """Counts and seconds of all tries together; `effort` is that of the last, `opened` why its answer was begun for the
-    model."""
+    """What all tries took together; `opened` is why the answer was begun for the model."""
     if last.usage is None:
         return {}
-    return {
-        "prompt_tokens": tries.prompt_tokens,
+    return tries.spent | {
         "cached_tokens": last.usage.cached_tokens,
-        "completion_tokens": tries.completion_tokens,
-        "reasoning_tokens": tries.reasoning_tokens,
         "opened": last.usage.opened,
-        "effort": tries.effort,
-        "tries": tries.number,
-        "seconds": round(tries.seconds, 3),
         "first_token_seconds": last.usage.first_token_seconds and round(last.usage.first_token_seconds, 3),
         "finish": last.finish.value if last.finish else "",
     }
 
 
 def _give_up(turn: Turn, code: str, **values: Any) -> None:
-    """Have the guidelines quoted where the model is at fault, or say why there is no answer."""
+    """Have it answered once more where the engine broke off, the guidelines quoted where the model is at fault, or say
+    why there is no answer."""
     try:
+        if code == "engine_failed" and rescue.begin_broken_off_again(turn, code, _recorded(values)):
+            return
         reason = quoting.reason_for(code)
         if reason is None or not _hand_over(turn, reason, values):
             fail(turn, code, **values)

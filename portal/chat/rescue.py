@@ -1,7 +1,9 @@
-"""Stopping turns, and bringing back those that a lost worker or a lost message left behind."""
+"""Stopping turns, and bringing back those that a lost worker, a broken engine or a lost message left behind."""
 
 import uuid
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -15,7 +17,7 @@ from portal.chat import dispatch, events, quoting
 from portal.chat.access import turn_of
 from portal.chat.models import ACTIVE, Quotation, State, Turn
 from portal.chat.stored import queued
-from portal.chat.turn import end, end_unheld, fail_unheld, requeued, unheld
+from portal.chat.turn import end, end_unheld, fail_unheld, held, requeued, unheld
 
 _GIVEN_UP_SECONDS = 60  # after its lease, while the workers that could take it stay away
 
@@ -81,18 +83,27 @@ def rescue_turn(turn: Turn) -> None:
         _send_again(turn)
 
 
+def begin_broken_off_again(turn: Turn, code: str, spent: Mapping[str, Any]) -> bool:
+    """Have a turn answered once more whose engine broke off in the worker that holds it, and which then loses it. It
+    counts like a lost worker: False for a turn that was begun again before, or that somebody stopped, and the caller
+    still has it. `code` is why, `spent` what the record tells of the work on it so far."""
+    turns = held(turn).filter(recoveries=0, cancel_requested=False)
+    return _again(turn, turns, "turn.broken_off", {"code": code, **spent})
+
+
 def _begin_again(turn: Turn) -> None:
     """The worker is lost: what it wrote is taken back, and it loses the turn if it still lives."""
+    _again(turn, _untouched(turn), "turn.requeued", {})
+
+
+def _again(turn: Turn, turns: QuerySet[Turn], kind: str, payload: Mapping[str, Any]) -> bool:
     with transaction.atomic():
-        free = _untouched(turn).update(
-            recoveries=F("recoveries") + 1,
-            **requeued(),
-        )
-        if not free:
-            return
-        record("turn.requeued", actor="system", subject=str(turn.id), payload={"attempt": turn.attempt + 1})
+        if not turns.update(recoveries=F("recoveries") + 1, **requeued()):
+            return False
+        record(kind, actor="system", subject=str(turn.id), payload={"attempt": turn.attempt + 1, **payload})
     events.publish(turn.id, queued(turn))
     dispatch.go_on(turn)
+    return True
 
 
 def _send_again(turn: Turn) -> None:

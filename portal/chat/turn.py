@@ -55,7 +55,7 @@ def claim(turn_id: uuid.UUID, state: State) -> Turn | None:
 def renew(turn: Turn) -> None:
     """Keep the claim for another lease. Raises LeaseLost when it is gone, DatabaseError when nobody can be asked."""
     with _fresh_connection_next_time():
-        if not _held(turn).update(lease_until=_lease_end()):
+        if not held(turn).update(lease_until=_lease_end()):
             raise LeaseLost
 
 
@@ -97,7 +97,7 @@ def wants_to_stop(turn: Turn) -> bool:
 def store_passages(turn: Turn, passages: list[dict[str, Any]], covered: bool, *, keep: bool = False) -> None:
     """Keep what was retrieved, and give the claim back for the inference worker, or `keep` it. Raises LeaseLost."""
     released: dict[str, Any] = {"lease_until": _lease_end() if keep else None, "enqueued_at": timezone.now()}
-    if not _held(turn).update(passages=passages, covered=covered, **released):
+    if not held(turn).update(passages=passages, covered=covered, **released):
         raise LeaseLost
     turn.passages, turn.covered = passages, covered
     keys = ("marker", "version_id", "chunk_id", "page", "score")
@@ -115,7 +115,7 @@ def draw_from(turn: Turn, history: Iterable[Turn]) -> None:
     found = set().union(*map(stands_on, history)) - {one["version_id"] for one in turn.passages}
     if found != set(turn.drawn_from):
         turn.drawn_from = sorted(found)
-        if not _held(turn).update(drawn_from=turn.drawn_from):
+        if not held(turn).update(drawn_from=turn.drawn_from):
             raise LeaseLost
 
 
@@ -123,7 +123,7 @@ def draw_from(turn: Turn, history: Iterable[Turn]) -> None:
 def hand_over(turn: Turn, quotation: Quotation, kept: Mapping[str, Any], spent: Mapping[str, Any]) -> None:
     """Give a turn that this worker holds back, to be answered with quotations. `kept` is values of its row, `spent`
     what the record tells of the work on it so far. Raises LeaseLost."""
-    if not _held(turn).update(**_for_quotation(quotation), **kept):
+    if not held(turn).update(**_for_quotation(quotation), **kept):
         raise LeaseLost
     record("turn.handed_over", actor="system", subject=str(turn.id), payload={"quotation": quotation.value, **spent})
 
@@ -164,7 +164,7 @@ def finish(turn: Turn, state: State, **values: Any) -> None:
     while True:
         try:
             with _fresh_connection_next_time(), transaction.atomic():
-                if not _held(turn).update(**_ended(state, values)):
+                if not held(turn).update(**_ended(state, values)):
                     raise LeaseLost
                 _record_end(turn, state, values)
             break
@@ -228,7 +228,8 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def _held(turn: Turn) -> Any:
+def held(turn: Turn) -> QuerySet[Turn]:
+    """The turn, while this worker holds it and it has not ended."""
     return Turn.objects.filter(pk=turn.pk, attempt=turn.attempt, state__in=ACTIVE)
 
 

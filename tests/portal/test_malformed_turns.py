@@ -132,7 +132,10 @@ def test_output_that_cannot_be_read_twice_fails_with_a_sentence(conversation: Co
     with replaying("<|channel|>??<|return|>", "<|channel|>??<|return|>") as engine:
         turn = answered(conversation)
     assert (turn.state, turn.failure_code) == (State.FAILED, "malformed_output")
-    assert turn.usage == {"effort": "none", "tries": 2} and len(engine.prompts) == 3
+    assert (turn.usage["effort"], turn.usage["tries"], len(engine.prompts)) == ("none", 2, 3)
+    assert turn.usage["completion_tokens"] >= 6 and turn.usage["prompt_tokens"] > 0 and turn.usage["seconds"] > 0
+    assert not {"opened", "finish"} & set(turn.usage), "the card of the model counts answers that were kept"
+    assert Event.objects.get(kind="turn.failed").payload["usage"] == turn.usage
     assert_ended_well(turn)
 
 

@@ -38,6 +38,7 @@ class Asked:
     after_the_end: int = 0
     twice: int = 0
     reloads: int = 0
+    accepted: int = 0
 
     def see(self, event: dict[str, Any]) -> None:
         """Keep what an event says."""
@@ -47,6 +48,8 @@ class Asked:
             self.last_id = place
         if self.endings and event["type"] not in FINAL:
             self.after_the_end += 1
+        if event["type"] == "turn.accepted":
+            self.accepted += 1
         if event["type"] == "turn.queued":
             self.pieces.clear()
         elif event["type"] == "turn.delta":
@@ -59,6 +62,11 @@ class Asked:
     def is_being_written(self) -> bool:
         """Whether a part of the answer is shown, and not its end."""
         return bool(self.pieces) and not self.endings
+
+    @property
+    def told_from_the_row(self) -> bool:
+        """Whether the end was told with its beginning again: the answer as a whole, and not its last pieces."""
+        return self.accepted > 1
 
     @property
     def written_by_a_model(self) -> bool:

@@ -113,6 +113,7 @@ def _count_row(found: Reckoning, turn: "object", kinds: Counter[str]) -> None:
     how = turn.failure_code or (f"quoted ({turn.quotation})" if turn.quotation else "by the model")
     found.counts[f"turns {turn.state}: {how}"] += 1
     found.counts["turns that a lost worker gave back"] += kinds["requeued"]
+    found.counts["turns begun again because the engine broke off"] += kinds["broken_off"]
     found.counts[f"attempts at generation: {kinds['generating']}"] += 1
 
 
@@ -143,7 +144,8 @@ def _count_seen(found: Reckoning, one: Asked, row: "object") -> None:
         if end["type"] not in {"error", "turn.failed"}:
             found.note("answers shown that are not the stored ones", one.turn)
         return
-    if one.written_by_a_model and "".join(one.pieces).strip() != end["text"].strip():
+    pieces_count = one.written_by_a_model and not one.told_from_the_row
+    if pieces_count and "".join(one.pieces).strip() != end["text"].strip():
         found.counts["answers whose pieces did not make the whole (events lost, or Valkey away)"] += 1
         found.examples.setdefault("pieces", one.turn)
     kept = stored.final(row)
