@@ -148,7 +148,7 @@ class _Answer:
                 if text:
                     yield Delta(text)
                 now = time.monotonic()
-                if self._ended is None and now - self._clock.begun >= self._request.deadline_seconds:
+                if self._ended is None and now - self._clock.at_work_since >= self._request.deadline_seconds:
                     self._ended = FinishReason.DEADLINE
                 elif self._ended is None and now - looked >= _POLL_SECONDS:
                     looked = now
@@ -175,6 +175,11 @@ class _Clock:
         self._prompt_tokens = prompt_tokens
         self._before = 0
         self._first: float | None = None
+
+    @property
+    def at_work_since(self) -> float:
+        """When reading the prompt began; once there is a token, when writing did."""
+        return self.begun + (self._first or 0.0)
 
     def begin_stream(self) -> None:
         """The engine counts from 1 again."""

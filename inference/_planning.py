@@ -42,6 +42,7 @@ def plan(settings: EngineSettings, header: Header, machine: Hardware) -> Plan:
         batch=settings.batch or (_BATCH_GPU if on_gpu else _BATCH_CPU),
         swa_full=settings.swa_full,
         gpus=tuple(gpu.name for gpu in machine.gpus) if on_gpu else (),
+        repack=settings.repack,
     )
     return _with_room(chosen, settings, header, machine)
 

@@ -37,7 +37,8 @@ class GenerationRequest:
 
     `max_tokens` bounds reasoning and answer together. Of them reasoning gets at most `reasoning_tokens` (None: as many
     as there are), and never the last `answer_tokens` (at most half of all), which are kept for the answer: a model that
-    still thinks by then is made to answer. With 0 it answers at once. `deadline_seconds` is wall time from the call.
+    still thinks by then is made to answer. With 0 it answers at once. `deadline_seconds` is wall time
+    from the call to the first token, and once more from there: a slow machine reads for long, and then it answers.
 
     With `quotes` the answer is the first of these sentences and some of the others, in this order and word for word:
     the model only chooses which. That is for models too small to keep to the passages and to cite them. Families with
@@ -97,7 +98,9 @@ class EngineSettings:
     `context` is tokens a slot; `threads` 0 means one per free core but one; `gpu_layers` -1 as many as the cards take;
     `tensor_split` the share of each card, in their order; `kv_type` how keys and values are kept: "f16", or smaller and
     less exact "q8_0" and "q4_0"; `batch` the tokens of prompts that are read at a time. With `swa_full` layers with a
-    sliding window keep the whole context: more memory, and prompts that begin alike are read once.
+    sliding window keep the whole context: more memory, and prompts that begin alike are read once. With `repack` the
+    engine may keep a copy of the weights in the order that this processor reads fastest; without it, all processes that
+    load a model on the CPU share the memory that its file occupies.
     """
 
     model: Path
@@ -111,6 +114,7 @@ class EngineSettings:
     kv_type: Literal["f16", "q8_0", "q4_0"] = "f16"
     batch: int = 0
     swa_full: bool = True
+    repack: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +133,4 @@ class Plan:
     batch: int
     swa_full: bool
     gpus: tuple[str, ...]
+    repack: bool = True

@@ -215,6 +215,7 @@ def _params(model: Path, chosen: Plan, path: Path) -> Any:
     )
     params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type[f"GGML_TYPE_{chosen.kv_type.upper()}"]
     params.swa_full = chosen.swa_full
+    params.no_extra_bufts = not chosen.repack
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = chosen.threads
     params.special = True  # special tokens come as text: the filters need them
     params.cache_ram_mib = 0  # finished dialogues are not kept in memory beside the slots

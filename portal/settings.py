@@ -327,6 +327,7 @@ HAVRE_FLASH_ATTENTION = _env_choice("FLASH_ATTENTION", "auto", ("auto", "on", "o
 HAVRE_KV_TYPE = _env_choice("KV_TYPE", "f16", ("f16", "q8_0", "q4_0"))  # how keys and values are kept
 HAVRE_BATCH = _env_int("BATCH", 0)  # tokens of prompts read at a time; 0: 512 on a card, 64 without
 HAVRE_SWA_FULL = _env_flag("SWA_FULL", True)  # prompts that begin alike are read once, for more memory
+HAVRE_REPACK = _env_flag("REPACK", True)  # without a card: a copy of the weights that this processor reads faster
 HAVRE_MAX_TOKENS = _env_int("MAX_TOKENS", 1024, least=32)
 HAVRE_REASONING_TOKENS = {  # what a model may think, by the effort that was asked for
     "low": _env_int("REASONING_LOW", 256),

@@ -55,7 +55,7 @@ def measure(wanted: Wanted) -> dict[str, Any]:
         for name in ("slots", "context", "threads", "batch"):  # what the worker chose, whatever memory is free by now
             os.environ[f"HAVRE_{name.upper()}"] = str(plan[name])
         bare = Child("bare")
-        _, turns = installation.together(QUESTION, 1, 2)  # the first answers pay for page faults
+        _, turns = installation.together(QUESTION, 1, 1)
         if not turns[-1]:
             raise CommandError("The installation to measure did not take a question.")
         prompt = bare.ask({"turn": turns[-1]})
@@ -63,7 +63,8 @@ def measure(wanted: Wanted) -> dict[str, Any]:
             peer = Peer(wanted.peer, model.path, plan, settings.HAVRE_DATA_DIR / "logs" / "peer.log")
         sampling = {"n_predict": prompt["max_tokens"], "temperature": prompt["temperature"]}
         ways = _Ways(installation, bare, peer, prompt["prompt"], sampling)
-        ways.once(1, 1)
+        # the first answers pay for page faults, and for the reading of the prompt in each slot
+        ways.once(min(plan["slots"], max(wanted.users)), 1)
         measured = {users: _Rounds([], [], []) for users in wanted.users}
         for number in range(wanted.rounds):
             for users, rounds in measured.items():

@@ -31,6 +31,7 @@ class Peer:
         command += ["--api-key", self._key, "-np", str(slots), "-c", str(slots * context), "--swa-full"]
         command += ["-t", str(plan["threads"]), "-tb", str(plan["threads"]), "--no-webui", "--cache-ram", "0"]
         command += ["-b", str(plan["batch"]), "-ub", str(plan["batch"])]
+        command += [] if plan["repack"] else ["--no-repack"]
         command += ["-ngl", str(plan["gpu_layers"])] if plan["gpu_layers"] >= 0 else []
         with log.open("wb") as output:
             self._process = subprocess.Popen(command, stdout=output, stderr=output)  # noqa: S603

@@ -174,7 +174,10 @@ def test_stop_is_honoured_while_the_prompt_is_read(engine: LoadedModel) -> None:
 def test_the_deadline_ends_an_answer(engine: LoadedModel) -> None:
     question = request("What about sleep? never stop please", max_tokens=3000, deadline_seconds=0.15)
     deltas = list(inference.generate(question))
-    assert deltas[-1].finish is FinishReason.DEADLINE
+    usage = deltas[-1].usage
+    assert deltas[-1].finish is FinishReason.DEADLINE and usage
+    read = usage.first_token_seconds
+    assert read is None or usage.seconds - read >= 0.15, "what reading took is not taken from writing"
     assert_slots_free()
 
 

@@ -26,13 +26,15 @@ def maker() -> Iterator[ModuleType]:
     del sys.modules[spec.name]
 
 
-def test_a_small_one_says_its_words_and_ends(maker: ModuleType, tmp_path: Path) -> None:
+@pytest.mark.parametrize("repack", [True, False])
+def test_a_small_one_says_its_words_and_ends(maker: ModuleType, tmp_path: Path, repack: bool) -> None:
     file, words = tmp_path / "talking.gguf", maker.vocabulary(MODELS / "tiny-gpt-oss.gguf")
     maker.write(file, words, maker.Shape(layers=1, experts=4, width=320))
     expected = maker.answer(words.tokens)
     assert expected.startswith("The plan when a and in sit down together without any.") and len(expected) > 400
     inference.unload()
-    inference.load(EngineSettings(model=file, slots=1, context=1024, threads=1))
+    loaded = inference.load(EngineSettings(model=file, slots=1, context=1024, threads=1, repack=repack))
+    assert loaded.plan.repack is repack
     try:
         for question, temperature in (("Are you ready?", 0.2), ("Say something else, please!", 1.0)):
             messages = (Message("system", "You help."), Message("user", question))

