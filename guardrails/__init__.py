@@ -8,9 +8,10 @@ are missing or broken. What a facility adds to them is in `guardrails.releases`.
 """
 
 from guardrails._errors import RuleError
-from guardrails._grounding import passage_reader, sentence_encoder
+from guardrails._grounding import passage_reader
 from guardrails._hotlines import crisis_card, hotlines, notice
 from guardrails._language import detect_language
+from guardrails._meaning import sentence_encoder
 from guardrails._output import OutputScreen, prepare_answers
 from guardrails._passages import Neutralised, neutralise
 from guardrails._places import resting_places

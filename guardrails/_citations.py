@@ -53,7 +53,7 @@ def bind(unit: str, evidence: Evidence, *, verbatim: bool = False, of_help: bool
     exempt = (verbatim or bool(_HEADING.match(text))) and not names_figure(bare)
     if exempt or (of_help and not names_dose(bare)) or not checkable(bare):
         return Bound(text, tuple(cited), 0, 0, dropped)
-    supporting = evidence.support(bare).markers
+    supporting = evidence.supporting(bare, cited)
     right = [marker for marker in dict.fromkeys(cited) if marker in supporting]
     if right and len(right) == len(set(cited)):
         return Bound(text, tuple(right), 1, 1, dropped)

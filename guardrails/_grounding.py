@@ -8,14 +8,13 @@ and medicines that decides alone; of words and denials a trained reader, where o
 
 import logging
 import re
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
-from typing import Any
+from functools import cached_property, lru_cache
 
 from guardrails._concepts import concepts, content, weight_of
 from guardrails._drugs import drugs
+from guardrails._meaning import Embed, Meaning
 from guardrails._negation import Denials, contradict, denials
 from guardrails._quantities import Quantity, quantities, stands
 from guardrails._sentences import sentences
@@ -23,9 +22,6 @@ from guardrails._text import plain
 from guardrails._types import SourcePassage
 
 logger = logging.getLogger(__name__)
-
-Embed = Callable[[Sequence[str]], Any]
-"""Texts to unit vectors, a row a text."""
 
 Compare = Callable[[str, str], float]
 """A sentence and a piece of a passage, to the probability that this says it."""
@@ -36,7 +32,6 @@ UNHEARD = 0.3  # less of one statement of a sentence is an addition of the model
 STATEMENT = 0.5  # what a statement alone must reach on a sentence of its own
 MARGIN = 0.1  # a sentence this much further than the nearest is not what is spoken of
 SAME = 0.6  # a sentence this near that denies it decides
-FAR, CLOSE = 0.80, 0.95  # cosines of strangers and of paraphrases
 # from which probability of the reader a sentence is supported: where words and meaning say so too, where they do not,
 # where they found a denial turned over; chosen on the test split and on unseen/grounding.jsonl
 SAYS = {"": 0.04, "words": 0.6, "denial": 0.9}
@@ -85,6 +80,10 @@ class _Part:
         return concepts(self.text) | {f"@{drug}" for drug in self.about if not self.drugs}
 
     @cached_property
+    def weight(self) -> float:
+        return sum(weight_of(word) for word in self.words)
+
+    @cached_property
     def quantities(self) -> tuple[Quantity, ...]:
         return quantities(self.text)
 
@@ -117,22 +116,35 @@ class Evidence:
     ) -> None:
         self.markers = tuple(passage.marker for passage in passages)
         self._passages = [(passage.marker, _parts(passage.text)) for passage in passages]
-        self._meaning = _Meaning(embed)
+        self.meaning = Meaning(embed)
         self._compare = compare
 
     def prepare(self) -> None:
         """Encodes the passages now, and not with the first sentence."""
         for _, parts in self._passages:
-            self._meaning.between("", parts)
+            self.meaning.encode(_texts(parts))
+
+    def supporting(self, sentence: str, cited: Collection[int]) -> tuple[int, ...]:
+        """The markers that a sentence may carry: of the passages that it cites each one that supports it; where none
+        does, all others that do, best first. The others are not read where one that is cited will do: reading a
+        sentence beside a passage is the dearest of all that is done with an answer."""
+        said = _Part(sentence.strip(), frozenset())
+        return (
+            self._among(said, [one for one in self._passages if one[0] in cited]).markers
+            or self._among(said, [one for one in self._passages if one[0] not in cited]).markers
+        )
 
     def support(self, sentence: str) -> Support:
         """Which passages support a sentence."""
-        said = _Part(sentence, frozenset())
+        return self._among(_Part(sentence.strip(), frozenset()), self._passages)
+
+    def _among(self, said: _Part, passages: Sequence[tuple[int, Sequence[_Part]]]) -> Support:
         found: list[tuple[float, int]] = []
         best = Support(0.0, (), "words")
-        for marker, parts in self._passages:
-            near = _closeness(said, parts, self._meaning)
-            one = self._agreed(said, parts, near, _support(said, parts, near, self._meaning))
+        for marker, parts in passages:
+            meanings = self.meaning.between(said.text, _texts(parts))
+            near = _closeness(said, parts, meanings)
+            one = self._agreed(said, parts, near, _support(said, parts, near, meanings, self.meaning))
             if not one.problem:
                 found.append((one.score, marker))
             elif one.score > best.score:
@@ -144,7 +156,7 @@ class Evidence:
 
     def _agreed(self, said: _Part, parts: Sequence[_Part], near: Sequence[float], found: Support) -> Support:
         """What rules found, with the reader's opinion of the passage around the sentence that is nearest."""
-        if self._compare is None or not self._meaning or found.problem in {"number", "drug"}:
+        if self._compare is None or not self.meaning or found.problem in {"number", "drug"}:
             return found
         try:
             says = self._compare(said.text, _around(parts, near))
@@ -166,47 +178,19 @@ def _around(parts: Sequence[_Part], near: Sequence[float]) -> str:
 def window(sentence: str, passage: str, embed: Embed) -> str:
     """What the reader of passages sees of a passage beside a sentence: for training it on the same."""
     parts = _parts(passage)
-    return _around(parts, _closeness(_Part(sentence, frozenset()), parts, _Meaning(embed)))
+    return _around(parts, _near(_Part(sentence, frozenset()), parts, Meaning(embed)))
 
 
-class _Meaning:
-    """How near texts are in meaning, as far as an encoder is there and works; a text is encoded once, a passage's once
-    for many answers."""
-
-    def __init__(self, embed: Embed | None) -> None:
-        self._embed = embed
-        self._vectors: dict[str, Any] = {}
-        self._lock = threading.Lock()
-
-    def __bool__(self) -> bool:
-        return self._embed is not None
-
-    def between(self, text: str, parts: Sequence[_Part]) -> list[float] | None:
-        """0 for strangers, 1 for paraphrases, for each part; None where meaning cannot be told."""
-        if self._embed is None:
-            return None
-        with self._lock:
-            return self._between(text, parts)
-
-    def _between(self, text: str, parts: Sequence[_Part]) -> list[float] | None:
-        if self._embed is None:
-            return None
-        try:
-            if text not in self._vectors:
-                self._vectors[text] = self._embed([text])[0]
-            vector = self._vectors[text]
-            cosines = [float(vector @ _vector(self._embed, part.text)) for part in parts]
-        except Exception as error:  # the words still decide, more strictly
-            logger.error("the encoder failed: %s", type(error).__name__)
-            self._embed = None
-            return None
-        return [min(1.0, max(0.0, (cosine - FAR) / (CLOSE - FAR))) for cosine in cosines]
+def _texts(parts: Sequence[_Part]) -> list[str]:
+    return [part.text for part in parts]
 
 
-def _support(said: _Part, parts: Sequence[_Part], near: Sequence[float], meaning: _Meaning) -> Support:
-    """The support that one passage gives: by the sentence that is nearest (`near`: how near each is), or statement by
-    statement by neighbours."""
-    topic = _closeness(said, parts, meaning, numbers=False)
+def _support(
+    said: _Part, parts: Sequence[_Part], near: Sequence[float], meanings: Sequence[float] | None, meaning: Meaning
+) -> Support:
+    """The support that one passage gives: by the sentence that is nearest (`near`: how near each is, `meanings` in
+    meaning alone), or statement by statement by neighbours."""
+    topic = _closeness(said, parts, meanings, numbers=False) if said.quantities else near
     enough = NEAR if meaning else ENOUGH
     best, nearest = Support(0.0, (), "words"), -1.0
     for at in sorted(range(len(parts)), key=lambda at: -topic[at])[:_TRIED]:
@@ -227,58 +211,73 @@ def _support(said: _Part, parts: Sequence[_Part], near: Sequence[float], meaning
     return best
 
 
-def _unheard_of(said: _Part, around: Sequence[_Part], meaning: _Meaning) -> bool:
+def _unheard_of(said: _Part, around: Sequence[_Part], meaning: Meaning) -> bool:
     """Whether one statement of several has nothing to do with the passage."""
     statements = said.statements
     if len(statements) < 2:
         return False
     for statement in statements:
-        if sum(weight_of(word) for word in statement.words) < LEAST_STATEMENT:
+        if statement.weight < LEAST_STATEMENT:
             continue
-        score = _share(statement, around, NUMBER_WEIGHT)
+        words = frozenset().union(*(part.words for part in around))
+        score = _share(statement, words, [one for part in around for one in part.quantities], NUMBER_WEIGHT)
         if meaning:
-            score = (score + max(_closeness(statement, around, meaning))) / 2
+            alone = max(_closeness(statement, around, [0.0] * len(around)))
+            if (score + alone) / 2 >= UNHEARD:
+                continue  # whatever it means
+            score = (score + max(_near(statement, around, meaning))) / 2
         if score < UNHEARD:
             return True
     return False
 
 
-def _all_stand(said: _Part, around: Sequence[_Part], meaning: _Meaning) -> bool:
+def _all_stand(said: _Part, around: Sequence[_Part], meaning: Meaning) -> bool:
     """Whether each of several statements stands on a sentence of its own among neighbours."""
     statements = [one for one in said.statements if len(one.words) > 1 or one.quantities or one.drugs]
     if len(statements) < 2:
         return False
     spoken_of: frozenset[str] = frozenset()
+    places: list[list[int]] = []  # where each may stand, as far as rules say: found out first, encoding takes longer
     for statement in statements:
-        near = _closeness(statement, around, meaning)
         spoken_of = statement.drugs or spoken_of
-        if not any(
-            near[at] >= STATEMENT
-            and near[at] >= max(near) - MARGIN
-            and not (part.drugs and spoken_of and not spoken_of & part.drugs)
-            and not _problem(statement, part)
-            for at, part in enumerate(around)
-        ):
+        places.append(
+            [
+                at
+                for at, part in enumerate(around)
+                if not (part.drugs and spoken_of and not spoken_of & part.drugs) and not _problem(statement, part)
+            ]
+        )
+    if not all(places):
+        return False
+    for statement, allowed in zip(statements, places, strict=True):
+        near = _near(statement, around, meaning)
+        if not any(near[at] >= STATEMENT and near[at] >= max(near) - MARGIN for at in allowed):
             return False
     return True
 
 
-def _closeness(said: _Part, parts: Sequence[_Part], meaning: _Meaning, *, numbers: bool = True) -> list[float]:
+def _near(said: _Part, parts: Sequence[_Part], meaning: Meaning) -> list[float]:
+    """How near a sentence is to each part."""
+    return _closeness(said, parts, meaning.between(said.text, _texts(parts)))
+
+
+def _closeness(
+    said: _Part, parts: Sequence[_Part], meanings: Sequence[float] | None, *, numbers: bool = True
+) -> list[float]:
     """Words and meaning in one number from 0 to 1, for each part."""
-    shares = [_share(said, [part], NUMBER_WEIGHT if numbers else 0.0) for part in parts]
-    meanings = meaning.between(said.text, parts)
+    number = NUMBER_WEIGHT if numbers else 0.0
+    shares = [_share(said, part.words, part.quantities, number) for part in parts]
     if meanings is None:
         return shares
     return [(one + other) / 2 for one, other in zip(shares, meanings, strict=True)]
 
 
-def _share(said: _Part, held: Sequence[_Part], number: float) -> float:
-    """How much of what a sentence says stands in parts of a passage: its words, and its numbers."""
-    words = frozenset().union(*(part.words for part in held))
-    given = [quantity for part in held for quantity in part.quantities]
-    total = sum(weight_of(word) for word in said.words) + number * len(said.quantities)
-    found = sum(weight_of(word) for word in said.words & words)
-    found += number * sum(bool(stands(wanted, given)) for wanted in said.quantities)
+def _share(said: _Part, words: frozenset[str], given: Sequence[Quantity], number: float) -> float:
+    """How much of what a sentence says is there: its words, and its numbers."""
+    total = said.weight + number * len(said.quantities)
+    found: float = sum(weight_of(word) for word in said.words & words)
+    if number and said.quantities:
+        found += number * sum(bool(stands(wanted, given)) for wanted in said.quantities)
     return found / total if total else 0.0
 
 
@@ -322,13 +321,6 @@ def _beside(part: _Part, quantity: Quantity) -> frozenset[str]:
     return concepts(" ".join(before[-_BEFORE:] + after[:_AFTER]))
 
 
-@lru_cache(maxsize=8192)
-def _vector(embed: Embed, sentence: str) -> Any:
-    """The vector of a passage's sentence. The same passages answer many questions, and reading one takes longer than
-    all that is done with it."""
-    return embed([sentence])[0]
-
-
 @lru_cache(maxsize=512)
 def _parts(text: str) -> tuple[_Part, ...]:
     """The sentences of a passage, which keep what was found out about them. Only of passages: an answer's sentences are
@@ -340,24 +332,6 @@ def _parts(text: str) -> tuple[_Part, ...]:
         parts.append(_Part(piece, about))
         about = named or about
     return tuple(parts)
-
-
-def sentence_encoder() -> Embed | None:
-    """The encoder that comes with guardrails, loaded once a process; None where it cannot be loaded: then words alone
-    decide, more strictly."""
-    try:
-        return _encoder()
-    except Exception as error:  # not remembered: it is tried again at the next answer
-        logger.error("the encoder cannot be loaded: %s", type(error).__name__)
-        return None
-
-
-@cache
-def _encoder() -> Embed:
-    from guardrails._encoder import embed
-
-    embed(["ready"])
-    return embed
 
 
 def passage_reader() -> Compare | None:

@@ -10,10 +10,12 @@ from collections.abc import Iterable, Sequence
 
 from guardrails._citations import bind
 from guardrails._errors import RuleError
-from guardrails._grounding import Compare, Embed, Evidence, passage_reader, sentence_encoder
+from guardrails._grounding import Compare, Evidence, passage_reader
 from guardrails._hotlines import directory, output_sentence
 from guardrails._markup import MarkupFilter
 from guardrails._matching import read
+from guardrails._meaning import Embed, sentence_encoder
+from guardrails._places import places
 from guardrails._rules import RuleSet, rule_set
 from guardrails._sentences import boundary
 from guardrails._types import GroundedAnswer, Notice, SourcePassage
@@ -140,6 +142,10 @@ class OutputScreen:
         """Reads the passages with the encoder, which takes a moment: worth doing while the model reads its prompt. May
         run in a thread beside `feed`."""
         self._evidence.prepare()
+
+    def resting_places(self, said: Sequence[str], passage: str) -> tuple[tuple[int, int], ...]:
+        """`guardrails.resting_places` for sentences of this answer, which are not encoded a second time."""
+        return places(said, passage, self._evidence.meaning)
 
     def feed(self, text: str) -> str:
         """Takes the next piece of the answer; returns what may be shown, which may be nothing."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from guardrails._concepts import weight_of
-from guardrails._grounding import LEAST_STATEMENT, Embed, _closeness, _Meaning, _Part, _parts
+from guardrails._grounding import LEAST_STATEMENT, _near, _Part, _parts
+from guardrails._meaning import Embed, Meaning
 
 _REACH = 2  # sentences on either side of the nearest on which a statement may stand
 _LEAST = 0.25  # closeness below which no sentence is pointed at
@@ -17,15 +17,20 @@ def resting_places(said: Sequence[str], passage: str, *, embed: Embed | None = N
     `said` are sentences that cite the passage, without their markers; `embed` tells what sentences mean (None: words
     alone decide). Whether a sentence is supported at all is decided elsewhere (`OutputScreen`).
     """
-    meaning, parts = _Meaning(embed), _parts(passage)
+    return places(said, passage, Meaning(embed))
+
+
+def places(said: Sequence[str], passage: str, meaning: Meaning) -> tuple[tuple[int, int], ...]:
+    """The same, for whoever knows already what the sentences mean."""
+    parts = _parts(passage)
     found: set[int] = set()
     for one in said:
         found |= _carrying(_Part(one, frozenset()), parts, meaning)
     return _spans([parts[at].text for at in sorted(found)], passage)
 
 
-def _carrying(said: _Part, parts: Sequence[_Part], meaning: _Meaning) -> set[int]:
-    near = _closeness(said, parts, meaning)
+def _carrying(said: _Part, parts: Sequence[_Part], meaning: Meaning) -> set[int]:
+    near = _near(said, parts, meaning)
     nearest = max(range(len(parts)), key=near.__getitem__, default=None)
     if nearest is None or near[nearest] < _LEAST:
         return set()
@@ -33,9 +38,9 @@ def _carrying(said: _Part, parts: Sequence[_Part], meaning: _Meaning) -> set[int
     begin = max(0, nearest - _REACH)
     around = parts[begin : nearest + _REACH + 1]
     for statement in said.statements if len(said.statements) > 1 else ():
-        if sum(weight_of(word) for word in statement.words) < LEAST_STATEMENT:
+        if statement.weight < LEAST_STATEMENT:
             continue
-        close = _closeness(statement, around, meaning)
+        close = _near(statement, around, meaning)
         best = max(range(len(around)), key=close.__getitem__)
         if close[best] >= max(_LEAST, close[nearest - begin] + _NEARER):
             found.add(begin + best)

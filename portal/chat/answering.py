@@ -90,17 +90,17 @@ class _Tries:
         }
 
 
-def generate_answer(turn_id: uuid.UUID) -> None:
-    """Answer a turn whose passages are stored. Ends it in every case that this process survives; does nothing when the
-    turn has ended or another worker has it."""
+def generate_answer(turn_id: uuid.UUID) -> bool:
+    """Answer a turn whose passages are stored. Ends it in every case that this process survives; False, and nothing is
+    done, when the turn has ended or another worker has it."""
     turn = claim(turn_id, State.GENERATING)
     if turn is None:
-        return
+        return False
     tries = _Tries(lambda thoughts: None)
     try:
         if turn.covered is False:
             _say_not_covered(turn)
-            return
+            return True
         tries.seal = sealed.reasoning_sealer(turn)
         try:
             _answer(turn, tries)
@@ -115,6 +115,7 @@ def generate_answer(turn_id: uuid.UUID) -> None:
     except Exception as error:
         logger.error("generation for turn %s failed: %s", turn.id, type(error).__name__, exc_info=error)
         _give_up(turn, "internal")
+    return True
 
 
 def _say_not_covered(turn: Turn) -> None:
@@ -168,7 +169,7 @@ def _answer(turn: Turn, tries: _Tries) -> None:
     if grounded.tail:
         events.publish(turn.id, _delta(turn, grounded.tail))
     values = _kept(tries) | {"usage": _usage(last, tries)}
-    _end(turn, last, grounded, stopped=screen.stopped, kept=values)
+    _end(turn, last, grounded, screen, kept=values)
 
 
 def _mostly_unsupported(turn: Turn) -> str:
@@ -216,18 +217,18 @@ def _stream(turn: Turn, request: GenerationRequest, screen: OutputScreen) -> Del
     return last
 
 
-def _end(turn: Turn, last: Delta, grounded: GroundedAnswer, *, stopped: bool, kept: dict[str, Any]) -> None:
+def _end(turn: Turn, last: Delta, grounded: GroundedAnswer, screen: OutputScreen, *, kept: dict[str, Any]) -> None:
     said = [asdict(one) for one in grounded.notices]
     values: dict[str, Any] = kept | {
         "answer": grounded.text,
-        "citations": citations(turn.passages, grounded.markers, grounded.text),
+        "citations": citations(turn.passages, grounded.markers, grounded.text, screen.resting_places),
         "groundedness": grounded.groundedness,
         "notices": turn.notices + said,
         "model": workers.model_snapshot(),
     }
     for one in said:
         events.publish(turn.id, stored.notice(turn, one))
-    if stopped:
+    if screen.stopped:
         card = guardrails.crisis_card(
             "first_person", region=settings.HAVRE_REGION, language=turn.language, answer_stopped=True
         )

@@ -1,7 +1,7 @@
 """Citations bound in code: from the markers that an answer may carry to the very words of the passages behind them."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import guardrails
@@ -11,19 +11,22 @@ _MARKER = re.compile(r" ?\[(\d{1,2})\]")
 _UNSUPPORTED = "[?]"
 
 Passage = Mapping[str, Any]
+RestingPlaces = Callable[[Sequence[str], str], Sequence[tuple[int, int]]]
 
 
-def citations(passages: Sequence[Passage], markers: Sequence[int], answer: str) -> list[dict[str, Any]]:
+def citations(
+    passages: Sequence[Passage], markers: Sequence[int], answer: str, resting_places: RestingPlaces
+) -> list[dict[str, Any]]:
     """The citations of an answer: of each passage that it cites what a browser gets, with `exact`, the sentences that
     the citing ones rest on, as [first character, last but one, page] of the quotation. Where a passage goes over the
-    edge of a page, the citation names the page of those words."""
-    embed = guardrails.sentence_encoder()
+    edge of a page, the citation names the page of those words. `resting_places` is that of the screen which has read
+    the answer."""
     said = _said(answer)
     found = []
     for one in passages:
         if one["marker"] not in markers:
             continue
-        spans = guardrails.resting_places(said.get(one["marker"], ()), one["quote"], embed=embed)
+        spans = resting_places(said.get(one["marker"], ()), one["quote"])
         found.append(stored.public_passage(one) | place_of(one, spans))
     return found
 

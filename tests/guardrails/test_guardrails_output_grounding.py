@@ -11,7 +11,8 @@ import pytest
 
 from guardrails import OutputScreen, SourcePassage, sentence_encoder
 from guardrails._drugs import drugs
-from guardrails._grounding import Embed, Evidence, checkable
+from guardrails._grounding import Evidence, checkable
+from guardrails._meaning import Embed
 from guardrails._quantities import quantities, stands
 
 PAIRS = [

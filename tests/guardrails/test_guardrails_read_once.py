@@ -34,6 +34,53 @@ def test_sentences_of_passages_are_encoded_once_for_many_answers_and_those_of_an
     assert max(count for text, count in read.items() if text.startswith("The warning signs are")) == 2
 
 
+def test_where_a_citation_shows_to_is_found_without_encoding_the_answer_again() -> None:
+    read: Counter[str] = Counter()
+
+    def embed(texts: Sequence[str]) -> np.ndarray:
+        read.update(texts)
+        return np.ones((len(texts), 4), np.float32) / 2
+
+    screen = OutputScreen([SourcePassage(1, PASSAGE)], language="en", embed=embed)
+    screen.feed(" ".join(SAID))
+    screen.finish()
+    said = [one.replace(" [1]", "") for one in SAID]
+    assert screen.resting_places(said, PASSAGE) == resting_places(said, PASSAGE, embed=embed)
+    assert [read[one] for one in said] == [2, 2], "once by the screen, once by who does not know it"
+
+
+@pytest.mark.parametrize(
+    ("marks", "shown", "read"),
+    [
+        (" [2]", " [2]", [2]),  # what is cited will do: the others are not read
+        (" [1][2]", " [2]", [1, 2]),
+        (" [2][3]", " [2][3]", [2, 3]),
+        (" [1]", " [3]", [1, 2, 3]),
+        ("", " [3]", [1, 2, 3]),
+    ],
+)
+def test_a_sentence_is_read_beside_the_passages_that_it_cites_and_beside_others_where_none_will_do(
+    marks: str, shown: str, read: list[int]
+) -> None:
+    said = {1: "Beds are made.", 2: "Keep the number of the ward.", 3: "The number of the ward is kept."}
+    likely = {said[1]: 0.0, said[2]: 0.7, said[3]: 0.9}
+    beside: list[str] = []
+
+    def compare(sentence: str, piece: str) -> float:
+        beside.append(piece)
+        return likely[piece]
+
+    screen = OutputScreen(
+        [SourcePassage(marker, text) for marker, text in said.items()],
+        language="en",
+        embed=lambda texts: np.ones((len(texts), 4), np.float32) / 2,
+        compare=compare,
+    )
+    screen.feed(f"Always keep the number of the ward at hand{marks}. ")
+    assert screen.finish().text.strip() == f"Always keep the number of the ward at hand{shown}."
+    assert sorted(beside) == sorted(said[marker] for marker in read)
+
+
 def test_an_encoder_that_fails_is_not_remembered_as_one_that_works(caplog: pytest.LogCaptureFixture) -> None:
     broken = True
 

@@ -15,6 +15,7 @@ from django.test import Client, override_settings
 from django.urls import reverse
 from django.utils import timezone
 
+import guardrails
 import knowledge
 from knowledge import citations, pages
 from knowledge.citations import Quotation
@@ -59,6 +60,12 @@ def kept(version: GuidelineVersion, chunk: Chunk, marker: int = 1, **changed: An
     return _snapshot(Turn(id=uuid.uuid4()), marker, passage, found) | changed
 
 
+def cited(passages: list[dict[str, Any]], markers: list[int], answer: str) -> list[dict[str, Any]]:
+    """The citations of an answer that a screen has read."""
+    screen = guardrails.OutputScreen((), language="en", embed=guardrails.sentence_encoder())
+    return citing.citations(passages, markers, answer, screen.resting_places)
+
+
 @pytest.fixture
 def turn(cast: Cast, version: GuidelineVersion) -> Turn:
     """Anna's turn, which cites the passage of page 2 with SAID in it."""
@@ -68,7 +75,7 @@ def turn(cast: Cast, version: GuidelineVersion) -> Turn:
         conversation=Conversation.objects.create(owner=cast.anna, title="Safety plan"),
         client_ref=uuid.uuid4(), question="Is the crisis spoken of?", language="en", effort="low",
         state=State.COMPLETED, finished_at=timezone.now(), passages=[passage], answer=f"{SAID[:-1]} [1].",
-        citations=citing.citations([passage], [1], f"{SAID[:-1]} [1]."),
+        citations=cited([passage], [1], f"{SAID[:-1]} [1]."),
     )  # fmt: skip
 
 
@@ -363,7 +370,7 @@ def test_a_citation_names_the_page_of_its_words(
 ) -> None:
     passage = over_the_edge(version)
     assert [one["number"] for one in passage["pages"]] == [1, 2]
-    turn.passages, turn.citations = [passage], citing.citations([passage], [1], answer)
+    turn.passages, turn.citations = [passage], cited([passage], [1], answer)
     turn.save()
     (citation,) = turn.citations
     assert citation["page"] == page
@@ -385,7 +392,7 @@ def test_a_citation_names_the_page_of_its_words(
 
 def test_what_is_not_supported_marks_nothing(version: GuidelineVersion) -> None:
     passage = over_the_edge(version)
-    (citation,) = citing.citations([passage], [1], "Plans are written in crayon [?] [1]. Nothing here either.")
+    (citation,) = cited([passage], [1], "Plans are written in crayon [?] [1]. Nothing here either.")
     assert citation["exact"] == []
     assert citation["page"] == 1
 
@@ -394,6 +401,6 @@ def test_each_marker_gets_the_sentences_of_its_own(version: GuidelineVersion) ->
     chunks = [Chunk.objects.filter(version=version, page=page).first() for page in (1, 3)]
     passages = [kept(version, chunk, marker) for marker, chunk in enumerate(chunks, 1) if chunk]
     answer = "Ask every patient directly whether there are means of suicide at home [2]. This is a sample document [1]."
-    first, second = citing.citations(passages, [1, 2], answer)
+    first, second = cited(passages, [1, 2], answer)
     assert "sample document" in first["quote"][slice(*first["exact"][0][:2])]
     assert "means of suicide at home" in second["quote"][slice(*second["exact"][0][:2])]
