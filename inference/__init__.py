@@ -23,7 +23,7 @@ from inference._generating import generate
 from inference._hardware import Gpu, Hardware, hardware
 from inference._memory import Estimate, estimate
 from inference._models import ModelInfo, PartFile, Smoke
-from inference._runtime import LoadedModel, count_tokens, load, loaded, unload
+from inference._runtime import LoadedModel, count_tokens, load, loaded, unload, untouched
 from inference._smoke import first_token, room, smoke
 from inference._store import ModelStore, Verification
 from inference._types import Delta, Effort, EngineSettings, FinishReason, GenerationRequest, Message, Usage
@@ -70,4 +70,5 @@ __all__ = [
     "room",
     "smoke",
     "unload",
+    "untouched",
 ]

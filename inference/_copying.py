@@ -1,34 +1,29 @@
 """Bringing the files of a model into the models folder: copied, moved or linked."""
 
-import errno
-import fcntl
 import hashlib
 import os
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from inference._errors import InferenceError
 from inference._files import Progress, shifted
+from inference._folder import disk_errors, open_part, refuse_full
 from inference._models import PartFile
 
 _CHUNK = 4 * 1024 * 1024
-
-
-class CopiedElsewhere(InferenceError):
-    """Another process copies to the same place at this moment."""
 
 
 def copy(files: Sequence[Path], targets: Sequence[Path], on_progress: Progress | None = None) -> tuple[PartFile, ...]:
     """Copy files to their targets, hashing on the way. All come into place, or none.
 
     What an interrupted copy has written is kept and taken up again. Raises InferenceError when the disk does not take
-    it, and leaves nothing behind then.
+    it, and leaves nothing behind then. Whoever calls it has claimed the name that the targets have.
     """
     parts = [target.with_name(f".{target.name}.part") for target in targets]
     sizes = [one.stat().st_size for one in files]
-    _refuse_full(targets[0].parent, files[0].name, sum(sizes) - sum(_held(one) for one in parts))
+    missing = sum(sizes) - sum(_held(one) for one in parts)
+    instead = "With --link the file stays where it is."
+    refuse_full(targets[0].parent, missing, what=files[0].name, instead=instead)
     done, found = 0, []
     try:
         with disk_errors():
@@ -38,8 +33,6 @@ def copy(files: Sequence[Path], targets: Sequence[Path], on_progress: Progress |
                 done += size
             for part, target in zip(parts, targets, strict=True):
                 part.replace(target)
-    except CopiedElsewhere:
-        raise
     except InferenceError:
         for part in parts:
             part.unlink(missing_ok=True)
@@ -66,12 +59,7 @@ def move(files: Sequence[Path], targets: Sequence[Path]) -> None:
 def _copy_and_hash(file: Path, part: Path, on_progress: Progress) -> str:
     """Copy, going on behind what is there already as far as it is the same."""
     digest, done, size = hashlib.sha256(), 0, file.stat().st_size
-    part.touch()
-    with file.open("rb") as source, part.open("r+b") as kept:
-        try:
-            fcntl.flock(kept, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise CopiedElsewhere(f"{part.name[1:-5]} is being written by another process.") from error
+    with file.open("rb") as source, open_part(part) as kept:
         while chunk := source.read(_CHUNK):
             digest.update(chunk)
             if kept.read(len(chunk)) != chunk:
@@ -88,23 +76,3 @@ def _copy_and_hash(file: Path, part: Path, on_progress: Progress) -> str:
 
 def _held(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
-
-
-def _refuse_full(folder: Path, name: str, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise InferenceError(
-            f"The disk of {folder} is full: {name} needs {needed / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free. "
-            "With --link the file stays where it is."
-        )
-
-
-@contextmanager
-def disk_errors() -> Iterator[None]:
-    """Whatever the disk says becomes a sentence. Raises InferenceError."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise InferenceError("The disk is full: the model was not kept.") from error
-        raise InferenceError(f"The models folder cannot be written ({error.strerror}): {error.filename}.") from error

@@ -6,24 +6,21 @@ file has changed meanwhile, starts again from the beginning. What arrives is nev
 catalogue, and nobody reads it before its SHA-256 is right.
 """
 
-import fcntl
 import http.client
 import json
 import logging
-import os
-import shutil
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from inference._errors import InferenceError, ModelRejected
 from inference._files import Progress, sha256_of
+from inference._folder import claimed, disk_errors, open_part, refuse_full
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +71,8 @@ def fetch(
     """
     _refuse_unsafe(wanted.url)
     part = target.with_name(f".{target.name}.part")
-    with _alone(part):
+    busy = f"{target.name} is being downloaded by another process."
+    with disk_errors(), claimed(part.with_name(part.name + ".lock"), busy):
         if not (target.exists() and target.stat().st_size == wanted.size):
             _fill(wanted, part, on_progress, list(pauses))
             part.replace(target)
@@ -96,7 +94,7 @@ def _fill(wanted: Wanted, part: Path, on_progress: Progress | None, pauses: list
             have = 0
         if have == wanted.size:
             return
-        _refuse_full(part.parent, wanted.size - have)
+        refuse_full(part.parent, wanted.size - have, what="the download", spare=_SPARE)
         try:
             _ask(wanted, part, have, on_progress)
             continue
@@ -131,11 +129,16 @@ def _ask(wanted: Wanted, part: Path, have: int, on_progress: Progress | None) ->
     try:
         with urllib.request.build_opener(_Redirects).open(request, timeout=_TIMEOUT_SECONDS) as answer:
             begin = _begin(wanted, answer, have)
-            _notes(part).write_text(json.dumps({"etag": answer.headers.get("ETag", "")}), encoding="utf-8")
-            with part.open("r+b" if begin else "wb") as file:
+            with open_part(_notes(part)) as notes:
+                notes.write(json.dumps({"etag": answer.headers.get("ETag", "")}).encode())
+                notes.truncate()
+            with open_part(part) as file:
                 file.seek(begin)
                 file.truncate()
                 _pour(wanted, answer, file, begin, on_progress)
+    except ModelRejected:
+        part.unlink(missing_ok=True)
+        raise
     except urllib.error.HTTPError as error:
         _say_refused(wanted, error.code, have)
     except urllib.error.URLError as error:
@@ -173,8 +176,6 @@ def _pour(wanted: Wanted, answer: Any, file: IO[bytes], done: int, on_progress: 
         if not chunk:
             break
         if done + len(chunk) > wanted.size:
-            file.close()
-            Path(file.name).unlink()
             raise ModelRejected(f"{wanted.url} is not the file that was expected: it is longer than {wanted.size:,}.")
         try:
             file.write(chunk)
@@ -206,15 +207,6 @@ def _refuse_unsafe(url: str) -> None:
         raise InferenceError(f"{url} is not fetched: only https addresses are.")
 
 
-def _refuse_full(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < needed + _SPARE:
-        raise InferenceError(
-            f"The disk of {folder} is full: the download needs {needed / 1e6:,.0f} MB more, "
-            f"{free / 1e6:,.0f} MB are free."
-        )
-
-
 def _notes(part: Path) -> Path:
     return part.with_name(part.name + ".json")
 
@@ -226,19 +218,3 @@ def _tag_of(part: Path) -> str:
     except (OSError, ValueError, AttributeError):
         return ""
     return tag if isinstance(tag, str) and tag.startswith('"') else ""
-
-
-@contextmanager
-def _alone(part: Path) -> Iterator[None]:
-    """Nobody else downloads this file meanwhile."""
-    lock = part.with_name(part.name + ".lock")
-    try:
-        with lock.open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise InferenceError(f"{part.name[1:-5]} is being downloaded by another process.") from error
-            yield
-            lock.unlink(missing_ok=True)
-    except OSError as error:
-        raise InferenceError(f"The models folder cannot be written ({os.strerror(error.errno or 0)}).") from error

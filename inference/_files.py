@@ -65,11 +65,6 @@ def sha256_of(path: Path, on_progress: Progress | None = None) -> str:
     return digest.hexdigest()
 
 
-def model_sha256(path: Path) -> str:
-    """The hash of a model, of all its parts. Raises as `parts_of` and `sha256_of`."""
-    return combined([sha256_of(one) for one in parts_of(path)])
-
-
 def combined(hashes: Sequence[str]) -> str:
     """The hash of a model from those of its parts."""
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode("ascii")).hexdigest()

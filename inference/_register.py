@@ -11,13 +11,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from inference._copying import disk_errors
 from inference._errors import InferenceError, ModelNotFound, ModelRejected
+from inference._folder import FILE_MODE, disk_errors, make_folder
 from inference._gguf import Header, read_header
 from inference._models import ModelInfo, facts, info_from
 from inference._templates import family_of
 
-_READABLE = 0o644  # names and hashes, no secrets: the worker that reads it may be another user than who imports
 _FILE = "register.json"
 
 Row = dict[str, Any]
@@ -29,17 +28,18 @@ class Register:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.path = folder / _FILE
 
     def read(self) -> Row:
         """The register as it stands. Raises InferenceError when it is damaged or cannot be read."""
-        path = self.folder / _FILE
+        path = self.path
         try:
             register: Row = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(register.get("active"), str):
                 raise ValueError
             register.setdefault("removed", [])
             for row in [*register["models"], *register["removed"]]:
-                info_from(row, self.folder)
+                _refuse_elsewhere(row["file"], info_from(row, self.folder))
         except FileNotFoundError:
             return {"models": [], "active": "", "removed": []}
         except OSError as error:
@@ -51,19 +51,18 @@ class Register:
     @contextmanager
     def changing(self) -> Iterator[Row]:
         """The register, to be changed: nobody else changes it meanwhile, and it is written when all went well."""
-        with disk_errors():
-            self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         with disk_errors(), (self.folder / ".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             register = self.read()
             yield register
             descriptor, name = tempfile.mkstemp(prefix=".register-", dir=self.folder)
-            os.fchmod(descriptor, _READABLE)
+            os.fchmod(descriptor, FILE_MODE)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump(register, file, indent=2)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(name).replace(self.folder / _FILE)
+            Path(name).replace(self.path)
 
     def info(self, row: Row) -> ModelInfo:
         """What is known of the model of a row. What an older installation did not write down is read from the file."""
@@ -85,6 +84,13 @@ def row_of(register: Row, name: str) -> Row:
 def known_of(header: Header, name: str) -> Row:
     """The part of a row that the header gives. Raises ModelRejected when the model's chat format is not known."""
     return {**facts(header), "family": family_of(header, name).name}
+
+
+def _refuse_elsewhere(first: str, one: ModelInfo) -> None:
+    """A register that was tampered with must not lead anywhere out of its folder. Raises ValueError."""
+    for name in (first, *(part.file for part in one.parts)):
+        if not name or Path(name).name != name:
+            raise ValueError(name)
 
 
 @lru_cache(maxsize=32)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from inference._engine import Engine
 from inference._errors import EngineFailed, EngineNotLoaded, ModelRejected
-from inference._files import model_sha256
 from inference._gguf import Header, read_header
 from inference._grammar import quotation_grammar
 from inference._hardware import hardware
+from inference._holding import HeldModel
 from inference._planning import plan
 from inference._streams import stop_all
 from inference._templates import Family, family_of
@@ -49,11 +49,13 @@ class LoadedModel:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What is loaded: what is known of it, the engine that runs it, and the chat format that it speaks."""
+    """What is loaded: what is known of it, the engine that runs it, the chat format that it speaks, and the files that
+    it was loaded from, where there are any."""
 
     model: LoadedModel
     engine: Engine
     family: Family
+    files: HeldModel | None = None
 
     def prompt(self, messages: Sequence[Message], effort: Effort) -> list[int]:
         """The tokens that the engine reads for these messages. Raises EngineFailed."""
@@ -71,8 +73,8 @@ _runtime: Runtime | None = None
 def load(settings: EngineSettings, *, approved_sha256: str | None = None) -> LoadedModel:
     """Load a model into this process. Loading the same settings again returns what is loaded.
 
-    With `approved_sha256` the file is hashed first, and no parser sees a file whose hash is another. Raises
-    ModelNotFound, ModelRejected, and EngineFailed when a different model is loaded already.
+    With `approved_sha256` the file is hashed first, and no parser sees a file whose hash is another, nor one that was
+    changed since. Raises ModelNotFound, ModelRejected, and EngineFailed when a different model is loaded already.
     """
     global _runtime  # noqa: PLW0603 (one model a process is the point)
     with _lock:
@@ -80,21 +82,39 @@ def load(settings: EngineSettings, *, approved_sha256: str | None = None) -> Loa
             if _runtime.model.settings == settings:
                 return _runtime.model
             raise EngineFailed("Another model is loaded in this process; it must be unloaded first.")
-        begun = time.monotonic()
-        if approved_sha256 is not None and model_sha256(settings.model) != approved_sha256:
+        _runtime = _open(settings, approved_sha256)
+        atexit.register(unload)  # a thread still inside the engine when Python ends would abort the process
+        logger.info("%s loaded in %.1f s: %s", settings.model.name, _runtime.model.seconds, _runtime.model.plan)
+        return _runtime.model
+
+
+def _open(settings: EngineSettings, approved_sha256: str | None) -> Runtime:
+    """Hash, read and load what lies at one path, and nothing else: see `_holding`."""
+    begun = time.monotonic()
+    files = HeldModel(settings.model)
+    try:
+        if approved_sha256 is not None and files.sha256() != approved_sha256:
             raise ModelRejected(
                 f"{settings.model.name} is not the file that was approved: its SHA-256 is a different one."
             )
-        header = read_header(settings.model)
+        header = read_header(files.path)
         family = family_of(header, settings.model.name)
         chosen = plan(settings, header, hardware())
-        engine = _engine(settings.model, header, chosen)
-        seconds = time.monotonic() - begun
-        model = LoadedModel(settings, chosen, header.architecture, family.name, approved_sha256, seconds)
-        _runtime = Runtime(model, engine, family)
-        atexit.register(unload)  # a thread still inside the engine when Python ends would abort the process
-        logger.info("%s loaded in %.1f s: %s", settings.model.name, seconds, chosen)
-        return model
+        engine = _engine(files.path, header, chosen)
+        if files.changed():
+            engine.close()
+            raise ModelRejected(
+                f"{settings.model.name} was changed while it was loaded, and was given back. "
+                "See who may write to the models folder, and whether the file is still the right one: "
+                "`manage.py models verify`."
+            )
+        files.unlink()
+    except BaseException:
+        files.close()
+        raise
+    seconds = time.monotonic() - begun
+    model = LoadedModel(settings, chosen, header.architecture, family.name, approved_sha256, seconds)
+    return Runtime(model, engine, family, files)
 
 
 def _engine(model: Path, header: Header, chosen: Plan) -> Engine:
@@ -127,6 +147,16 @@ def unload() -> None:
         runtime, _runtime = _runtime, None
         stop_all(_UNLOAD_SECONDS)
         runtime.engine.close()
+        if runtime.files:
+            runtime.files.close()
+
+
+def untouched() -> bool:
+    """Whether the files of the model that is loaded are still what was hashed, and nobody waits to write to them; also
+    when none is loaded. An engine may read its weights from the file for as long as it lives: where this is false, the
+    model must be unloaded. Asks the system alone, and takes no time."""
+    with _lock:
+        return _runtime is None or _runtime.files is None or not _runtime.files.changed()
 
 
 def count_tokens(messages: Sequence[Message], effort: Effort = Effort.LOW) -> int:

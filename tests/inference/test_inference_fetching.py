@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from inference import InferenceError, ModelRejected, ModelStore, _catalogue, _fetching
+from inference import InferenceError, ModelRejected, ModelStore, _catalogue, _folder
 from inference._catalogue import CatalogueEntry, RemoteFile
 from inference._fetching import Wanted, fetch
 
@@ -196,8 +196,8 @@ def test_a_refusal_is_no_reason_to_ask_again(server: Server, tmp_path: Path, cod
 def test_no_room_on_the_disk_is_said_before_anything_is_asked(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = _fetching.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(_fetching.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    usage = _folder.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(_folder.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(InferenceError, match=r"is full: the download needs"):
         fetch(wanted(server), tmp_path / "model.gguf")
     assert server.asked == []
@@ -254,7 +254,7 @@ def test_pull_registers_what_was_fetched(
     assert len(server.asked) == asked, "what is here is not fetched again"
 
 
-def test_a_model_that_was_registered_while_another_was_fetched_keeps_its_file(
+def test_nobody_else_takes_the_name_of_a_model_while_it_is_fetched(
     server: Server, tmp_path: Path, tiny_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.data = tiny_file.read_bytes() + b"\0"
@@ -264,9 +264,13 @@ def test_a_model_that_was_registered_while_another_was_fetched_keeps_its_file(
     store = ModelStore(tmp_path / "models")
 
     def meanwhile(done: int, _: int) -> None:
-        if not store.list():
+        with pytest.raises(InferenceError, match="tiny is being imported, pulled or removed by another process"):
             store.import_file(tiny_file, "tiny")
 
+    assert store.pull("tiny", meanwhile).sha256 == file.sha256
+    assert store.verify()[0].ok
+    store.remove("tiny")
+    store.import_file(tiny_file, "tiny")
     with pytest.raises(ModelRejected, match="Another file is registered as tiny"):
-        store.pull("tiny", meanwhile)
+        store.pull("tiny")
     assert store.verify()[0].ok

@@ -7,7 +7,7 @@ import pytest
 
 import inference
 from inference import EngineSettings, ModelNotFound, ModelRejected, ModelStore
-from inference._files import model_sha256, parts_of
+from inference._files import combined, parts_of, sha256_of
 from inference._gguf import read_header
 from tests.inference.split_models import split
 
@@ -38,7 +38,7 @@ def test_a_split_model_is_imported_activated_and_answers(parts: list[Path], tmp_
     steps: list[tuple[int, int]] = []
     one = store.import_file(parts[2], "big", on_progress=lambda done, total: steps.append((done, total)))
     assert [part.file for part in one.parts] == [f"big-0000{number}-of-00003.gguf" for number in (1, 2, 3)]
-    assert one.path.name == "big-00001-of-00003.gguf" and one.sha256 == model_sha256(parts[0])
+    assert one.path.name == "big-00001-of-00003.gguf" and one.sha256 == combined([sha256_of(part) for part in parts])
     assert steps[-1] == (one.size, one.size) and steps == sorted(steps)
     assert store.verify()[0].ok
     settings = EngineSettings(one.path, slots=1, context=2048, threads=1)

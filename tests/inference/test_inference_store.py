@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from inference import InferenceError, ModelInfo, ModelNotFound, ModelRejected, ModelStore, Smoke, _catalogue, _copying
+from inference import (
+    InferenceError,
+    ModelInfo,
+    ModelNotFound,
+    ModelRejected,
+    ModelStore,
+    Smoke,
+    _catalogue,
+    _copying,
+    _folder,
+)
 from inference._catalogue import CatalogueEntry, RemoteFile, Wheel
 
 
@@ -125,8 +135,8 @@ def test_what_is_not_there_gets_a_sentence(store: ModelStore, tmp_path: Path) ->
 def test_a_full_disk_gets_a_sentence_and_leaves_nothing_behind(
     store: ModelStore, tiny_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = _copying.shutil.disk_usage(tiny_file.parent)
-    monkeypatch.setattr(_copying.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    usage = _folder.shutil.disk_usage(tiny_file.parent)
+    monkeypatch.setattr(_folder.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(InferenceError, match=r"is full: .* needs"):
         store.import_file(tiny_file)
     monkeypatch.undo()
