@@ -56,39 +56,40 @@ def production_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> lis
 
 
 @register(Tags.security, deploy=True)
-def master_key(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """The master key: there, for Havre's user alone, and not where the database is."""
+def key_files(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """The master key and the audit key: there, for Havre's user alone, and not where the database is."""
+    master = _key_file("master key", Path(settings.HAVRE_MASTER_KEY_FILE), "1", "reads what was sealed")
+    audit = _key_file("audit key", Path(settings.HAVRE_AUDIT_KEY_FILE), "2", "can write an audit trail of his own")
+    return master + audit
+
+
+def _key_file(name: str, path: Path, number: str, danger: str) -> list[CheckMessage]:
     from portal import vault
 
-    path = Path(settings.HAVRE_MASTER_KEY_FILE)
+    setting = f"HAVRE_{name.upper().replace(' ', '_')}_FILE"
     beside_data = path.resolve().is_relative_to(Path(settings.HAVRE_DATA_DIR).resolve())
     mode = 0
     found: list[CheckMessage] = []
     try:
-        vault.master_key()
+        vault.read_key(path, name)
         mode = path.stat().st_mode
-    except (vault.NoMasterKey, OSError) as error:
+    except (vault.NoKey, OSError) as error:
         if path.exists() or not beside_data:  # in the data folder the first `migrate` makes one
             hint = "Bring it back from where the facility keeps its copy; docs/operations.md tells how to make one."
-            found.append(Error(str(error), hint=hint, id="havre.E011"))
+            found.append(Error(str(error), hint=hint, id=f"havre.E0{number}1"))
     if mode & 0o022:
         found.append(
-            Error(f"Others may change the master key {path}.", hint=f"chmod go-w {path}", id="havre.E010"),
+            Error(f"Others may change the {name} {path}.", hint=f"chmod go-w {path}", id=f"havre.E0{number}0"),
         )
     elif mode & 0o044:
-        found.append(
-            Warning(
-                f"Others may read the master key {path}.",
-                hint="chmod go-r, or a folder that only Havre's user may enter.",
-                id="havre.W011",
-            )
-        )
+        hint = "chmod go-r, or a folder that only Havre's user may enter."
+        found.append(Warning(f"Others may read the {name} {path}.", hint=hint, id=f"havre.W0{number}1"))
     if beside_data:
         found.append(
             Warning(
-                "The master key lies in the data folder: whoever copies that reads what was sealed.",
-                hint="Move it to another place and set HAVRE_MASTER_KEY_FILE.",
-                id="havre.W010",
+                f"The {name} lies in the data folder: whoever copies that {danger}.",
+                hint=f"Move it to another place and set {setting}.",
+                id=f"havre.W0{number}0",
             )
         )
     return found

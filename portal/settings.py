@@ -104,6 +104,7 @@ def _secret_key() -> str:
 SECRET_KEY = _secret_key()
 # Seals the keys of conversations. Whoever has it and the database reads what was sealed: they belong in two places.
 HAVRE_MASTER_KEY_FILE = Path(_env("MASTER_KEY_FILE", str(HAVRE_DATA_DIR / "keys" / "master.key"))).expanduser()
+HAVRE_AUDIT_KEY_FILE = Path(_env("AUDIT_KEY_FILE", str(HAVRE_DATA_DIR / "keys" / "audit.key"))).expanduser()
 DEBUG = _env_flag("DEBUG")
 HAVRE_HTTPS = _env_flag("HTTPS")
 
@@ -233,6 +234,7 @@ def _each(seconds: float, task: str) -> dict[str, object]:
 
 
 CELERY_BEAT_SCHEDULE = {
+    "seal-audit-trail": _each(60.0, "portal.audit.tasks.seal_minute"),
     "recover-turns": _each(10.0, "portal.chat.tasks.recover_turns"),
     "ingest-pending": _each(60.0, "portal.guidelines.tasks.ingest_pending"),
     "bring-guidelines-up-to-date": _each(60.0, "portal.guidelines.tasks.bring_up_to_date"),

@@ -6,7 +6,8 @@ it lie.
 
     VaultError
     ├── Unreadable     the wrong key, or what was sealed was changed, cut short, or belongs to something else
-    └── NoMasterKey    the file of the master key is missing, cannot be read, or holds no key
+    └── NoKey          the file of a key is missing, cannot be read, or holds no key
+        └── NoMasterKey
 
 No error holds anything of a key or a text.
 """
@@ -37,8 +38,12 @@ class Unreadable(VaultError):
     """The wrong key, or what was sealed was changed, cut short, or belongs to something else."""
 
 
-class NoMasterKey(VaultError):
-    """The file of the master key is missing, cannot be read, or holds no key."""
+class NoKey(VaultError):
+    """The file of a key is missing, cannot be read, or holds no key."""
+
+
+class NoMasterKey(NoKey):
+    """The master key's."""
 
 
 def new_key() -> bytes:
@@ -70,22 +75,36 @@ def open(key: bytes, sealed: bytes | memoryview, aad: bytes) -> bytes:
 def master_key() -> bytes:
     """The installation's master key, read from its file each time: nothing keeps it longer than needed. Raises
     NoMasterKey."""
-    path = Path(settings.HAVRE_MASTER_KEY_FILE)
     try:
-        key = base64.b64decode(path.read_bytes().strip(), validate=True)
-    except OSError as error:
-        raise NoMasterKey(f"The master key {path} cannot be read ({error.strerror}).") from None
-    except binascii.Error:
-        key = b""
-    if len(key) != KEY_BYTES:
-        raise NoMasterKey(f"{path} holds no master key: 32 random bytes in base64 (head -c 32 /dev/urandom | base64).")
-    return key
+        return read_key(Path(settings.HAVRE_MASTER_KEY_FILE), "master key")
+    except NoKey as error:
+        raise NoMasterKey(str(error)) from None
 
 
 def make_master_key() -> bool:
-    """Write a new master key, readable by this user alone, unless there is a file already; returns whether it was
-    written. Of several processes that try at once one writes. Raises NoMasterKey when the folder cannot be written."""
-    path = Path(settings.HAVRE_MASTER_KEY_FILE)
+    """Write a new master key as `make_key` does. Raises NoMasterKey when the folder cannot be written."""
+    try:
+        return make_key(Path(settings.HAVRE_MASTER_KEY_FILE))
+    except NoKey as error:
+        raise NoMasterKey(str(error)) from None
+
+
+def read_key(path: Path, name: str) -> bytes:
+    """The key in a file: 32 bytes in base64. `name` is what errors call it. Raises NoKey."""
+    try:
+        key = base64.b64decode(path.read_bytes().strip(), validate=True)
+    except OSError as error:
+        raise NoKey(f"The {name} {path} cannot be read ({error.strerror}).") from None
+    except binascii.Error:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise NoKey(f"{path} holds no {name}: 32 random bytes in base64 (head -c 32 /dev/urandom | base64).")
+    return key
+
+
+def make_key(path: Path) -> bool:
+    """Write a new random key, readable by this user alone, unless there is a file already; returns whether it was
+    written. Of several processes that try at once one writes. Raises NoKey when the folder cannot be written."""
     if path.exists():
         return False
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -103,7 +122,7 @@ def make_master_key() -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        raise NoMasterKey(f"The master key {path} cannot be written ({error.strerror}).") from None
+        raise NoKey(f"The key {path} cannot be written ({error.strerror}).") from None
     return True
 
 

@@ -2,9 +2,11 @@
 
 from uuid import UUID
 
+from django.db import transaction
 from django.utils.crypto import salted_hmac
 
 from portal.accounts.models import User
+from portal.audit.services import code_of
 
 
 def role_of(name: str) -> str:
@@ -18,9 +20,10 @@ def departments_of(user: User) -> tuple[UUID, ...]:
 
 
 def subject_of(name: str) -> str:
-    """What the audit trail says of a name that somebody typed into the sign-in form: the name where there is such a
-    person, else a keyed hash of it, because it may be a password typed into the wrong field."""
+    """What the audit trail says of a name that somebody typed into the sign-in form: the code of the person where there
+    is one, else a keyed hash of it, because it may be a password typed into the wrong field."""
     name = name[:150]
     if User.objects.filter(username=name).exists():
-        return name
+        with transaction.atomic():
+            return code_of(name)
     return "unknown:" + salted_hmac("portal.accounts.unknown-name", name).hexdigest()[:16]

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from knowledge.models import Department
 from portal.accounts.models import RESERVED, Role, User
 from portal.accounts.selectors import role_of
-from portal.audit.services import record
+from portal.audit.services import code_of, record
 
 _PASSWORD_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # noqa: S105  (without l, o, 0, 1, which are misread)
 
@@ -42,7 +42,7 @@ def create_user(username: str, *, role: Role, password: str, demonstration: bool
         raise AccountError(" ".join(error.messages)) from error
     user.set_password(password)
     user.save()
-    record("user.created", actor=actor, subject=user.username, payload={"role": role.value})
+    record("user.created", actor=actor, subject=code_of(user.username), payload={"role": role.value})
     return user
 
 
@@ -60,7 +60,7 @@ def set_departments(user: User, departments: Collection[Department], *, actor: s
         "user.departments_changed",
         actor=actor,
         actor_role=role_of(actor),
-        subject=user.username,
+        subject=code_of(user.username),
         payload={"before": before, "after": after},
     )
 
@@ -71,5 +71,5 @@ def renew_password(user: User, *, actor: str) -> str:
     password = random_password()
     user.set_password(password)
     user.save(update_fields=["password"])
-    record("user.password_renewed", actor=actor, subject=user.username)
+    record("user.password_renewed", actor=actor, subject=code_of(user.username))
     return password

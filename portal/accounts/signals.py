@@ -8,13 +8,13 @@ from django.dispatch import receiver
 
 from portal.accounts.models import User
 from portal.accounts.selectors import subject_of
-from portal.audit.services import record
+from portal.audit.services import code_of, record
 
 
 @receiver(user_logged_in)
 def _signed_in(sender: object, user: User, **_: Any) -> None:
     with transaction.atomic():
-        record("session.signed_in", actor=user.username, actor_role=user.role, subject=user.username)
+        record("session.signed_in", actor=user.username, actor_role=user.role, subject=code_of(user.username))
 
 
 @receiver(user_logged_out)
@@ -24,7 +24,7 @@ def _signed_out(sender: object, user: User | None, **_: Any) -> None:
     from portal.accounts.sessions import announce_end
 
     with transaction.atomic():
-        record("session.signed_out", actor=user.username, actor_role=user.role, subject=user.username)
+        record("session.signed_out", actor=user.username, actor_role=user.role, subject=code_of(user.username))
         transaction.on_commit(lambda: announce_end(user.pk))
 
 

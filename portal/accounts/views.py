@@ -17,7 +17,7 @@ from portal.accounts.models import User
 from portal.accounts.selectors import subject_of
 from portal.accounts.sessions import announce_end
 from portal.audit.selectors import count_since
-from portal.audit.services import record
+from portal.audit.services import code_of, record
 
 
 class SignInForm(AuthenticationForm):
@@ -68,7 +68,7 @@ class ChangePassword(auth_views.PasswordChangeView):
         if user.demonstration:
             user.demonstration = False
             user.save(update_fields=["demonstration"])
-        record("user.password_changed", actor=user.username, actor_role=user.role, subject=user.username)
+        record("user.password_changed", actor=user.username, actor_role=user.role, subject=code_of(user.username))
         transaction.on_commit(lambda: announce_end(user.pk))
         messages.success(self.request, _("Your password is changed."))
         return response

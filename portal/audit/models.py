@@ -1,19 +1,41 @@
-"""The audit trail: what happened, in which order, by whom. Never the words of a conversation."""
+"""The audit trail: what happened, in which order, by whom. Never the words of a conversation, and no names.
+
+A row is written once, by `audit.services.record`, and never changed: triggers in the database refuse it.
+"""
+
+import uuid
 
 from django.db import models
 
 
+class Actor(models.Model):
+    """Whoever acts, under the code that events know them by: "system", "anonymous", "folder", "samples", or "p-" and 24
+    random characters for a person. The name stands here alone, so that it can be erased while every event keeps its
+    proof; event `person.named` holds SHA-256(salt, name), by which whoever has name and salt proves that they belong
+    to the code. An erased person has neither."""
+
+    code = models.CharField(max_length=32, primary_key=True)
+    name = models.CharField(max_length=170, unique=True, null=True)  # noqa: DJ001  (many may be erased)
+    salt = models.BinaryField(max_length=32, null=True)
+
+    def __str__(self) -> str:
+        return self.name or self.code
+
+
 class Event(models.Model):
-    """One thing that happened. `seq` counts from 1 without gaps; `actor` is a sign-in name, "system", "anonymous" or
-    "terminal:<name>"; `subject` is what it happened to (a turn's uuid, a sign-in name, a guideline's uuid)."""
+    """One thing that happened. `seq` counts from 1 without gaps; `subject` is what it happened to (a turn's uuid, a
+    person's code, a guideline's uuid). `leaf` is the event's hash in the Merkle tree, over everything before it here in
+    canonical JSON; `mac` says that it was recorded by a process which holds the audit key."""
 
     seq = models.BigIntegerField(primary_key=True)
     at = models.DateTimeField(db_index=True)
     kind = models.CharField(max_length=64, db_index=True)
-    actor = models.CharField(max_length=170, db_index=True)
+    actor = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="+")
     actor_role = models.CharField(max_length=16, blank=True)
     subject = models.CharField(max_length=170, blank=True, db_index=True)
     payload = models.JSONField(default=dict)
+    leaf = models.BinaryField(max_length=32)
+    mac = models.BinaryField(max_length=32)
 
     class Meta:
         ordering = ["-seq"]
@@ -23,10 +45,33 @@ class Event(models.Model):
 
 
 class Head(models.Model):
-    """One row: the number of the last event. Whoever records holds its lock until commit, so that numbers have neither
-    gaps nor twins."""
+    """One row: the number and the time of the last event. Whoever records holds its lock until commit, so that numbers
+    have neither gaps nor twins. `ledger` names this audit trail in what is signed."""
 
     last_seq = models.BigIntegerField(default=0)
+    last_at = models.DateTimeField(null=True)
+    ledger = models.UUIDField(default=uuid.uuid4)
 
     def __str__(self) -> str:
         return str(self.last_seq)
+
+
+class Checkpoint(models.Model):
+    """A signed statement that the first `tree_size` events have this Merkle `root`. `number` counts from 1 without
+    gaps, also through silence. `counts` is how many events of which kind came since the one before; `frontier` the
+    roots of the complete subtrees, from which the next checkpoint goes on; `body` the canonical JSON that
+    `signature` (Ed25519) is over."""
+
+    number = models.BigIntegerField(primary_key=True)
+    at = models.DateTimeField(db_index=True)
+    tree_size = models.BigIntegerField()
+    root = models.BinaryField(max_length=32)
+    frontier = models.BinaryField()
+    body = models.TextField()
+    signature = models.BinaryField(max_length=64)
+
+    class Meta:
+        ordering = ["-number"]
+
+    def __str__(self) -> str:
+        return f"{self.number}: {self.tree_size} events"

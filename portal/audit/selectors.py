@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
-from portal.audit.models import Event
+from portal.audit.models import Actor, Event
 
 
 def events(
@@ -18,14 +18,17 @@ def events(
     first_day: date | None = None,
     last_day: date | None = None,
 ) -> QuerySet[Event]:
-    """Events, newest first. `kind` may be a prefix ("turn" finds "turn.completed"); days are local and inclusive."""
-    found = Event.objects.all()
+    """Events, newest first, with their actors. `kind` may be a prefix ("turn" finds "turn.completed"); `actor` is a
+    name, or a code; so is `subject` where it is a person (whose name is then in `subject_name`); days are local and
+    inclusive."""
+    person = Actor.objects.filter(code=OuterRef("subject")).values("name")
+    found = Event.objects.select_related("actor").annotate(subject_name=Subquery(person[:1]))
     if kind:
         found = found.filter(kind__startswith=kind)
     if actor:
-        found = found.filter(actor=actor)
+        found = found.filter(Q(actor__name=actor) | Q(actor__code=actor))
     if subject:
-        found = found.filter(subject=subject)
+        found = found.filter(subject__in=[subject, *Actor.objects.filter(name=subject).values_list("code", flat=True)])
     if first_day:
         found = found.filter(at__gte=_midnight(first_day))
     if last_day:
@@ -34,7 +37,7 @@ def events(
 
 
 def count_since(kind: str, *, subject: str, since: datetime) -> int:
-    """How many events of exactly this kind concern `subject` since then."""
+    """How many events of exactly this kind concern `subject` (a person's code) since then."""
     return Event.objects.filter(kind=kind, subject=subject, at__gte=since).count()
 
 
@@ -50,7 +53,8 @@ def as_records(found: QuerySet[Event]) -> Iterator[dict[str, Any]]:
             "seq": event.seq,
             "at": event.at.isoformat(),
             "kind": event.kind,
-            "actor": event.actor,
+            "actor": event.actor_id,
+            "actor_name": event.actor.name,
             "actor_role": event.actor_role,
             "subject": event.subject,
             "payload": event.payload,

@@ -123,7 +123,7 @@ def _moment(event: Event) -> Moment | None:
     return Moment(
         event.at,
         EVENTS.get(event.kind, event.kind),
-        _who(event.actor),
+        _who(str(event.actor)),
         str(payload.get("note", "")),
         tuple(_changes(payload)) + _approval(payload),
     )
@@ -190,7 +190,7 @@ def history(guideline: Guideline) -> list[Entry]:
         Entry(
             at=one.at,
             words=EVENTS.get(one.kind, one.kind),
-            who=_who(one.actor),
+            who=_who(str(one.actor)),
             version=str(one.payload.get("version", "")),
             note=str(one.payload.get("note", "")),
             details=tuple(_changes(one.payload)) + _approval(one.payload),

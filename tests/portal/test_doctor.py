@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from guardrails import _hotlines, releases
 from guardrails import _rules as rules_module
 from portal import doctor
-from portal.audit.models import Event, Head
+from portal.audit.services import record
 from tests.conftest import Cast
 
 pytestmark = pytest.mark.django_db
@@ -111,9 +111,11 @@ def test_a_full_disk_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     assert worst("data folder").level == doctor.ERROR
 
 
-def test_a_clock_that_went_back_is_an_error() -> None:
-    Head.objects.update_or_create(pk=1, defaults={"last_seq": 1})
-    Event.objects.create(seq=1, at=timezone.now() + timedelta(days=2), kind="x", actor="y")
+def test_a_clock_that_went_back_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as two_days_later, transaction.atomic():
+        now = timezone.now() + timedelta(days=2)
+        two_days_later.setattr("portal.audit.services.timezone.now", lambda: now)
+        record("x.happened", actor="system")
     assert worst("clock").level == doctor.ERROR
     assert "timedatectl" in worst("clock").remedy
 

@@ -220,7 +220,7 @@ def test_a_case_is_made_asked_and_found(admin: Client, library: Library) -> None
     assert (case.rank, case.wanted_at) == (1, None)
     assert case.outcome == ("found" if trial.result["covered"] else "uncovered")
     event = Event.objects.get(kind="guideline.case_added")
-    assert (event.subject, event.actor) == (str(chunk.version.guideline_id), "dora")
+    assert (event.subject, event.actor.name) == (str(chunk.version.guideline_id), "dora")
 
 
 @pytest.mark.parametrize("chunk", ["", "x", "-1", "99999999", "9" * 30])

@@ -77,7 +77,7 @@ def test_one_administrator_asks_and_another_one_agrees(dora: Client, dina: Clien
     assert "Departments: Ward 3 → Emergency, Ward 3" in said
     assert may_ask_from_it(emergency)
     events = Event.objects.filter(kind__startswith="guideline.open").order_by("seq")
-    assert [(one.kind, one.actor) for one in events] == [
+    assert [(one.kind, one.actor.name) for one in events] == [
         ("guideline.opening_asked", "dora"), ("guideline.opened", "dina"),
     ]  # fmt: skip
     assert events[1].payload["changes"]["asked_by"] == ["dora", ""]

@@ -150,7 +150,7 @@ def test_a_trial_from_the_page_activates_the_model(cast: Cast, store: ModelStore
     active = store.active()
     assert active is not None and active.name == "new" and active.smoke is not None and active.smoke.passed
     assert client.get(reverse("modelcards:trial")).json()["open"] is False
-    kinds = list(Event.objects.filter(kind__startswith="model.").values_list("kind", "actor", "actor_role"))
+    kinds = list(Event.objects.filter(kind__startswith="model.").values_list("kind", "actor__name", "actor_role"))
     assert sorted(kinds) == [("model.activated", "dora", "admin"), ("model.trial_asked", "dora", "admin")]
     tasks.try_model(sent[0])
     assert Trial.objects.get().finished_at == trial.finished_at, "a message that comes twice does nothing"

@@ -243,7 +243,7 @@ def test_the_record_names_people_hashes_and_no_words(cast: Cast, second: User) -
         "case_added", "draft_started", "draft_changed", "test_requested", "tested", "release_requested", "released",
     ]  # fmt: skip
     last = events[-1]
-    assert (last.actor, last.payload["requested_by"], last.payload["release"]) == ("dina", "dora", 1)
+    assert (last.actor.name, last.payload["requested_by"], last.payload["release"]) == ("dina", "dora", 1)
     assert last.payload["release_sha256"] == release.sha256
     said = json.dumps([event.payload for event in events], ensure_ascii=False)
     assert "secrète" not in said
@@ -304,7 +304,7 @@ def test_files_of_which_nothing_is_left_come_back_by_themselves(cast: Cast, seco
     assert selectors.in_force().mismatch
     releasing.look_after_files()
     assert screen_input(SENTENCE).action is Action.ALARM
-    assert Event.objects.filter(kind="safeguards.files_written_again", actor="system").count() == 1
+    assert Event.objects.filter(kind="safeguards.files_written_again", actor__name="system").count() == 1
 
 
 def test_a_disk_that_takes_nothing_releases_nothing(

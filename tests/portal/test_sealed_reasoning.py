@@ -99,15 +99,20 @@ def test_a_master_key_that_is_none_is_a_typed_error(content: bytes | None, tmp_p
     ],
     ids=["apart", "beside the database", "readable", "writable", "missing"],
 )
-def test_the_check_says_where_the_master_key_does_not_belong(
-    mode: int | None, inside: bool, expected: set[str], tmp_path: Path, settings: Any
+@pytest.mark.parametrize(("setting", "number"), [("HAVRE_MASTER_KEY_FILE", "1"), ("HAVRE_AUDIT_KEY_FILE", "2")])
+def test_the_check_says_where_a_key_does_not_belong(
+    mode: int | None, inside: bool, expected: set[str], setting: str, number: str, tmp_path: Path, settings: Any
 ) -> None:
     settings.HAVRE_DATA_DIR = tmp_path / "data"
-    settings.HAVRE_MASTER_KEY_FILE = tmp_path / ("data" if inside else "elsewhere") / "master.key"
+    for name in ("HAVRE_MASTER_KEY_FILE", "HAVRE_AUDIT_KEY_FILE"):  # the other one is where it belongs
+        setattr(settings, name, tmp_path / "elsewhere" / name)
+        vault.make_key(tmp_path / "elsewhere" / name)
+    path = tmp_path / ("data" if inside else "elsewhere") / "the.key"
+    setattr(settings, setting, path)
     if mode is not None:
-        vault.make_master_key()
-        settings.HAVRE_MASTER_KEY_FILE.chmod(mode)
-    assert {one.id for one in checks.master_key(None)} == expected
+        vault.make_key(path)
+        path.chmod(mode)
+    assert {one.id for one in checks.key_files(None)} == {f"{one[:8]}{number}{one[9:]}" for one in expected}
 
 
 # --- the turn ----------------------------------------------------------------------------------------------------
@@ -211,7 +216,7 @@ def test_a_compliance_officer_reads_it_with_a_reason_and_that_is_an_event(office
     assert "SECRET-THOUGHT" in page.content.decode()
     assert "no-store" in page["Cache-Control"]
     event = readings()[0]
-    assert (event.actor, event.subject, event.actor_role) == ("emil", str(turn.id), "compliance")
+    assert (event.actor.name, event.subject, event.actor_role) == ("emil", str(turn.id), "compliance")
     assert event.payload == {"reason": REASON, "outcome": "read"}
 
 

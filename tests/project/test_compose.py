@@ -40,7 +40,8 @@ def facility(tmp_path: Path) -> dict[str, str]:
     secrets.mkdir()
     for name in ("secret_key", "database_password"):
         (secrets / name).write_text("k" * 40)
-    (secrets / "master_key").write_text(base64.b64encode(b"k" * 32).decode())
+    for name in ("master_key", "audit_key"):
+        (secrets / name).write_text(base64.b64encode(name[:1].encode() * 32).decode())
     (secrets / "valkey_url").write_text(f"redis://:{'v' * 32}@valkey:6379/0\n")
     (tmp_path / "havre.env").write_text("HAVRE_HOSTS=havre.example.org\nHAVRE_HTTPS=1\n")
     return {"HAVRE_SECRETS": str(secrets), "HAVRE_ENV_FILE": str(tmp_path / "havre.env"), "HAVRE_SLOTS": _SLOTS}

@@ -96,7 +96,8 @@ def facility(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Facility]:
         assert database.password is not None
         assert database.port is not None
         (folder / "secrets" / "secret_key").write_text(os.urandom(48).hex())
-        (folder / "secrets" / "master_key").write_bytes(base64.b64encode(os.urandom(32)))
+        for name in ("master_key", "audit_key"):
+            (folder / "secrets" / name).write_bytes(base64.b64encode(os.urandom(32)))
         (folder / "secrets" / "database_password").write_text(f"{database.password}\n")
         (folder / "secrets" / "valkey_url").write_text(f"{stack.enter_context(valkey_tcp())}\n")
         made = Facility(folder, services, database.port, free_port())

@@ -77,6 +77,7 @@ class Command(BaseCommand):
                 "HAVRE_DATA_DIR": folder,
                 "HAVRE_MODELS_DIR": str(settings.HAVRE_MODELS_DIR),
                 "HAVRE_MASTER_KEY_FILE": str(Path(folder) / "keys" / "master.key"),
+                "HAVRE_AUDIT_KEY_FILE": str(Path(folder) / "keys" / "audit.key"),
                 "HAVRE_MAX_TOKENS": str(options["tokens"]),
                 # so that every question is taken, and every answer is one that the model wrote to its end
                 "HAVRE_TURNS_PER_MINUTE": "1000000",

@@ -1,0 +1,61 @@
+"""The one form in which an event, or a checkpoint, is hashed and signed: canonical JSON (RFC 8785)."""
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import rfc8785
+
+FORMAT = 1
+_MOST = 2**53 - 1  # what every reader of JSON can tell from its neighbours
+
+
+def canonical(value: Any) -> bytes:
+    """Canonical JSON. Raises ValueError for what it cannot say."""
+    return rfc8785.dumps(value)
+
+
+def entry(
+    *, seq: int, at: datetime, kind: str, actor: str, actor_role: str, subject: str, payload: Mapping[str, Any]
+) -> bytes:
+    """What is hashed of an event. `actor` is the code, never the name."""
+    return canonical(
+        {
+            "v": FORMAT,
+            "seq": seq,
+            "at": moment(at),
+            "kind": kind,
+            "actor": actor,
+            "actor_role": actor_role,
+            "subject": subject,
+            "payload": payload,
+        }
+    )
+
+
+def moment(at: datetime) -> str:
+    """A time in UTC, to the microsecond, always of the same length."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def plain(value: Any) -> Any:
+    """The value as it comes back from every database: text without what PostgreSQL or UTF-8 refuse, tuples as lists,
+    whole numbers whole. Raises ValueError for numbers that JSON does not carry exactly, and for other types."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str(value).replace("\x00", "\ufffd").encode("utf-8", errors="replace").decode("utf-8")
+    if isinstance(value, int | float):
+        return _number(value)
+    if isinstance(value, Mapping):
+        return {plain(str(name)): plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    raise ValueError(f"An event cannot hold a {type(value).__name__}.")
+
+
+def _number(value: float) -> float:
+    if not math.isfinite(value) or abs(value) > _MOST:
+        raise ValueError("An event cannot hold this number: it is too large, or none.")
+    return int(value) if value == int(value) else float(value)

@@ -1,0 +1,94 @@
+"""Triggers that keep the audit trail append-only, whichever way somebody reaches the tables: bulk_create, update, raw
+SQL. Who owns the database can drop them; what was changed then is found by the marks, the tree and its checkpoints.
+"""
+
+from typing import Any
+
+_EVENT_FITS = (
+    "NEW.seq = (SELECT last_seq FROM audit_head) AND NOT EXISTS (SELECT 1 FROM audit_event WHERE seq = NEW.seq)"
+)
+_HEAD_FITS = (
+    "NEW.last_seq = OLD.last_seq + 1 AND NEW.id = OLD.id AND NEW.ledger = OLD.ledger AND NEW.last_at IS NOT NULL "
+    "AND (OLD.last_seq = 0 OR EXISTS (SELECT 1 FROM audit_event WHERE seq = OLD.last_seq))"
+)
+_FIRST_HEAD = "NEW.last_seq = 0 AND NOT EXISTS (SELECT 1 FROM audit_head)"
+_CHECKPOINT_FITS = (
+    "NEW.number = (SELECT COALESCE(MAX(number), 0) + 1 FROM audit_checkpoint) "
+    "AND NEW.tree_size <= (SELECT last_seq FROM audit_head) "
+    "AND NEW.tree_size >= (SELECT COALESCE(MAX(tree_size), 0) FROM audit_checkpoint)"
+)
+_ACTOR_ERASED = "NEW.code = OLD.code AND NEW.name IS NULL AND NEW.salt IS NULL"
+_NEVER = "FALSE"
+
+_RULES = (
+    ("audit_event", "INSERT", _EVENT_FITS, "an event is appended by the audit service alone"),
+    ("audit_event", "UPDATE", _NEVER, "an event is never changed"),
+    ("audit_event", "DELETE", _NEVER, "an event is never deleted"),
+    ("audit_head", "INSERT", _FIRST_HEAD, "there is one head"),
+    ("audit_head", "UPDATE", _HEAD_FITS, "the head goes on by one, behind its event"),
+    ("audit_head", "DELETE", _NEVER, "the head is never deleted"),
+    ("audit_checkpoint", "INSERT", _CHECKPOINT_FITS, "checkpoints follow one another"),
+    ("audit_checkpoint", "UPDATE", _NEVER, "a checkpoint is never changed"),
+    ("audit_checkpoint", "DELETE", _NEVER, "a checkpoint is never deleted"),
+    ("audit_actor", "UPDATE", _ACTOR_ERASED, "a name is erased or stays"),
+    ("audit_actor", "DELETE", _NEVER, "a code is never deleted"),
+)
+TABLES = ("audit_event", "audit_head", "audit_checkpoint", "audit_actor")
+
+
+def install(connection: Any) -> None:
+    """Create the triggers, replacing those that are there."""
+    remove(connection)
+    with connection.cursor() as cursor:
+        for statement in _statements(connection.vendor):
+            cursor.execute(statement)
+
+
+def remove(connection: Any) -> None:
+    """Drop the triggers: for migrations that rebuild the tables, and for tests that empty the database."""
+    on_postgresql = connection.vendor == "postgresql"
+    with connection.cursor() as cursor:
+        for table, event, _, _ in _RULES:
+            name = f"{table}_{event.lower()}"
+            cursor.execute(f"DROP TRIGGER IF EXISTS {name}" + (f" ON {table}" if on_postgresql else ""))
+            if on_postgresql:
+                cursor.execute(f"DROP FUNCTION IF EXISTS {name}()")
+        if on_postgresql:
+            for table in TABLES:
+                cursor.execute(f"DROP TRIGGER IF EXISTS {table}_truncate ON {table}")
+            cursor.execute("DROP FUNCTION IF EXISTS audit_truncate()")
+
+
+def _statements(vendor: str) -> list[str]:
+    if vendor == "postgresql":
+        return [*_postgresql(), *_postgresql_truncate()]
+    return [
+        f"CREATE TRIGGER {table}_{event.lower()} BEFORE {event} ON {table} WHEN NOT ({fits}) "
+        f"BEGIN SELECT RAISE(ABORT, 'audit trail: {why}'); END"
+        for table, event, fits, why in _RULES
+    ]
+
+
+def _postgresql() -> list[str]:
+    statements = []
+    for table, event, fits, why in _RULES:
+        name, row = f"{table}_{event.lower()}", "OLD" if event == "DELETE" else "NEW"
+        statements += [
+            f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NOT ({fits}) "
+            f"THEN RAISE EXCEPTION 'audit trail: {why}' USING ERRCODE = 'integrity_constraint_violation'; END IF; "
+            f"RETURN {row}; END $$",
+            f"CREATE TRIGGER {name} BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()",
+        ]
+    return statements
+
+
+def _postgresql_truncate() -> list[str]:
+    return [
+        "CREATE FUNCTION audit_truncate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION "
+        "'audit trail: it is never emptied' USING ERRCODE = 'integrity_constraint_violation'; END $$",
+        *(
+            f"CREATE TRIGGER {table}_truncate BEFORE TRUNCATE ON {table} FOR EACH STATEMENT "
+            "EXECUTE FUNCTION audit_truncate()"
+            for table in TABLES
+        ),
+    ]
