@@ -9,6 +9,8 @@ import hashlib
 import itertools
 import re
 import threading
+from array import array
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +22,11 @@ from inference._errors import EngineFailed, ModelRejected
 _LONGEST_RUN = 4000
 _RUN = re.compile(rf"(?:[^\s<\[]|[<\[](?![|｜\w/])){{{_LONGEST_RUN}}}|\s{{{_LONGEST_RUN}}}")
 _COUNTED = 16  # texts whose tokens are kept for a moment
+_PARAGRAPHS = 2048  # of guidelines whose tokens are kept: a few megabytes
+_PERSON = "<|start|>user<|message|>"  # what stands before it in a prompt was written by nobody who asks
+# After a line break, what is neither white space nor a slash begins a word of its own in this way of splitting
+_PARAGRAPH = re.compile(r"(?<=\n\n)(?=[^\s/])")
+_SPLIT_BY_LINES = frozenset({b"gpt-4o"})
 _DEFAULT_FLAGS = (False, False, True, False, False, False)
 
 
@@ -58,6 +65,9 @@ class Vocabulary:
         native.llama_model_get_vocab.restype = ctypes.c_void_p
         native.llama_model_free.restype = None
         native.llama_vocab_n_tokens.argtypes = [ctypes.c_void_p]
+        native.llama_model_meta_val_str.argtypes = [
+            *(ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t),
+        ]
         native.llama_tokenize.argtypes = [
             *(ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int32),
             *(ctypes.POINTER(ctypes.c_int32), ctypes.c_int32, ctypes.c_bool, ctypes.c_bool),
@@ -74,7 +84,11 @@ class Vocabulary:
             raise ModelRejected(f"The engine could not read the vocabulary of {model.name}.")
         self._vocabulary = native.llama_model_get_vocab(self._model)
         self._size: int = native.llama_vocab_n_tokens(self._vocabulary)
+        split = ctypes.create_string_buffer(64)
+        native.llama_model_meta_val_str(self._model, b"tokenizer.ggml.pre", split, len(split))
+        self._is_split_by_lines = split.value in _SPLIT_BY_LINES
         self._counted: dict[bytes, list[int]] = {}
+        self._paragraphs: OrderedDict[bytes, array[int]] = OrderedDict()
         self._users = 0
         self._idle = threading.Condition()
 
@@ -82,19 +96,39 @@ class Vocabulary:
         """The tokens of a text; special tokens in it count as such. Raises EngineFailed.
 
         A prompt is counted before it is answered, and splitting it takes 20 ms: what was found is kept until the same
-        text comes again, by its hash and for the last few texts alone.
+        text comes again, by its hash and for the last few texts alone. What stands in it before a person's first word,
+        passages above all, comes in many prompts: its paragraphs are kept for longer.
         """
-        raw = text.encode("utf-8", errors="replace")
-        key = hashlib.blake2b(raw, digest_size=16).digest()
+        key = _hash(text)
         with self._idle:
             known = self._counted.pop(key, None)
         if known is None:
-            known = [token for piece in _pieces(text) for token in self._split(piece)]
+            said = text.find(_PERSON) if self._is_split_by_lines else -1
+            shared, own = text[: max(0, said)], text[max(0, said) :]
+            known = [token for one in _PARAGRAPH.split(shared) if one for token in self._paragraph(one)]
+            known += self._whole(own)
             with self._idle:
                 self._counted[key] = known
                 while len(self._counted) > _COUNTED:
                     self._counted.pop(next(iter(self._counted)))
         return list(known)
+
+    def _paragraph(self, text: str) -> Sequence[int]:
+        key = _hash(text)
+        with self._idle:
+            known = self._paragraphs.get(key)
+            if known is not None:
+                self._paragraphs.move_to_end(key)
+                return known
+        known = array("i", self._whole(text))
+        with self._idle:
+            self._paragraphs[key] = known
+            while len(self._paragraphs) > _PARAGRAPHS:
+                self._paragraphs.popitem(last=False)
+        return known
+
+    def _whole(self, text: str) -> list[int]:
+        return [token for piece in _pieces(text) for token in self._split(piece)]
 
     def _split(self, text: str) -> list[int]:
         raw = text.encode("utf-8", errors="replace")
@@ -125,6 +159,10 @@ class Vocabulary:
             self._idle.wait_for(lambda: not self._users)
         if model:
             self._library.llama_model_free(model)
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", errors="replace"), digest_size=16).digest()
 
 
 def _pieces(text: str) -> list[str]:

@@ -1,11 +1,13 @@
 """A prompt is counted, then answered: it is split into tokens once, and not kept for longer."""
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import inference
 from inference import Effort, LoadedModel, Message
 from inference._runtime import current
-from inference._vocabulary import _COUNTED, Vocabulary
+from inference._vocabulary import _COUNTED, _PARAGRAPH, Vocabulary
 
 
 def test_a_counted_prompt_is_split_once(engine: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,9 +18,68 @@ def test_a_counted_prompt_is_split_once(engine: LoadedModel, monkeypatch: pytest
     count = inference.count_tokens(messages, Effort.LOW)
     tokens = inference.prompt_tokens(inference.GenerationRequest(messages))
     assert len(tokens) == count
-    assert len(split) == 1
+    first = list(split)
+    assert len(set(first)) == len(first)
+    split.clear()
     assert inference.prompt_tokens(inference.GenerationRequest(messages)) == tokens
-    assert len(split) == 2, "the second time it was forgotten"
+    (again,) = split  # the second time it was forgotten, but for what nobody asked
+    assert "safety plan" in again
+    assert again == first[-1]
+
+
+_PASSAGES = (
+    "[1] (Plan, p. 2) Ask about:\n\n- means at home;\n\n- who can be called.",
+    "[2] (Plan, p. 3) Écrivez la liste :\n\n1. les signes\n\n2. les proches",
+)
+
+
+def test_a_passage_that_comes_in_another_prompt_is_not_split_again(
+    engine: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prompt(question: str, *passages: str) -> list[int]:
+        system = Message("system", "Answer from the passages.\n\n" + "\n\n".join(passages))
+        return inference.prompt_tokens(inference.GenerationRequest((system, Message("user", question))))
+
+    first = prompt("Who is called?", *_PASSAGES)
+    split = []
+    real = Vocabulary._split
+    monkeypatch.setattr(Vocabulary, "_split", lambda self, raw: split.append(raw) or real(self, raw))
+    second = prompt("Which signs?", *reversed(_PASSAGES))
+    assert len(second) > 60
+    assert not any("means at home" in one or "les signes" in one for one in split)
+    vocabulary = current().engine._vocabulary
+    vocabulary._paragraphs.clear()
+    vocabulary._counted.clear()
+    monkeypatch.setattr(vocabulary, "_is_split_by_lines", False)
+    assert prompt("Who is called?", *_PASSAGES) == first
+    assert prompt("Which signs?", *reversed(_PASSAGES)) == second
+    assert not vocabulary._paragraphs
+
+
+def test_of_what_people_write_nothing_is_kept_for_longer(engine: LoadedModel) -> None:
+    vocabulary = current().engine._vocabulary
+    vocabulary._paragraphs.clear()
+    talk = (
+        Message("system", "Help.\n\nBriefly."),
+        Message("user", "My name is\n\nMarchand."),
+        Message("assistant", "Good\n\nday."),
+        Message("user", "And\n\nI am ill."),
+    )
+    inference.count_tokens(talk, Effort.LOW)
+    assert all(isinstance(key, bytes) and len(key) == 16 for key in vocabulary._paragraphs)
+    kept = {tuple(one) for one in vocabulary._paragraphs.values()}
+    assert {tuple(vocabulary._split("Briefly.\n\n"))} <= kept
+    words = ("My name is\n\n", "Marchand.", "Good\n\n", "And\n\n", "I am ill.")
+    assert not any(set(vocabulary._split(one)) <= set(tokens) for one in words for tokens in kept)
+
+
+@given(st.lists(st.text(st.sampled_from(" \n\r\t/.[]1aZé文'-«»\u00a0\u2028<|>")) | st.text(max_size=6), max_size=12))
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_paragraphs_have_the_tokens_that_they_have_in_the_whole(engine: LoadedModel, pieces: list[str]) -> None:
+    vocabulary = current().engine._vocabulary
+    text = "\n\n".join(pieces).encode("utf-8", "replace").decode()
+    parted = [token for one in _PARAGRAPH.split(text) if one for token in vocabulary._whole(one)]
+    assert parted == vocabulary._whole(text)
 
 
 def test_few_prompts_are_remembered_and_none_of_their_words(engine: LoadedModel) -> None:
