@@ -95,10 +95,10 @@ def refuse_full(folder: Path, needed: int, *, what: str, spare: int = 0, instead
         )
 
 
-def written_by_others(path: Path) -> bool:
-    """Whether other users than its owner may write to what lies at this path (behind a link, its target)."""
+def open_to_all(path: Path) -> bool:
+    """Whether every user of the machine may write to what lies at this path (behind a link, its target)."""
     try:
-        return bool(path.stat().st_mode & _OTHERS_WRITE)
+        return bool(path.stat().st_mode & stat.S_IWOTH)
     except OSError:
         return False
 

@@ -26,7 +26,7 @@ from inference import _catalogue, _copying, _fetching
 from inference._catalogue import CatalogueEntry
 from inference._errors import InferenceError, ModelRejected
 from inference._files import Progress, combined, part_name, parts_of, sha256_of, shifted, stem_of
-from inference._folder import claimed, disk_errors, make_folder, written_by_others
+from inference._folder import claimed, disk_errors, make_folder, open_to_all
 from inference._gguf import read_header
 from inference._models import ModelInfo, PartFile, Smoke
 from inference._register import Register, Row, known_of, row_of
@@ -216,9 +216,9 @@ class ModelStore:
             return one
 
     def exposed(self) -> tuple[Path, ...]:
-        """What here other users than its owner may write to: the folder, the register, the files of models."""
+        """What here every user of the machine may write to: the folder, the register, the files of models."""
         files = [self.folder / part.file for one in self.list() for part in one.parts]
-        return tuple(one for one in (self.folder, self._register.path, *files) if written_by_others(one))
+        return tuple(one for one in (self.folder, self._register.path, *files) if open_to_all(one))
 
     @contextmanager
     def _claimed(self, name: str) -> Iterator[None]:

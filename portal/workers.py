@@ -55,7 +55,7 @@ def _follow_active_model() -> None:
     process is the one sure way to give back all of a graphics card's memory.
 
     A worker that could not load its model ends a while later too: what was missing (memory that a dying process still
-    held, a disk, the right file) may be there by now.
+    held, a disk, the right file) may be there by now. And one whose model's file is written to gives the model back.
     """
     began = time.monotonic()
     while not _leaving.wait(_FOLLOW_SECONDS):
@@ -63,6 +63,9 @@ def _follow_active_model() -> None:
             logger.info("another model is active by now (%s): this worker ends and is started again", now[:12])
         elif _chosen and _state["inference"]["state"] == "failed" and time.monotonic() - began > _TRY_AGAIN_SECONDS:
             logger.info("the model could not be loaded: this worker ends and is started again")
+        elif not inference.untouched():
+            logger.error("somebody writes to the model's file: it is unloaded, and this worker is started again")
+            inference.unload()  # at once: what runs on other weights than the approved ones answers nobody
         else:
             continue
         os.kill(os.getpid(), signal.SIGTERM)  # Celery's warm shutdown

@@ -100,6 +100,9 @@ def look_at_model(thorough: bool) -> Iterator[Finding]:
         message = f"The file of {active.name} is not the one that was registered: its size is another."
         yield Finding("model", ERROR, message, again)
         return
+    if exposed := store.exposed():
+        message = f"Everybody on this machine may write to {exposed[0]}, and so approve a model or spoil one."
+        yield Finding("model", WARNING, message, f"chmod o-w {exposed[0]}")
     if thorough and (problems := [one.problem for one in store.verify(active.name) if not one.ok]):
         yield Finding("model", ERROR, problems[0], again)
         return
