@@ -1,4 +1,6 @@
-"""Whether the database is set up."""
+"""Whether the database is set up, and what several transactions may not do at the same time."""
+
+import hashlib
 
 from django.core.management import call_command
 from django.core.management.base import CommandError
@@ -22,3 +24,13 @@ def ensure_tables() -> None:
     if connection.vendor != "sqlite":
         raise CommandError("The database is not up to date: run `manage.py migrate` first.")
     call_command("migrate", verbosity=0, interactive=False)
+
+
+def one_at_a_time(what: str) -> None:
+    """Wait until every other transaction that called this for the same thing has ended; the others then wait for this
+    one. For what is counted first and written afterwards. On SQLite transactions are one at a time from their beginning
+    (`transaction_mode` in the settings). Must be called within a transaction."""
+    if connection.vendor == "postgresql":
+        key = int.from_bytes(hashlib.sha256(what.encode()).digest()[:8], signed=True)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])

@@ -79,6 +79,13 @@ def queue_length() -> int:
     return Turn.objects.filter(state__in=ACTIVE, quotation="").count()
 
 
+def ready_for_model() -> list[uuid.UUID]:
+    """The turns whose passages are stored and that wait for a slot, the first come first, as they are told their
+    places."""
+    ready = Turn.objects.filter(state__in=ACTIVE, quotation="", covered__isnull=False, lease_until=None)
+    return list(ready.filter(cancel_requested=False).order_by("created_at", "id").values_list("id", flat=True))
+
+
 def waiting_quotations() -> int:
     """How many turns run or wait that are answered with quotations."""
     return Turn.objects.filter(state__in=ACTIVE).exclude(quotation="").count()

@@ -22,6 +22,7 @@ from portal.chat.failures import message
 from portal.chat.models import Conversation, Quotation, State, Turn
 from portal.chat.protocol import FrameError, TurnStart
 from portal.chat.turn import digest, fail_unheld, hand_over_unheld
+from portal.database import one_at_a_time
 from portal.parts import Parts
 
 logger = logging.getLogger(__name__)
@@ -183,7 +184,9 @@ def _write(user: User, screened: _Screened, refusal: tuple[str, str] | None) -> 
 
 def _admit(turn: Turn, present: Parts) -> tuple[str, str] | None:
     """Give a turn its place in the line before the model. Where too many wait for a slot it is answered with
-    quotations, and where too many wait for those, there is a reason to refuse it."""
+    quotations, and where too many wait for those, there is a reason to refuse it. Nobody else is let in until this turn
+    is written, so that the limits hold."""
+    one_at_a_time("admission")
     before = selectors.queue_length()
     if not turn.quotation and before - present.slots >= settings.HAVRE_QUEUE_LIMIT:
         turn.quotation = Quotation.BUSY

@@ -40,15 +40,19 @@ def quote_answer(turn: str) -> None:
 
 @app.task
 def generate_answer(turn: str) -> None:
-    """Steps 5 to 8, on the queue `inference`."""
+    """Steps 5 to 8, on the queue `inference`. A message says that there is one more turn to answer; the one that is
+    answered is the first in the line, whichever message came first: searching takes longer for one than for another,
+    and messages are put back and sent again."""
     from portal.chat.answering import generate_answer as generate
 
     if not _leave_to_another_worker(uuid.UUID(turn)):
-        generate(uuid.UUID(turn))
+        any(generate(first) for first in selectors.ready_for_model())  # until one is this worker's
 
 
 def _leave_to_another_worker(turn: uuid.UUID) -> bool:
-    """A worker without a model is never busy: left alone, it would take every turn before the workers that have one."""
+    """A worker without a model is never busy: left alone, it would take every turn before the workers that have one.
+    It takes its time, so that a message which only such workers are free to take does not keep them running. Where no
+    worker has a model it leaves nothing: the turn is quoted."""
     if inference.loaded() is not None or not parts.look().slots:
         return False
     time.sleep(_LEAVE_SECONDS)

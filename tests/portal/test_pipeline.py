@@ -215,10 +215,11 @@ def test_a_model_that_breaks_off_is_no_reason_to_get_nothing(cast: Cast, monkeyp
     assert retrieve_passages(turn.id)
     error = inference.InferenceError("the card is gone")
     monkeypatch.setattr(inference, "generate", lambda *args, **kwargs: (_ for _ in ()).throw(error))
-    generate_answer(turn.id)
+    while generate_answer(turn.id):
+        pass
     quote_answer(turn.id)
     turn.refresh_from_db()
-    assert (turn.state, turn.quotation) == (State.COMPLETED, Quotation.MODEL_DOWN)
+    assert (turn.state, turn.quotation, turn.recoveries) == (State.COMPLETED, Quotation.MODEL_DOWN, 1)
     assert turn.citations
 
 

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from portal.chat import services, waiting
 from portal.chat import turn as life
 from portal.chat.models import Conversation, Quotation, State, Turn
 from portal.chat.protocol import FrameError, TurnStart
-from tests.conftest import Cast
+from tests.conftest import Cast, at_once
 from tests.portal.test_socket import collect, socket, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -223,7 +224,7 @@ async def test_a_place_never_takes_back_words_that_were_shown(cast: Cast, worker
 
 @pytest.mark.parametrize(("said", "is_left"), [((1, "failed"), True), (("failed",), False)])
 def test_a_worker_without_a_model_leaves_turns_to_those_that_have_one(
-    workers: Workers, monkeypatch: pytest.MonkeyPatch, said: tuple[Any, ...], is_left: bool
+    cast: Cast, workers: Workers, monkeypatch: pytest.MonkeyPatch, said: tuple[Any, ...], is_left: bool
 ) -> None:
     from portal.chat import answering, dispatch, tasks
 
@@ -231,8 +232,93 @@ def test_a_worker_without_a_model_leaves_turns_to_those_that_have_one(
     monkeypatch.setattr(tasks.inference, "loaded", lambda: None)
     monkeypatch.setattr(tasks, "_LEAVE_SECONDS", 0)
     monkeypatch.setattr(dispatch, "generate", lambda turn: seen.append(("left", turn)))
-    monkeypatch.setattr(answering, "generate_answer", lambda turn: seen.append(("taken", turn)))
+    monkeypatch.setattr(answering, "generate_answer", lambda turn: seen.append(("taken", turn)) or True)
     workers(*said)
-    turn = uuid.uuid4()
-    tasks.generate_answer(str(turn))
-    assert seen == [("left" if is_left else "taken", turn)]
+    turn = ready(cast.anna)
+    tasks.generate_answer(str(turn.id))
+    assert seen == [("left" if is_left else "taken", turn.id)]
+
+
+def ready(person: Any, **values: Any) -> Turn:
+    """A turn whose passages are stored, with its message under way."""
+    known = {"state": State.RETRIEVING, "covered": True, "language": "en", "effort": "low", **values}
+    conversation = Conversation.objects.create(owner=person)
+    return Turn.objects.create(conversation=conversation, client_ref=uuid.uuid4(), question=QUESTION, **known)
+
+
+def claiming(monkeypatch: pytest.MonkeyPatch) -> list[uuid.UUID]:
+    """The model's part is left out of answering; returns whom it took, in order."""
+    from portal.chat import answering, tasks
+
+    taken: list[uuid.UUID] = []
+
+    def generate(turn: uuid.UUID) -> bool:
+        if held := life.claim(turn, State.GENERATING):
+            taken.append(held.id)
+        return held is not None
+
+    monkeypatch.setattr(answering, "generate_answer", generate)
+    monkeypatch.setattr(tasks.inference, "loaded", object)
+    return taken
+
+
+def test_the_first_in_the_line_is_answered_first_whichever_message_comes_first(
+    cast: Cast, valkey_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from portal.chat import tasks
+
+    taken = claiming(monkeypatch)
+    for wrong in ({"quotation": "busy"}, {"covered": None}, {"cancel_requested": True}, {"state": State.COMPLETED}):
+        ready(cast.anna, **wrong)
+    turns = [ready(person).id for person in people(6)]
+    order = waiting.read().waiting
+    assert [one for one in order if one in turns] == turns, "as they are told their places"
+    for message in (4, 0, 5, 2, 2, 1, 3):  # one came twice
+        tasks.generate_answer(str(turns[message]))
+    assert taken == turns
+
+
+def test_each_message_takes_one_turn_and_of_many_workers_none_takes_the_same(
+    cast: Cast, valkey_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from portal.chat import tasks
+
+    taken = claiming(monkeypatch)
+    turns = [ready(person).id for person in people(8)]
+    messages = list(reversed(turns))
+    at_once(8, lambda: tasks.generate_answer(str(messages.pop())))
+    assert sorted(taken) == sorted(turns)
+
+
+def test_a_message_that_is_left_to_others_keeps_nobody_running_and_nobody_back(
+    cast: Cast, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two workers, one without a model, and its message comes first each time."""
+    from portal.chat import dispatch, tasks
+
+    taken = claiming(monkeypatch)
+    pauses: list[float] = []
+    line: list[uuid.UUID] = []
+    monkeypatch.setattr(tasks.time, "sleep", pauses.append)
+    monkeypatch.setattr(dispatch, "generate", line.append)
+    workers(1, "failed")
+    turns = [ready(person).id for person in people(4)]
+    line += turns
+    is_without = True
+    while line:
+        monkeypatch.setattr(tasks.inference, "loaded", lambda without=is_without: None if without else object())
+        tasks.generate_answer(str(line.pop(0)))
+        is_without = not is_without
+    assert taken == turns
+    assert pauses == [tasks._LEAVE_SECONDS] * 4 and tasks._LEAVE_SECONDS >= 0.5
+
+
+def test_the_limits_hold_for_people_who_ask_in_the_same_moment(cast: Cast, workers: Workers, settings: Any) -> None:
+    """Two slots, two may wait for them, two more for quotations."""
+    workers(2)
+    settings.HAVRE_QUEUE_LIMIT = 2
+    crowd = people(16)
+    at_once(16, lambda: ask(crowd.pop()))
+    became = Counter((one.state, one.quotation) for one in Turn.objects.all())
+    assert became == {("queued", ""): 4, ("queued", Quotation.BUSY): 2, ("refused", ""): 10}
+    assert sorted(Turn.objects.filter(state="queued", quotation="").values_list("position", flat=True)) == [0, 0, 1, 2]

@@ -114,12 +114,13 @@ def _answer_here(turn: Turn) -> Turn:
         if retrieve_passages(turn.id):
             workers.load_model()
             if inference.loaded() or not hand_over_unheld(turn.id, Quotation.NO_MODEL):
-                generate_answer(turn.id)
+                while generate_answer(turn.id):  # once more where the engine broke off
+                    pass
         turn = selectors.get_turn(turn.id)
         if turn.is_active and turn.quotation:
             quoting.quote_answer(turn.id)
             turn.refresh_from_db()
-    return turn
+    return _wait(turn) if turn.lease_until else turn  # a worker that came meanwhile may have taken it
 
 
 def _result(turn: Turn) -> dict[str, Any]:
