@@ -1,8 +1,9 @@
 """The engine's blocking call in a thread of its own."""
 
 import logging
-import queue
 import threading
+import time
+from collections import deque
 from collections.abc import Iterator
 
 from inference._engine import Engine, Piece, Sampling
@@ -10,6 +11,7 @@ from inference._errors import EngineFailed, InferenceError
 
 logger = logging.getLogger(__name__)
 
+_TOGETHER_SECONDS = 0.01  # what comes closer together is taken together: a reader is not woken for each token
 _running: set["Stream"] = set()
 
 
@@ -23,7 +25,10 @@ class Stream:
     """The engine's blocking call in a thread of its own, so that whoever reads may leave at any moment."""
 
     def __init__(self, engine: Engine, tokens: list[int], sampling: Sampling) -> None:
-        self._queue: queue.SimpleQueue[Piece | InferenceError] = queue.SimpleQueue()
+        self._come: deque[Piece | InferenceError] = deque()
+        self._has_come = threading.Event()
+        self._ended = threading.Event()
+        self._taken = float("-inf")
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(engine, tokens, sampling), daemon=True)
         _running.add(self)
@@ -35,15 +40,17 @@ class Stream:
 
     def pieces(self, wait: float) -> Iterator[Piece]:
         """What has come since the last call; waits up to `wait` seconds for the first. Raises what the engine did."""
-        try:
-            item = self._queue.get(timeout=wait)
-            while True:
-                if isinstance(item, InferenceError):
-                    raise item
-                yield item
-                item = self._queue.get_nowait()
-        except queue.Empty:
+        if (early := self._taken + _TOGETHER_SECONDS - time.monotonic()) > 0:
+            self._ended.wait(early)
+        if not self._has_come.wait(wait):
             return
+        self._has_come.clear()
+        self._taken = time.monotonic()
+        while self._come:
+            item = self._come.popleft()
+            if isinstance(item, InferenceError):
+                raise item
+            yield item
 
     def stop(self, wait: float = 0.0) -> None:
         """Let the engine free the slot at its next step."""
@@ -54,15 +61,24 @@ class Stream:
     def _run(self, engine: Engine, tokens: list[int], sampling: Sampling) -> None:
         try:
             engine.stream(tokens, sampling, self._take)
-            self._queue.put(EngineFailed("The engine ended without an answer."))
+            self._end(EngineFailed("The engine ended without an answer."))
         except InferenceError as error:
-            self._queue.put(error)
+            self._end(error)
         except Exception as error:
             logger.error("the engine raised %s", type(error).__name__)
-            self._queue.put(EngineFailed(f"The engine broke off ({type(error).__name__})."))
+            self._end(EngineFailed(f"The engine broke off ({type(error).__name__})."))
         finally:
             _running.discard(self)
 
     def _take(self, piece: Piece) -> bool:
-        self._queue.put(piece)
+        self._come.append(piece)
+        if piece.finish:
+            self._ended.set()
+        if not self._has_come.is_set():
+            self._has_come.set()
         return self._stopped.is_set()
+
+    def _end(self, error: InferenceError) -> None:
+        self._come.append(error)
+        self._ended.set()
+        self._has_come.set()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 import inference
 from inference import Effort, LoadedModel, Message
 from inference._runtime import current
-from inference._vocabulary import _COUNTED, _PARAGRAPH, Vocabulary
+from inference._vocabulary import _COUNTED, _PASSAGE, Vocabulary
 
 
 def test_a_counted_prompt_is_split_once(engine: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,9 +27,9 @@ def test_a_counted_prompt_is_split_once(engine: LoadedModel, monkeypatch: pytest
     assert again == first[-1]
 
 
-_PASSAGES = (
-    "[1] (Plan, p. 2) Ask about:\n\n- means at home;\n\n- who can be called.",
-    "[2] (Plan, p. 3) Écrivez la liste :\n\n1. les signes\n\n2. les proches",
+_QUOTED = (
+    " (Plan, p. 2) Ask about:\n\n- means at home;\n\n- who can be called.",
+    " (Plan, p. 3) Écrivez la liste :\n\n1. les signes\n\n2. les proches",
 )
 
 
@@ -37,48 +37,54 @@ def test_a_passage_that_comes_in_another_prompt_is_not_split_again(
     engine: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def prompt(question: str, *passages: str) -> list[int]:
-        system = Message("system", "Answer from the passages.\n\n" + "\n\n".join(passages))
+        system = Message("system", "Answer." + "".join(f"\n\n[{at}]{one}" for at, one in enumerate(passages, 1)))
         return inference.prompt_tokens(inference.GenerationRequest((system, Message("user", question))))
 
-    first = prompt("Who is called?", *_PASSAGES)
+    first = prompt("Who is called?", *_QUOTED)
     split = []
     real = Vocabulary._split
     monkeypatch.setattr(Vocabulary, "_split", lambda self, raw: split.append(raw) or real(self, raw))
-    second = prompt("Which signs?", *reversed(_PASSAGES))
+    second = prompt("Which signs?", *reversed(_QUOTED))
     assert len(second) > 60
     assert not any("means at home" in one or "les signes" in one for one in split)
     vocabulary = current().engine._vocabulary
-    vocabulary._paragraphs.clear()
+    vocabulary._passages.clear()
     vocabulary._counted.clear()
     monkeypatch.setattr(vocabulary, "_is_split_by_lines", False)
-    assert prompt("Who is called?", *_PASSAGES) == first
-    assert prompt("Which signs?", *reversed(_PASSAGES)) == second
-    assert not vocabulary._paragraphs
+    assert prompt("Who is called?", *_QUOTED) == first
+    assert prompt("Which signs?", *reversed(_QUOTED)) == second
+    assert not vocabulary._passages
 
 
 def test_of_what_people_write_nothing_is_kept_for_longer(engine: LoadedModel) -> None:
     vocabulary = current().engine._vocabulary
-    vocabulary._paragraphs.clear()
+    vocabulary._passages.clear()
     talk = (
-        Message("system", "Help.\n\nBriefly."),
-        Message("user", "My name is\n\nMarchand."),
+        Message("system", "Help.\n\n[1] (Plan) Briefly."),
+        Message("user", "My name is\n\n[2] (Marchand)."),
         Message("assistant", "Good\n\nday."),
         Message("user", "And\n\nI am ill."),
     )
     inference.count_tokens(talk, Effort.LOW)
-    assert all(isinstance(key, bytes) and len(key) == 16 for key in vocabulary._paragraphs)
-    kept = {tuple(one) for one in vocabulary._paragraphs.values()}
-    assert {tuple(vocabulary._split("Briefly.\n\n"))} <= kept
-    words = ("My name is\n\n", "Marchand.", "Good\n\n", "And\n\n", "I am ill.")
+    assert all(isinstance(key, bytes) and len(key) == 16 for key in vocabulary._passages)
+    kept = {tuple(one) for one in vocabulary._passages.values()}
+    assert tuple(vocabulary._split("[1]")) in kept
+    words = ("My name is\n\n", " (Marchand).", "Good\n\n", "And\n\n", "I am ill.")
     assert not any(set(vocabulary._split(one)) <= set(tokens) for one in words for tokens in kept)
 
 
-@given(st.lists(st.text(st.sampled_from(" \n\r\t/.[]1aZé文'-«»\u00a0\u2028<|>")) | st.text(max_size=6), max_size=12))
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_paragraphs_have_the_tokens_that_they_have_in_the_whole(engine: LoadedModel, pieces: list[str]) -> None:
+@given(
+    st.text(st.sampled_from(" \n\r\t/.[](1aZé文'-«\u00a0\u2028")),
+    st.lists(st.tuples(st.integers(0, 99), st.text(st.sampled_from(" \n/.[](1aé»")) | st.text(max_size=6)), max_size=5),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_passages_have_the_tokens_that_they_have_in_the_whole(
+    engine: LoadedModel, before: str, passages: list[tuple[int, str]]
+) -> None:
     vocabulary = current().engine._vocabulary
-    text = "\n\n".join(pieces).encode("utf-8", "replace").decode()
-    parted = [token for one in _PARAGRAPH.split(text) if one for token in vocabulary._whole(one)]
+    text = before + "".join(f"\n\n[{number}] ({one}" for number, one in passages)
+    text = text.encode("utf-8", "replace").decode()
+    parted = [token for one in _PASSAGE.split(text) if one for token in vocabulary._whole(one)]
     assert parted == vocabulary._whole(text)
 
 
