@@ -1,5 +1,6 @@
 """The one form in which an event, or a checkpoint, is hashed and signed: canonical JSON (RFC 8785)."""
 
+import json
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,9 +12,29 @@ FORMAT = 1
 _MOST = 2**53 - 1  # what every reader of JSON can tell from its neighbours
 
 
+_dumps = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
 def canonical(value: Any) -> bytes:
     """Canonical JSON. Raises ValueError for what it cannot say."""
+    if _is_common(value):  # the standard library writes these just so, and several times faster
+        return _dumps(value).encode("utf-8")
     return rfc8785.dumps(value)
+
+
+def _is_common(value: Any) -> bool:
+    """Whether a value has nothing that RFC 8785 orders or writes in its own way: keys outside ASCII, floating-point
+    numbers that are whole, tiny or huge, whole numbers that JSON does not carry."""
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return True
+    if kind is int:
+        return -_MOST <= value <= _MOST
+    if kind is float:
+        return 1e-4 <= abs(value) < 1e15 and not value.is_integer()
+    if kind is dict:
+        return all(type(name) is str and name.isascii() and _is_common(one) for name, one in value.items())
+    return kind is list and all(map(_is_common, value))
 
 
 def entry(
