@@ -24,8 +24,8 @@ _RUN = re.compile(rf"(?:[^\s<\[]|[<\[](?![|｜\w/])){{{_LONGEST_RUN}}}|\s{{{_LON
 _COUNTED = 16  # texts whose tokens are kept for a moment
 _PASSAGES = 2048  # of guidelines whose tokens are kept: a few megabytes
 _PERSON = "<|start|>user<|message|>"  # what stands before it in a prompt was written by nobody who asks
-# Before and behind the number of a passage, "\n\n[2] (", and behind the last one this way of splitting always begins a new
-# word. A part takes a millisecond however short it is, so that there are no more of them.
+# Before and behind the number of a passage, "\n\n[2] (", and behind the last one this way of splitting always begins a
+# new word. A part takes a millisecond however short it is, so that there are no more of them.
 _PASSAGE = re.compile(r"(?<=\n\n)(?=\[\d{1,2}\] \(|<\|end\|>)|(?:(?<=\n\n\[\d\])|(?<=\n\n\[\d\d\]))(?= \()")
 _SPLIT_BY_LINES = frozenset({b"gpt-4o"})
 _DEFAULT_FLAGS = (False, False, True, False, False, False)
