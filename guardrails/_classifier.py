@@ -17,11 +17,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from guardrails._dialogue import as_earlier
 from guardrails._encoder import BEGIN, END, PREFIX, Encoder, Floats
 from guardrails._errors import RuleError
 from guardrails._normalise import visible
 from guardrails._remembered import Remembered
-from guardrails._text import shortened, word_count
+from guardrails._text import word_count
 
 MESSAGES: Final = Path(__file__).parent / "data" / "classifier"
 SENTENCES: Final = Path(__file__).parent / "data" / "sentences"
@@ -30,7 +31,6 @@ EARLIER_TEXTS: Final = 6
 EARLIER_TOKENS: Final = 96
 PASSAGE_TOKENS: Final = 256  # of the passage that a sentence is held against, in place of earlier messages
 LEAST_WORDS: Final = 3  # of a sentence of which the reader of sentences can say something
-_EARLIER_CHARACTERS: Final = 400
 _WHOLE: Final = 160  # a message of up to so many word pieces is read at once
 _WINDOW: Final = 96  # a longer one in pieces of the length that people write
 _STEP: Final = 64
@@ -172,7 +172,7 @@ def _windows(ids: Sequence[int]) -> Iterator[tuple[int, Sequence[int]]]:
 
 def earlier_text(history: Sequence[str]) -> str:
     """The earlier messages of a person, oldest first, as the reader of messages and its training see them."""
-    return " / ".join(shortened(visible(text), _EARLIER_CHARACTERS, " … ") for text in history[-EARLIER_TEXTS:])
+    return " / ".join(as_earlier(text) for text in history[-EARLIER_TEXTS:])
 
 
 def _weightiest(text: str, places: Sequence[tuple[int, int]], weights: Floats) -> str:

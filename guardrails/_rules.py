@@ -54,7 +54,8 @@ class Rule:
 @dataclass(frozen=True, slots=True)
 class RuleSet:
     """Everything that a screen needs. `index` maps the beginning of a word to the rules that it can wake; `exceptions`
-    are the facility's names for things that are no crisis; `digest` is the whole hash of which `id` shows a part."""
+    are the facility's names for things that are no crisis; `again` matches a whole message that merely asks for the
+    same once more; `digest` is the whole hash of which `id` shows a part."""
 
     id: str
     digest: str
@@ -65,6 +66,7 @@ class RuleSet:
     raw: tuple[int, ...]
     prefix_lengths: tuple[int, ...]
     defaults: Mapping[str, tuple[str, ...]]
+    again: re.Pattern[str]
     exceptions: tuple[Rule, ...] = ()
 
 
@@ -188,7 +190,14 @@ def _build(tables: Mapping[str, Mapping[str, Any]], digest: str) -> RuleSet:
         raw=raw,
         prefix_lengths=tuple(sorted({len(word) for word in index})),
         defaults={category: tuple(names) for category, names in defaults.items()},
+        again=_again(words["again"]),
     )
+
+
+def _again(words: Mapping[str, Sequence[str]]) -> re.Pattern[str]:
+    """Up to fourteen words and marks in a row, all of them known, one of them asking."""
+    asks, beside = "|".join(words["asks"]), "|".join(words["beside"])
+    return re.compile(rf"(?= (?:\S+ ){{0,13}}(?:{asks}) )(?: (?:{asks}|{beside}|[^\w ]+)(?= )){{1,14}} ")
 
 
 def _wake_words(rules: Sequence[Rule]) -> tuple[dict[str, tuple[int, ...]], tuple[int, ...]]:

@@ -112,6 +112,8 @@ def by_rules(text: str, history: Sequence[str], rules: RuleSet) -> Ruled:
     reading = read(text, rules, dialogue)
     disclosed = _disclosed(earlier)
     standing = _standing([*earlier, reading])
+    again = [rules.again.fullmatch(one.whole) is not None for one in standing]
+    of_dialogue = (again, any(map(_has_a_sign, standing)), disclosed)
     crisis = reading.of(Category.FIRST_PERSON_CRISIS)
     if not crisis:
         crisis = _soft_signs(reading, earlier, disclosed)
@@ -119,18 +121,23 @@ def by_rules(text: str, history: Sequence[str], rules: RuleSet) -> Ruled:
         crisis = reading.of("retraction")
     if crisis:
         urgent = reading.of(Category.THIRD_PERSON_EMERGENCY)
-        return Ruled(Category.FIRST_PERSON_CRISIS, _combined(crisis), [*crisis, *urgent], standing)
+        return Ruled(Category.FIRST_PERSON_CRISIS, _combined(crisis), [*crisis, *urgent], *of_dialogue)
     for category in HEAVIEST_FIRST[1:]:
         hits = reading.of(category)
         if hits:
-            return Ruled(category, _combined(hits), hits, standing)
-    return Ruled(Category.BENIGN, 0.0, [], standing)
+            return Ruled(category, _combined(hits), hits, *of_dialogue)
+    return Ruled(Category.BENIGN, 0.0, [], *of_dialogue)
 
 
-def _standing(dialogue: Sequence[Reading]) -> int:
-    """How many messages before the last one still count: those since a misunderstanding was last cleared up."""
+def _standing(dialogue: Sequence[Reading]) -> Sequence[Reading]:
+    """The messages that still count: those since a misunderstanding was last cleared up, and always the last one."""
     cleared_up = max((place for place, reading in enumerate(dialogue) if reading.of("release")), default=-1)
-    return max(0, len(dialogue) - 2 - cleared_up)
+    return dialogue[cleared_up + 1 :] or dialogue[-1:]
+
+
+def _has_a_sign(reading: Reading) -> bool:
+    danger = reading.of(Category.FIRST_PERSON_CRISIS) or reading.of(Category.THIRD_PERSON_EMERGENCY)
+    return bool(danger or reading.weak())
 
 
 def _disclosed(earlier: Sequence[Reading]) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from guardrails._dialogue import Dialogue
 from guardrails._matching import Hit
 from guardrails._types import Category
 
@@ -29,13 +30,16 @@ _LEARNT = (
 
 
 class Ruled(NamedTuple):
-    """What the rules alone say of a message: category, how sure (0 to 1), the hits behind it, and how many of the
-    latest earlier messages still count: none before a misunderstanding was cleared up."""
+    """What the rules alone say of a message: category, how sure (0 to 1), the hits behind it, and of the dialogue since
+    a misunderstanding was last cleared up, the message last: which messages merely ask again (`again`), whether one of
+    them has a sign of danger (`signs`), and whether an earlier one is a disclosure (`disclosed`)."""
 
     category: Category
     score: float
     hits: Sequence[Hit]
-    standing: int = 0
+    again: Sequence[bool] = (False,)
+    signs: bool = False
+    disclosed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +59,23 @@ def weigh(ruled: Ruled, text: str, history: Sequence[str], reader: "Classifier")
     own = any(hit.rule.id.startswith("facility.") for hit in ruled.hits)
     if own and ruled.category == Category.FIRST_PERSON_CRISIS:
         return _by_rules(ruled)
-    opinion = reader.read(text, history[len(history) - ruled.standing :])
+    standing = len(ruled.again) - 1
+    dialogue = Dialogue(text, history[len(history) - standing :], reader, again=ruled.again, disclosed=ruled.disclosed)
+    opinion = dialogue.opinion()
     reached = _reached(ruled.category, opinion, reader.thresholds)
+    alarmed = any(one in _DANGER for one in reached)
+    # an alarm that nothing said by itself supports comes of the repetition; whoever insists is not heard less for it
+    if dialogue.insists() if not alarmed else not (ruled.signs or dialogue.shows_a_sign()):
+        opinion = dialogue.alone
+        reached = _reached(ruled.category, opinion, reader.thresholds)
     dangers = [one for one in reached if one in _DANGER]
     if own and not dangers:
         return _by_rules(ruled)
     if reached:
         return _by_reader(max(dangers or reached, key=lambda one: opinion.likely.get(one, 0.0)), opinion, ruled)
-    return _quiet(ruled, opinion, reader.thresholds)
+    if dialogue.insists() or opinion.likely["distress"] >= reader.thresholds["distress"]:
+        return Judgement(Category.BENIGN, round(opinion.likely["distress"], 3), (POINTER,), (opinion.words,))
+    return _quiet(ruled, opinion)
 
 
 def _reached(by_rules: Category, opinion: "Opinion", thresholds: Mapping[str, float]) -> list[Category]:
@@ -85,9 +98,7 @@ def _reached(by_rules: Category, opinion: "Opinion", thresholds: Mapping[str, fl
     return found
 
 
-def _quiet(ruled: Ruled, opinion: "Opinion", thresholds: Mapping[str, float]) -> Judgement:
-    if opinion.likely["distress"] >= thresholds["distress"]:
-        return Judgement(Category.BENIGN, round(opinion.likely["distress"], 3), (POINTER,), (opinion.words,))
+def _quiet(ruled: Ruled, opinion: "Opinion") -> Judgement:
     if ruled.category == Category.CLINICAL_DISCUSSION:
         return _by_rules(ruled)
     clinical, benign = opinion.likely["clinical_discussion"], opinion.likely["benign"]
