@@ -15,6 +15,7 @@ _TOP_LEVEL = {
     *(".ci", ".dockerignore", ".gitignore", ".pre-commit-config.yaml"),
 }
 _MODULE_LINES = 400
+_LONG = {"portal/audit/verifier.py"}  # one file on purpose: it goes into bundles and runs there alone
 _FUNCTION_LINES = 60
 _FILE_BYTES = 12 * 1024 * 1024
 _LARGE = {"guardrails/data/encoder/weights.npz"}  # the screen must work from a bare clone, without any download
@@ -26,7 +27,7 @@ def test_top_level_holds_what_the_design_names_and_nothing_else() -> None:
 
 def test_no_module_is_too_long() -> None:
     lengths = {str(path): len((ROOT / path).read_text(encoding="utf-8").splitlines()) for path in python_files()}
-    assert {name: lines for name, lines in lengths.items() if lines > _MODULE_LINES} == {}
+    assert {name for name, lines in lengths.items() if lines > _MODULE_LINES} == _LONG
 
 
 def test_no_function_is_too_long() -> None:
