@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 _DOMAIN = b"havre audit checkpoint v1\n"
+_MANIFEST = b"havre audit manifest v1\n"
 
 
 class NoAuditKey(vault.NoKey):
@@ -45,6 +46,10 @@ class AuditKey:
     def sign(self, body: bytes) -> bytes:
         """The signature of a checkpoint's body, 64 bytes."""
         return self._private.sign(_DOMAIN + body)
+
+    def sign_manifest(self, manifest: bytes) -> bytes:
+        """The signature of an export's manifest, 64 bytes."""
+        return self._private.sign(_MANIFEST + manifest)
 
 
 def has_signed(public: bytes, body: bytes, signature: bytes) -> bool:
