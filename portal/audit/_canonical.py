@@ -29,9 +29,9 @@ def _is_common(value: Any) -> bool:
     if kind is str or kind is bool or value is None:
         return True
     if kind is int:
-        return -_MOST <= value <= _MOST
+        return bool(-_MOST <= value <= _MOST)
     if kind is float:
-        return 1e-4 <= abs(value) < 1e15 and not value.is_integer()
+        return bool(1e-4 <= abs(value) < 1e15 and not value.is_integer())
     if kind is dict:
         return all(type(name) is str and name.isascii() and _is_common(one) for name, one in value.items())
     return kind is list and all(map(_is_common, value))

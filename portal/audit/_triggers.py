@@ -7,10 +7,16 @@ from typing import Any
 _EVENT_FITS = (
     "NEW.seq = (SELECT last_seq FROM audit_head) AND NOT EXISTS (SELECT 1 FROM audit_event WHERE seq = NEW.seq)"
 )
-_HEAD_FITS = (
-    "NEW.last_seq = OLD.last_seq + 1 AND NEW.id = OLD.id AND NEW.ledger = OLD.ledger AND NEW.last_at IS NOT NULL "
+_GOES_ON = (
+    "NEW.last_seq = OLD.last_seq + 1 AND NEW.last_at IS NOT NULL "
+    "AND (NEW.public_key = OLD.public_key OR OLD.public_key = '') "
     "AND (OLD.last_seq = 0 OR EXISTS (SELECT 1 FROM audit_event WHERE seq = OLD.last_seq))"
 )
+_KEY_WAS_REPLACED = (
+    "NEW.last_seq = OLD.last_seq AND NEW.last_at = OLD.last_at "
+    "AND EXISTS (SELECT 1 FROM audit_event WHERE seq = OLD.last_seq AND kind = 'audit.key_replaced')"
+)
+_HEAD_FITS = f"NEW.id = OLD.id AND NEW.ledger = OLD.ledger AND (({_GOES_ON}) OR ({_KEY_WAS_REPLACED}))"
 _FIRST_HEAD = "NEW.last_seq = 0 AND NOT EXISTS (SELECT 1 FROM audit_head)"
 _CHECKPOINT_FITS = (
     "NEW.number = (SELECT COALESCE(MAX(number), 0) + 1 FROM audit_checkpoint) "
@@ -63,7 +69,7 @@ def _statements(vendor: str) -> list[str]:
     if vendor == "postgresql":
         return [*_postgresql(), *_postgresql_truncate()]
     return [
-        f"CREATE TRIGGER {table}_{event.lower()} BEFORE {event} ON {table} WHEN NOT ({fits}) "
+        f"CREATE TRIGGER {table}_{event.lower()} BEFORE {event} ON {table} WHEN NOT COALESCE(({fits}), FALSE) "
         f"BEGIN SELECT RAISE(ABORT, 'audit trail: {why}'); END"
         for table, event, fits, why in _RULES
     ]
@@ -74,7 +80,7 @@ def _postgresql() -> list[str]:
     for table, event, fits, why in _RULES:
         name, row = f"{table}_{event.lower()}", "OLD" if event == "DELETE" else "NEW"
         statements += [
-            f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NOT ({fits}) "
+            f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NOT COALESCE(({fits}), FALSE) "
             f"THEN RAISE EXCEPTION 'audit trail: {why}' USING ERRCODE = 'integrity_constraint_violation'; END IF; "
             f"RETURN {row}; END $$",
             f"CREATE TRIGGER {name} BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()",

@@ -7,6 +7,9 @@ through HKDF, the key of the events' marks. Without it nothing is recorded, and 
 import functools
 import hashlib
 import hmac
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,12 +21,23 @@ from portal import vault
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-_DOMAIN = b"havre audit checkpoint v1\n"
+_CHECKPOINT = b"havre audit checkpoint v1\n"
+_SUCCESSION = b"havre audit key replaced v1\n"
 _MANIFEST = b"havre audit manifest v1\n"
 
 
 class NoAuditKey(vault.NoKey):
     """The file of the audit key is missing, cannot be read, or holds no key."""
+
+
+class WrongAuditKey(NoAuditKey):
+    """The file holds another key than the one that the ledger goes on with."""
+
+    def __init__(self, expected: bytes, found: "AuditKey") -> None:
+        super().__init__(
+            f"{settings.HAVRE_AUDIT_KEY_FILE} holds another key ({found.key_id}) than the one that signs this audit "
+            f"trail ({id_of(expected)})."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +59,33 @@ class AuditKey:
 
     def sign(self, body: bytes) -> bytes:
         """The signature of a checkpoint's body, 64 bytes."""
-        return self._private.sign(_DOMAIN + body)
+        return self._private.sign(_CHECKPOINT + body)
 
     def sign_manifest(self, manifest: bytes) -> bytes:
         """The signature of an export's manifest, 64 bytes."""
         return self._private.sign(_MANIFEST + manifest)
 
+    def sign_off(self, statement: bytes) -> bytes:
+        """The signature by which this key hands over to another one (`rotation.statement`)."""
+        return self._private.sign(_SUCCESSION + statement)
+
 
 def has_signed(public: bytes, body: bytes, signature: bytes) -> bool:
     """Whether the holder of a public key signed this body of a checkpoint."""
+    return _verifies(public, _CHECKPOINT + body, signature)
+
+
+def has_signed_off(public: bytes, statement: bytes, signature: bytes) -> bool:
+    """Whether the holder of a public key handed over to the key that the statement names."""
+    return _verifies(public, _SUCCESSION + statement, signature)
+
+
+def _verifies(public: bytes, message: bytes, signature: bytes) -> bool:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, _DOMAIN + body)
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
     except (InvalidSignature, ValueError):
         return False
     return True
@@ -72,12 +99,7 @@ def id_of(public: bytes) -> str:
 def current() -> AuditKey:
     """The installation's audit key; the file is looked at each time and read again when it changed. Raises
     NoAuditKey."""
-    path = Path(settings.HAVRE_AUDIT_KEY_FILE)
-    try:
-        now = path.stat()
-    except OSError as error:
-        raise NoAuditKey(f"The audit key {path} cannot be read ({error.strerror}).") from None
-    return _read(path, (now.st_ino, now.st_mtime_ns, now.st_size))
+    return _at(Path(settings.HAVRE_AUDIT_KEY_FILE))
 
 
 def make() -> bool:
@@ -85,7 +107,75 @@ def make() -> bool:
     return vault.make_key(Path(settings.HAVRE_AUDIT_KEY_FILE))
 
 
-@functools.lru_cache(maxsize=1)
+class Exchange:
+    """A new key on its way into the key's file; see `exchanged`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._is_there = path, False
+        self._draft, self._before = (path.with_name(f".{path.name}.{word}") for word in ("new", "before"))
+        self._draft.unlink(missing_ok=True)  # of an exchange that was cut short
+        try:
+            vault.make_key(self._draft)
+        except vault.NoKey as error:
+            raise NoAuditKey(str(error)) from None
+        self.new = _at(self._draft)
+
+    def put(self) -> None:
+        """Let the file hold the new key from now on. Raises NoAuditKey."""
+        try:
+            if self._path.exists():
+                self._before.unlink(missing_ok=True)
+                os.link(self._path, self._before)
+            self._draft.replace(self._path)
+            _keep(self._path.parent)
+        except OSError as error:
+            raise NoAuditKey(f"The audit key {self._path} cannot be written ({error.strerror}).") from None
+        self._is_there = True
+
+    def undo(self) -> None:
+        """Let it hold what it held before."""
+        if self._before.exists():
+            self._before.replace(self._path)
+        elif self._is_there:
+            self._path.unlink()
+
+    def end(self) -> None:
+        """Destroy what is left: the old key, or the new one."""
+        for left in (self._draft, self._before):
+            left.unlink(missing_ok=True)
+
+
+@contextmanager
+def exchanged() -> Iterator[Exchange]:
+    """A new key, which stands in the file in the place of the old one from `put` on. When the block ends well the old
+    one is destroyed; when it raises, everything is as before. Raises NoAuditKey when the folder cannot be written."""
+    exchange = Exchange(Path(settings.HAVRE_AUDIT_KEY_FILE))
+    try:
+        yield exchange
+    except BaseException:
+        exchange.undo()
+        raise
+    finally:
+        exchange.end()
+
+
+def _keep(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _at(path: Path) -> AuditKey:
+    try:
+        now = path.stat()
+    except OSError as error:
+        raise NoAuditKey(f"The audit key {path} cannot be read ({error.strerror}).") from None
+    return _read(path, (now.st_ino, now.st_mtime_ns, now.st_size))
+
+
+@functools.lru_cache(maxsize=2)
 def _read(path: Path, _version: tuple[int, int, int]) -> AuditKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.hashes import SHA256

@@ -46,11 +46,13 @@ class Event(models.Model):
 
 class Head(models.Model):
     """One row: the number and the time of the last event. Whoever records holds its lock until commit, so that numbers
-    have neither gaps nor twins. `ledger` names this audit trail in what is signed."""
+    have neither gaps nor twins. `ledger` names this audit trail in what is signed; `public_key` (hex) is whose
+    signatures it goes on with, so that another key in the key's file is noticed at the next event."""
 
     last_seq = models.BigIntegerField(default=0)
     last_at = models.DateTimeField(null=True)
     ledger = models.UUIDField(default=uuid.uuid4)
+    public_key = models.CharField(max_length=64, blank=True, default="")
 
     def __str__(self) -> str:
         return str(self.last_seq)
@@ -75,3 +77,20 @@ class Checkpoint(models.Model):
 
     def __str__(self) -> str:
         return f"{self.number}: {self.tree_size} events"
+
+
+class Delivery(models.Model):
+    """How far something has been sent elsewhere: `what` names it and its address. Everything up to `last` (an event's
+    or a checkpoint's number) has arrived there; what follows waits in the audit trail itself. After a failure the next
+    try is at `next_try_at`."""
+
+    what = models.CharField(max_length=300, primary_key=True)
+    last = models.BigIntegerField(default=0)
+    arrived_at = models.DateTimeField(null=True)
+    failures = models.PositiveIntegerField(default=0)
+    error = models.CharField(max_length=300, blank=True)
+    next_try_at = models.DateTimeField(null=True)
+    held_until = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.last}"

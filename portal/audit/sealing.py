@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -12,60 +13,41 @@ from portal.audit import keys
 from portal.audit._canonical import FORMAT, canonical, moment
 from portal.audit._merkle import Frontier
 from portal.audit.models import Checkpoint, Event, Head
-from portal.audit.services import leaf_of
+from portal.audit.services import CLOCK_MAY_GO_BACK, CLOCK_WENT_BACK, key_of, leaf_of, record
+from portal.database import one_at_a_time
 
 _EVENTS_AT_ONCE = 2000
 
 
 class Tampered(Exception):
-    """An event is not what was recorded: nothing is sealed over it. `seq` is the first such event."""
+    """An event, or the newest checkpoint, is not what was recorded: nothing is sealed over it. `seq` is the first such
+    event, or the last one under that checkpoint."""
 
-    def __init__(self, seq: int, why: str) -> None:
-        super().__init__(f"event {seq}: {why}")
+    def __init__(self, seq: int, why: str, what: str = "") -> None:
+        super().__init__(f"{what or f'event {seq}'}: {why}")
         self.seq = seq
 
 
-@transaction.atomic
-def seal(reason: str) -> Checkpoint:
+def seal(reason: str, *, unmarked_up_to: int = 0) -> Checkpoint:
     """Append a checkpoint over all events that are committed. `reason` says why now ("minute", "export").
 
-    Every new event is checked first. Raises Tampered when one was changed or not recorded by this installation,
-    keys.NoAuditKey without the audit key.
+    Every new event is checked first, most of them before anybody has to wait for this. The marks of events up to
+    `unmarked_up_to` are not: nobody has the key of those. Raises Tampered when an event was changed or not recorded by
+    this installation, keys.NoAuditKey without the audit key or with another one.
     """
-    key = keys.current()
-    head = Head.objects.get_or_create(pk=1)[0]
-    before = Checkpoint.objects.select_for_update().order_by("-number").first()
-    tree = Frontier(before.tree_size, bytes(before.frontier)) if before else Frontier()
-    counts: Counter[str] = Counter()
-    for event in _after(tree.size):
-        _check(event, tree.size + 1, key)
-        tree.append(bytes(event.leaf))
-        counts[event.kind] += 1
-    now = timezone.now()
-    body = canonical(
-        {
-            "v": FORMAT,
-            "ledger": str(head.ledger),
-            "number": before.number + 1 if before else 1,
-            "at": moment(now),
-            "tree_size": tree.size,
-            "root": tree.root().hex(),
-            "counts": dict(counts),
-            "reason": reason,
-            "key": key.key_id,
-        }
-    )
-    checkpoint = Checkpoint(
-        number=before.number + 1 if before else 1,
-        at=now,
-        tree_size=tree.size,
-        root=tree.root(),
-        frontier=tree.packed(),
-        body=body.decode(),
-        signature=key.sign(body),
-    )
-    checkpoint.save(force_insert=True)
-    return checkpoint
+    while True:
+        before = Checkpoint.objects.first()
+        now = timezone.now()
+        _tell_of_the_clock(before, now)
+        tail = _Tail(before, key_of(Head.objects.get_or_create(pk=1)[0]), unmarked_up_to)
+        tail.read()
+        with transaction.atomic():
+            one_at_a_time("audit seal")
+            head = Head.objects.get(pk=1)
+            newest = Checkpoint.objects.values_list("number", flat=True).first()
+            if newest == (before.number if before else None) and tail.is_marked_by(key_of(head)):
+                tail.read(head.last_seq)  # what was recorded meanwhile
+                return tail.seal(reason, head, max(now, timezone.now()))
 
 
 def claims(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -74,14 +56,89 @@ def claims(checkpoint: Checkpoint) -> dict[str, Any]:
     return found
 
 
+class _Tail:
+    """The events since a checkpoint, checked one after another."""
+
+    def __init__(self, before: Checkpoint | None, key: keys.AuditKey, unmarked_up_to: int) -> None:
+        self._tree = _tree_of(before, key) if before else Frontier()
+        self._number = before.number + 1 if before else 1
+        self._key, self._unmarked_up_to = key, unmarked_up_to
+        self._counts: Counter[str] = Counter()
+
+    def is_marked_by(self, key: keys.AuditKey) -> bool:
+        """Whether this key is the one that the events are checked with; it may have been replaced a moment ago."""
+        return key.public == self._key.public
+
+    def read(self, at_least: int = 0) -> None:
+        """Go on to the newest event, or further than number `at_least`. Raises Tampered."""
+        for event in _after(self._tree.size):
+            self._check(event)
+            self._tree.append(bytes(event.leaf))
+            self._counts[event.kind] += 1
+        if self._tree.size < at_least:
+            raise Tampered(self._tree.size + 1, "it is missing")
+
+    def _check(self, event: Event) -> None:
+        if event.seq != self._tree.size + 1:
+            raise Tampered(self._tree.size + 1, "it is missing")
+        if leaf_of(event) != bytes(event.leaf):
+            raise Tampered(event.seq, "it was changed")
+        if event.seq > self._unmarked_up_to and not self._key.has_marked(bytes(event.leaf), bytes(event.mac)):
+            raise Tampered(event.seq, "it was not recorded by this installation, or with another audit key")
+
+    def seal(self, reason: str, head: Head, now: datetime) -> Checkpoint:
+        """The checkpoint, written."""
+        root = self._tree.root()
+        body = canonical(
+            {
+                "v": FORMAT,
+                "ledger": str(head.ledger),
+                "number": self._number,
+                "at": moment(now),
+                "tree_size": self._tree.size,
+                "root": root.hex(),
+                "counts": dict(self._counts),
+                "reason": reason,
+                "key": self._key.key_id,
+            }
+        )
+        checkpoint = Checkpoint(
+            number=self._number,
+            at=now,
+            tree_size=self._tree.size,
+            root=root,
+            frontier=self._tree.packed(),
+            body=body.decode(),
+            signature=self._key.sign(body),
+        )
+        checkpoint.save(force_insert=True)
+        return checkpoint
+
+
+def _tree_of(before: Checkpoint, key: keys.AuditKey) -> Frontier:
+    """The tree that a checkpoint ended with. Raises Tampered when the row is not what was signed."""
+    try:
+        said = claims(before)
+        tree = Frontier(said["tree_size"], bytes(before.frontier))
+        fits = said["root"] == tree.root().hex() and said["number"] == before.number
+        if said["key"] == key.key_id:  # the last of an earlier key stands under that one's signature
+            fits = fits and keys.has_signed(key.public, before.body.encode(), bytes(before.signature))
+    except (ValueError, TypeError, KeyError):
+        fits = False
+    if not fits:
+        raise Tampered(before.tree_size, "it was changed", what=f"checkpoint {before.number}")
+    return tree
+
+
+def _tell_of_the_clock(before: Checkpoint | None, now: datetime) -> None:
+    """A checkpoint that is earlier than the one before it holds an event that says why."""
+    if before and now < before.at - CLOCK_MAY_GO_BACK:
+        with transaction.atomic():
+            record(CLOCK_WENT_BACK, actor="system", payload={"from": moment(before.at), "to": moment(now)})
+
+
 def _after(seq: int) -> Iterator[Event]:
-    return Event.objects.filter(seq__gt=seq).order_by("seq").iterator(chunk_size=_EVENTS_AT_ONCE)
-
-
-def _check(event: Event, expected: int, key: keys.AuditKey) -> None:
-    if event.seq != expected:
-        raise Tampered(expected, "it is missing")
-    if leaf_of(event) != bytes(event.leaf):
-        raise Tampered(event.seq, "it was changed")
-    if not key.has_marked(bytes(event.leaf), bytes(event.mac)):
-        raise Tampered(event.seq, "it was not recorded by this installation, or with another audit key")
+    """The events that follow, some at a time: nothing is held open meanwhile."""
+    while page := list(Event.objects.filter(seq__gt=seq).order_by("seq")[:_EVENTS_AT_ONCE]):
+        yield from page
+        seq = page[-1].seq

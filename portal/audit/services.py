@@ -17,8 +17,8 @@ from portal.audit.models import Actor, Event, Head
 NOBODY = frozenset({"system", "anonymous", "folder", "samples"})
 """Names under which no person acts: their own codes."""
 
-_CLOCK_WENT_BACK = "clock.went_back"
-_CLOCK_MAY_GO_BACK = timedelta(seconds=2)  # several machines of one facility differ by less
+CLOCK_WENT_BACK = "clock.went_back"
+CLOCK_MAY_GO_BACK = timedelta(seconds=2)  # several machines of one facility differ by less
 
 
 def record(
@@ -34,18 +34,34 @@ def record(
     `kind` is past tense and dotted ("turn.completed"). `actor` is a sign-in name, "terminal:<name>" or one of `NOBODY`;
     what is kept is a code that stands for it. `payload` holds JSON values, no content of conversations and no names:
     hashes, identifiers, rule names, counts, codes (`code_of`). Raises TransactionManagementError outside a
-    transaction, keys.NoAuditKey without the audit key, ValueError for what JSON cannot hold.
+    transaction, keys.NoAuditKey without the audit key, keys.WrongAuditKey with another one than the ledger goes on
+    with, ValueError for what JSON cannot hold.
     """
-    head, key = _locked_head(), keys.current()
-    event = Event(kind=kind, actor_id=_code(head, key, actor), actor_role=actor_role, subject=plain(subject))
+    head = locked_head()
+    key = key_of(head)
+    event = Event(kind=kind, actor_id=code_for(head, key, actor), actor_role=actor_role, subject=plain(subject))
     event.payload = plain(payload or {})
-    return _append(head, key, event)
+    return append(head, key, event)
 
 
 def code_of(name: str) -> str:
     """The code that stands for a person in the audit trail; a name that has none yet gets one, which is recorded. In
     the caller's transaction. Raises as `record` does."""
-    return _code(_locked_head(), keys.current(), name)
+    head = locked_head()
+    return code_for(head, key_of(head), name)
+
+
+def forget(name: str, *, actor: str, actor_role: str = "", payload: Mapping[str, Any] | None = None) -> str:
+    """Erase a person's name from the audit trail: the code stays in every event, and nobody can say any more whose it
+    was. Recorded as `person.erased`; returns the code. In the caller's transaction. Raises KeyError for a name that has
+    none, or that is nobody's (`NOBODY`); as `record` does."""
+    locked_head()
+    known = Actor.objects.filter(name=name).exclude(name__in=NOBODY).first()
+    if known is None:
+        raise KeyError(name)
+    record("person.erased", actor=actor, actor_role=actor_role, subject=known.code, payload=payload)
+    Actor.objects.filter(code=known.code).update(name=None, salt=None)
+    return known.code
 
 
 def commitment(salt: bytes, name: str) -> str:
@@ -53,13 +69,24 @@ def commitment(salt: bytes, name: str) -> str:
     return hashlib.sha256(bytes(salt) + name.encode("utf-8")).hexdigest()
 
 
-def _locked_head() -> Head:
+def locked_head() -> Head:
+    """The head, locked until the caller's transaction ends: nobody else records meanwhile. Raises
+    TransactionManagementError outside a transaction."""
     if not transaction.get_connection().in_atomic_block:
         raise transaction.TransactionManagementError("An event is recorded in the transaction of what it records.")
     return Head.objects.select_for_update().get_or_create(pk=1)[0]
 
 
-def _code(head: Head, key: keys.AuditKey, name: str) -> str:
+def key_of(head: Head) -> keys.AuditKey:
+    """The audit key, which must be the one that the ledger goes on with. Raises keys.NoAuditKey, keys.WrongAuditKey."""
+    key = keys.current()
+    if head.public_key not in ("", key.public.hex()):
+        raise keys.WrongAuditKey(bytes.fromhex(head.public_key), key)
+    return key
+
+
+def code_for(head: Head, key: keys.AuditKey, name: str) -> str:
+    """As `code_of`, with the head locked already."""
     known = Actor.objects.filter(name=name).values_list("code", flat=True).first()
     if known:
         return known
@@ -68,19 +95,21 @@ def _code(head: Head, key: keys.AuditKey, name: str) -> str:
     salt = secrets.token_bytes(32)
     actor = Actor.objects.create(code=f"p-{secrets.token_hex(12)}", name=name, salt=salt)
     named = {"commitment": commitment(salt, name)}
-    system = _code(head, key, "system")
-    _append(head, key, Event(kind="person.named", actor_id=system, subject=actor.code, payload=named))
+    system = code_for(head, key, "system")
+    append(head, key, Event(kind="person.named", actor_id=system, subject=actor.code, payload=named))
     return actor.code
 
 
-def _append(head: Head, key: keys.AuditKey, event: Event) -> Event:
-    """Give an event its number, time, hash and mark, and write it."""
+def append(head: Head, key: keys.AuditKey, event: Event) -> Event:
+    """Give an event its number, time, hash and mark, and write it. `head` is locked. For `record`, and for the event
+    by which another key begins."""
     now = timezone.now()
-    if head.last_at and now < head.last_at - _CLOCK_MAY_GO_BACK and event.kind != _CLOCK_WENT_BACK:
+    if head.last_at and now < head.last_at - CLOCK_MAY_GO_BACK and event.kind != CLOCK_WENT_BACK:
         jump = {"from": moment(head.last_at), "to": moment(now)}
-        _append(head, key, Event(kind=_CLOCK_WENT_BACK, actor_id=_code(head, key, "system"), payload=jump))
+        append(head, key, Event(kind=CLOCK_WENT_BACK, actor_id=code_for(head, key, "system"), payload=jump))
     head.last_seq, head.last_at = head.last_seq + 1, now
-    head.save(update_fields=["last_seq", "last_at"])
+    head.public_key = head.public_key or key.public.hex()
+    head.save(update_fields=["last_seq", "last_at", "public_key"])
     event.seq, event.at = head.last_seq, now
     event.leaf = leaf_of(event)
     event.mac = key.mark(event.leaf)

@@ -1,18 +1,7 @@
-"""From here on events are only appended, and the database itself refuses everything else."""
+"""Events have what a ledger needs; the next migration has the database refuse everything but appending."""
 
 import django.db.models.deletion
 from django.db import migrations, models
-
-from portal.audit import _triggers
-
-
-def install(apps, schema_editor):
-    _triggers.install(schema_editor.connection)
-
-
-def remove(apps, schema_editor):
-    _triggers.remove(schema_editor.connection)
-
 
 class Migration(migrations.Migration):
     dependencies = [("audit", "0003_codes_and_hashes")]
@@ -25,5 +14,4 @@ class Migration(migrations.Migration):
         ),
         migrations.AlterField("event", "leaf", models.BinaryField(max_length=32)),
         migrations.AlterField("event", "mac", models.BinaryField(max_length=32)),
-        migrations.RunPython(install, remove),
     ]

@@ -1,0 +1,84 @@
+"""Another audit key for the same ledger: handed over by the old key's signature, or after the old one was lost.
+
+The old key seals everything up to its last event in a checkpoint and is then destroyed: from there on that checkpoint
+vouches for the events that it marked, and nobody needs the key any more.
+"""
+
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from portal.audit import keys, sealing
+from portal.audit._canonical import FORMAT, canonical, plain
+from portal.audit.models import Checkpoint, Event, Head
+from portal.audit.services import append, code_for, key_of, locked_head, record
+
+KIND = "audit.key_replaced"
+
+
+class NotLost(Exception):
+    """The key is there: it is replaced with its own signature, not given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """What an exchange did: both public keys, and the number of the event that tells of it."""
+
+    old: bytes
+    new: bytes
+    seq: int
+
+
+def replace(*, actor: str, reason: str) -> Replaced:
+    """Put a new key into the key's file, signed off by the one that is there. Raises keys.NoAuditKey when there is
+    none, when it is the wrong one, or when the file cannot be written; sealing.Tampered."""
+    with keys.exchanged() as exchange, transaction.atomic():
+        head = locked_head()
+        old, new = key_of(head), exchange.new
+        last = _last_checkpoint() + 1
+        handed_over = old.sign_off(statement(str(head.ledger), old.public, new.public, last))
+        payload = {"old": old.public.hex(), "new": new.public.hex(), "last_checkpoint": last, "reason": reason}
+        event = record(KIND, actor=actor, payload=payload | {"signature": handed_over.hex()})
+        sealing.seal("key replaced")
+        _go_on_with(new)
+        exchange.put()  # last, and while the head is locked: whoever records next finds the new key everywhere
+    return Replaced(old.public, new.public, event.seq)
+
+
+def replace_lost(*, actor: str, reason: str) -> Replaced:
+    """Go on with a new key although the old one is lost. Events that no checkpoint had covered yet are vouched for by
+    nobody: the event names them, and every verification tells of them. Raises NotLost, keys.NoAuditKey when the file
+    cannot be written, sealing.Tampered."""
+    with keys.exchanged() as exchange, transaction.atomic():
+        head = locked_head()
+        try:
+            key_of(head)
+        except keys.NoAuditKey:
+            pass
+        else:
+            raise NotLost
+        new = exchange.new
+        exchange.put()
+        newest = Checkpoint.objects.order_by("-number").first()
+        unvouched = [newest.tree_size + 1 if newest else 1, head.last_seq]
+        old = head.public_key
+        payload: dict[str, object] = {"old": old, "new": new.public.hex(), "last_checkpoint": _last_checkpoint()}
+        payload |= {"lost": True, "unvouched": unvouched, "reason": plain(reason)}
+        event = append(head, new, Event(kind=KIND, actor_id=code_for(head, new, actor), payload=payload))
+        _go_on_with(new)
+        sealing.seal("key lost", unmarked_up_to=unvouched[1])
+    return Replaced(bytes.fromhex(old), new.public, event.seq)
+
+
+def statement(ledger: str, old: bytes, new: bytes, last_checkpoint: int) -> bytes:
+    """What the old key signs: that the ledger's checkpoints after this one are the new key's."""
+    said = {"v": FORMAT, "ledger": ledger, "old": old.hex(), "new": new.hex(), "last_checkpoint": last_checkpoint}
+    return canonical(said)
+
+
+def _last_checkpoint() -> int:
+    return Checkpoint.objects.order_by("-number").values_list("number", flat=True).first() or 0
+
+
+def _go_on_with(key: keys.AuditKey) -> None:
+    Head.objects.filter(pk=1).update(public_key=key.public.hex())
