@@ -42,6 +42,18 @@ def _prepare_worker(sender: str, instance: Any, **_: Any) -> None:
     workers.prepare(set(instance.app.amqp.queues.consume_from) - {"inference"})
 
 
+@signals.task_prerun.connect
+@signals.task_postrun.connect
+def _keep_connections(sender: Any, **_: Any) -> None:
+    from django.db import close_old_connections
+
+    from portal import connections
+
+    if not sender.request.is_eager:
+        connections.keep()
+        close_old_connections()
+
+
 @signals.worker_shutdown.connect
 def _leave(**_: Any) -> None:
     from portal import workers

@@ -8,6 +8,7 @@ production. A secret may also come from a file: HAVRE_SECRET_KEY_FILE, HAVRE_DAT
 import hashlib
 import os
 import secrets
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -176,13 +177,15 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",  # writers queue up instead of failing half-way with "database is locked"
         "timeout": 10,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA recursive_triggers=ON;",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA recursive_triggers=ON; "
+        "PRAGMA secure_delete=ON;",  # what was deleted is written over: a key that was erased, words from before
     }
 else:
     _database["CONN_HEALTH_CHECKS"] = True
     # The audit trail has one row that all writers lock: nobody waits for it long, and nobody keeps it in his sleep.
     _database.setdefault("OPTIONS", {})["options"] = "-c lock_timeout=5s -c idle_in_transaction_session_timeout=60s"
 DATABASES = {"default": _database}
+HAVRE_CONNECTION_SECONDS = 60  # how long a thread of a worker, or one that serves sockets, keeps its connection
 
 # --- Valkey: broker, channel layer, turn streams -----------------------------------------------------------------
 
@@ -224,6 +227,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 2}
 # The database row of a turn is the truth and `recover_turns` brings lost work back, so publishing does not wait.
 CELERY_TASK_PUBLISH_RETRY = False
+CELERY_DB_REUSE_MAX = sys.maxsize  # Celery's own way would open a connection for each task: see portal.connections
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 

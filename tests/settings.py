@@ -19,6 +19,9 @@ from portal.settings import *  # noqa: F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # tests sign in hundreds of times
 
+# The threads of sockets live as long as the run, and a test database that somebody is connected to cannot be dropped.
+HAVRE_CONNECTION_SECONDS = 0
+
 # Several threads and processes write in a test as they do in life: SQLite on a file, not in memory.
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
     DATABASES["default"]["TEST"] = {"NAME": HAVRE_DATA_DIR / "test.sqlite3"}  # noqa: F405

@@ -11,11 +11,13 @@ from typing import Any, ParamSpec, TypeVar
 
 from channels.db import DatabaseSyncToAsync
 
+from portal import connections
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_safety = ThreadPoolExecutor(8, thread_name_prefix="safety")
-_turns = ThreadPoolExecutor(16, thread_name_prefix="turns")
+_safety = ThreadPoolExecutor(8, thread_name_prefix="safety", initializer=connections.keep)
+_turns = ThreadPoolExecutor(16, thread_name_prefix="turns", initializer=connections.keep)
 
 
 def for_safety(function: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
