@@ -22,13 +22,17 @@ from inference._errors import (
 from inference._generating import generate
 from inference._hardware import Gpu, Hardware, hardware
 from inference._memory import Estimate, estimate
-from inference._models import ModelInfo, PartFile, Smoke
+from inference._models import IMPORTED, PACKAGED, ModelInfo, PartFile, Smoke
 from inference._runtime import LoadedModel, count_tokens, load, loaded, unload, untouched
+from inference._sentences import TEXTS, Sentence, Size, filled, sentence_from
 from inference._smoke import first_token, room, smoke
 from inference._store import ModelStore, Verification
 from inference._types import Delta, Effort, EngineSettings, FinishReason, GenerationRequest, Message, Usage
 
 __all__ = [
+    "IMPORTED",
+    "PACKAGED",
+    "TEXTS",
     "BareAnswer",
     "CatalogueEntry",
     "Delta",
@@ -52,7 +56,9 @@ __all__ = [
     "ModelStore",
     "PartFile",
     "RequestTooLong",
+    "Sentence",
     "SettingsRejected",
+    "Size",
     "Smoke",
     "Usage",
     "Verification",
@@ -60,6 +66,7 @@ __all__ = [
     "complete_bare",
     "count_tokens",
     "estimate",
+    "filled",
     "first_token",
     "generate",
     "hardware",
@@ -68,6 +75,7 @@ __all__ = [
     "loaded",
     "prompt_tokens",
     "room",
+    "sentence_from",
     "smoke",
     "unload",
     "untouched",

@@ -9,7 +9,6 @@ import codecs
 import ctypes
 import random
 import re
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,8 @@ from typing import Any
 from inference._engine import Piece, Sampling
 from inference._errors import EngineFailed, ModelRejected, RequestTooLong
 from inference._gguf import Header
+from inference._sentences import Sentence, say
+from inference._shared import Shared
 from inference._slots import Slots
 from inference._types import Plan
 
@@ -36,31 +37,27 @@ class CtransformersEngine:
 
         config = Config(context_length=chosen.context, threads=chosen.threads, batch_size=chosen.batch)
         try:
-            self._llm: Any = LLM(str(model), "gguf", config=config, lib=_library())
+            llm: Any = LLM(str(model), "gguf", config=config, lib=_library())
         except (RuntimeError, ValueError, OSError) as error:
-            raise _rejected(model, "it did not load") from error
+            raise _rejected(model, say("did_not_load")) from error
         _, begin, end = _KNOWN[header.architecture]
-        self._special = {end: self._llm.eos_token_id, begin: self._llm.bos_token_id}
+        self._special = {end: llm.eos_token_id, begin: llm.bos_token_id}
         self._between = re.compile("|".join(re.escape(one) for one in self._special))
         self._batch = chosen.batch
         self._context = chosen.context
         self._slots = Slots(1)
-        self._using = threading.Condition()
-        self._users = 0
+        self._shared = Shared(llm)
 
     def tokenize(self, text: str) -> list[int]:
         """The tokens of a rendered prompt; the tokens that begin and end a text count as such. Raises EngineFailed."""
-        llm = self._enter()
-        try:
-            tokens: list[int] = []
-            at = 0
+        tokens: list[int] = []
+        at = 0
+        with self._shared.use() as llm:
             for found in self._between.finditer(text):
                 tokens += _split(llm, text[at : found.start()])
                 tokens.append(self._special[found[0]])
                 at = found.end()
             return tokens + _split(llm, text[at:])
-        finally:
-            self._leave()
 
     def stream(self, tokens: Sequence[int], sampling: Sampling, emit: Callable[[Piece], bool]) -> None:
         """Generate, calling `emit` for every piece. Raises EngineFailed, RequestTooLong."""
@@ -68,8 +65,7 @@ class CtransformersEngine:
             raise RequestTooLong("The request is longer than the context of a slot.")
         if sampling.grammar:
             raise EngineFailed("The engine ctransformers cannot bound an answer by a grammar; xllamacpp can.")
-        llm = self._enter()
-        try:
+        with self._shared.use() as llm:
             if not tokens or not all(0 <= token < llm.vocab_size for token in tokens):
                 raise EngineFailed("The engine refused the request: it holds no tokens, or unknown ones.")
             taken = self._slots.take(tokens, lambda: emit(Piece()))
@@ -83,16 +79,11 @@ class CtransformersEngine:
                 raise EngineFailed("The engine broke off.") from error
             finally:
                 self._slots.give_back(0, tokens)
-        finally:
-            self._leave()
 
     def close(self) -> None:
         """Free the model, once the answer that is running has ended: at its next token."""
-        llm, self._llm = self._llm, None
         self._slots.close()
-        with self._using:
-            self._using.wait_for(lambda: not self._users)
-        del llm
+        self._shared.take_away()
 
     def _read(self, llm: Any, tokens: Sequence[int], emit: Callable[[Piece], bool]) -> bool:
         """Read the prompt, as far as it is not what was read before; False when the caller has left."""
@@ -129,21 +120,9 @@ class CtransformersEngine:
             self._evaluate(llm, [token])
 
     def _evaluate(self, llm: Any, tokens: Sequence[int]) -> None:
-        if self._llm is None:
+        if self._shared.is_leaving:
             raise EngineFailed("The model was unloaded.")
         llm.eval(tokens)
-
-    def _enter(self) -> Any:
-        with self._using:
-            if self._llm is None:
-                raise EngineFailed("The model was unloaded.")
-            self._users += 1
-            return self._llm
-
-    def _leave(self) -> None:
-        with self._using:
-            self._users -= 1
-            self._using.notify_all()
 
 
 def _split(llm: Any, text: str) -> list[int]:
@@ -159,23 +138,20 @@ def _split(llm: Any, text: str) -> list[int]:
 def _refuse_unknown(model: Path, header: Header) -> None:
     """What the library was not made for may end the process, so it never sees it."""
     if header.architecture not in _KNOWN:
-        raise _rejected(model, f"it was made before {header.architecture}")
+        raise _rejected(model, say("made_before", architecture=header.architecture))
     if header.metadata.get("tokenizer.ggml.model") != _KNOWN[header.architecture][0]:
-        raise _rejected(model, "it does not know this vocabulary")
+        raise _rejected(model, say("unknown_vocabulary"))
     if header.number("expert_count"):
-        raise _rejected(model, "it was made before mixtures of experts")
+        raise _rejected(model, say("made_before_experts"))
     width = header.number("embedding_length") // max(1, header.number("attention.head_count"))
     if {header.number("attention.key_length"), header.number("attention.value_length")} - {0, width}:
-        raise _rejected(model, "it does not know heads of this size")
+        raise _rejected(model, say("unknown_heads"))
     if unknown := header.types - _TYPES:
-        raise _rejected(model, f"it does not know weights of type {', '.join(sorted(unknown))}")
+        raise _rejected(model, say("unknown_types", types=", ".join(sorted(unknown))))
 
 
-def _rejected(model: Path, why: str) -> ModelRejected:
-    return ModelRejected(
-        f"The engine ctransformers cannot load {model.name}: {why}. "
-        "The engine xllamacpp can: set HAVRE_ENGINE to xllamacpp, or leave it unset."
-    )
+def _rejected(model: Path, why: Sentence) -> ModelRejected:
+    return ModelRejected("ctransformers_refuses", file=model.name, why=why)
 
 
 def _library() -> str | None:

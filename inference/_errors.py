@@ -9,16 +9,23 @@
     ├── MalformedOutput    the model's output was not well-formed harmony and no answer could be kept
     └── RequestTooLong     prompt and answer do not fit the slot's context
 
-Every error's text is one sentence that a person can act on, without content of the conversation.
+Every error's text is one sentence that a person can act on, without content of the conversation. What pages may show
+is a code with values: `error.said`.
 """
 
+from inference._sentences import Sentence, Value
 from inference._types import Usage
 
 
 class InferenceError(Exception):
-    """Anything that inference can raise on purpose. Where an answer was begun, `usage` is what it took until then."""
+    """Anything that inference can raise on purpose. `said` is a code of `inference._sentences` with its values, or a
+    text for a terminal or a log alone. Where an answer was begun, `usage` is what it took until then."""
 
     usage: Usage | None = None
+
+    def __init__(self, said: str | Sentence = "", /, **values: Value) -> None:
+        self.said = said if isinstance(said, Sentence) else Sentence(said, values)
+        super().__init__(str(self.said))
 
 
 class ModelNotFound(InferenceError):

@@ -29,11 +29,11 @@ def parts_of(path: Path) -> tuple[Path, ...]:
         return (path,)
     count = int(match["count"])
     if not 1 <= int(match["number"]) <= count <= _MOST_PARTS:
-        raise ModelRejected(f"{path.name} is no part of a model: its name counts wrongly.")
+        raise ModelRejected("part_miscounted", file=path.name)
     found = tuple(path.with_name(part_name(match["stem"], number, count)) for number in range(1, count + 1))
     for one in found:
         if not one.exists():
-            raise ModelNotFound(f"{path.name} is one of {count} parts, and {one.name} is not beside it.")
+            raise ModelNotFound("part_missing", file=path.name, count=count, missing=one.name)
     return found
 
 
@@ -61,7 +61,7 @@ def sha256_of(path: Path, on_progress: Progress | None = None) -> str:
                 if on_progress:
                     on_progress(done, size)
     except OSError as error:
-        raise ModelRejected(f"{path} cannot be read ({error.strerror}).") from error
+        raise ModelRejected("file_unreadable", path=str(path), reason=error.strerror or "") from error
     return digest.hexdigest()
 
 

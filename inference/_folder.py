@@ -110,5 +110,5 @@ def disk_errors() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise InferenceError("The disk is full: the model was not kept.") from error
-        raise InferenceError(f"The models folder cannot be written ({error.strerror}): {error.filename}.") from error
+            raise InferenceError("disk_full") from error
+        raise InferenceError("folder_unwritable", reason=error.strerror or "", path=str(error.filename)) from error

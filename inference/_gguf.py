@@ -93,17 +93,14 @@ def read_header(path: Path) -> Header:
     for number, (one, part) in enumerate(zip(parts, read, strict=True)):
         said = (part.metadata.get("split.no", 0), part.metadata.get("split.count", 0) or 1)
         if said != (number, len(parts)):
-            raise ModelRejected(
-                f"{one.name} says that it is part {_shown(said[0])} of {said[1]}, which its name does not say. "
-                "Give the parts their own names back: NAME-00001-of-00003.gguf."
-            )
+            raise ModelRejected("part_elsewhere", file=one.name, number=_shown(said[0]), count=said[1])
     first = read[0].metadata
     architecture = first.get("general.architecture", "")
     if not isinstance(architecture, str) or not architecture:
-        raise ModelRejected(f"{parts[0].name} does not say which architecture it has.")
+        raise ModelRejected("no_architecture", file=parts[0].name)
     tensors = sum(one.tensors for one in read)
     if len(parts) > 1 and first.get("split.tensors.count") != tensors:
-        raise ModelRejected(f"{parts[0].name} and its parts are not complete: they hold {tensors} tensors.")
+        raise ModelRejected("parts_incomplete", file=parts[0].name, tensors=tensors)
     return _whole(read, architecture, tensors)
 
 
@@ -158,13 +155,13 @@ def _read_part(path: Path) -> _Part:
     try:
         size = path.stat().st_size
         if not path.is_file():
-            raise ModelRejected(f"{path.name} is not a file.")
+            raise ModelRejected("no_file", file=path.name)
         with path.open("rb") as file:
             return _Reader(file, size, path.name).part()
     except FileNotFoundError as error:
-        raise ModelNotFound(f"There is no file {path}.") from error
+        raise ModelNotFound("file_missing", path=str(path)) from error
     except OSError as error:
-        raise ModelRejected(f"{path} cannot be read ({error.strerror}).") from error
+        raise ModelRejected("file_unreadable", path=str(path), reason=error.strerror or "") from error
 
 
 class _Reader:
@@ -179,12 +176,12 @@ class _Reader:
 
     def part(self) -> _Part:
         if self._size == 0:
-            raise ModelRejected(f"{self._name} is empty.")
+            raise ModelRejected("empty", file=self._name)
         if self._file.read(4) != _MAGIC:
-            raise ModelRejected(f"{self._name} is not a GGUF file.")
+            raise ModelRejected("not_gguf", file=self._name)
         version = self._number("I")
         if version not in {2, 3}:
-            raise ModelRejected(f"{self._name} is a GGUF of version {version}; versions 2 and 3 can be loaded.")
+            raise ModelRejected("gguf_version", file=self._name, version=version)
         tensors, keys = self._count(_MOST_TENSORS, "tensors"), self._count(_MOST_KEYS, "keys")
         types: tuple[int, ...] = ()
         for _ in range(keys):
@@ -248,7 +245,7 @@ class _Reader:
                 kind = GGMLQuantizationType(kind)
                 block, width = GGML_QUANT_SIZES[kind]
             except (ValueError, KeyError) as error:
-                raise ModelRejected(f"{self._name} has weights of a type ({kind}) that is not known.") from error
+                raise ModelRejected("weights_unknown", file=self._name, type=kind) from error
             if min(shape) < 1 or shape[0] % block:
                 raise self._broken()
             elements = math.prod(shape)
@@ -257,7 +254,7 @@ class _Reader:
             end = max(end, offset + length)
         start = -(-self._file.tell() // alignment) * alignment
         if start + end > self._size:
-            raise ModelRejected(f"{self._name} is not complete: {self._size} bytes are there, {start + end} should be.")
+            raise ModelRejected("incomplete", file=self._name, there=self._size, wanted=start + end)
 
     def _note(self, name: str, elements: int, kind: str, length: int) -> None:
         part = self._part
@@ -287,7 +284,7 @@ class _Reader:
     def _count(self, most: int, what: str) -> int:
         value = self._number("Q")
         if value > most:
-            raise ModelRejected(f"{self._name} is damaged: it claims {value} {what}.")
+            raise ModelRejected("damaged_count", file=self._name, count=f"{value} {what}")
         return value
 
     def _string(self) -> str:
@@ -295,4 +292,4 @@ class _Reader:
         return self._read(length).decode("utf-8", errors="replace")
 
     def _broken(self) -> ModelRejected:
-        return ModelRejected(f"{self._name} is damaged or not complete: its header cannot be read to the end.")
+        return ModelRejected("damaged", file=self._name)

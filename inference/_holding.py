@@ -115,12 +115,12 @@ def _opened(path: Path) -> _File:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # what is no file, a pipe, must not hold us up
     except FileNotFoundError as error:
-        raise ModelNotFound(f"There is no file {path}.") from error
+        raise ModelNotFound("file_missing", path=str(path)) from error
     except OSError as error:
-        raise ModelRejected(f"{path} cannot be read ({error.strerror}).") from error
+        raise ModelRejected("file_unreadable", path=str(path), reason=error.strerror or "") from error
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ModelRejected(f"{path.name} is not a file.")
+            raise ModelRejected("no_file", file=path.name)
         leased = _lease(descriptor, path)
         return _File(path, descriptor, _stamp(descriptor), leased)
     except BaseException:
@@ -155,7 +155,7 @@ def _lease(descriptor: int, path: Path) -> bool:
             time.sleep(_LEASE_PAUSE)
         else:
             return True
-    raise ModelRejected(f"{path.name} is open for writing in another process: it is not loaded before that has ended.")
+    raise ModelRejected("open_for_writing", file=path.name)
 
 
 def _filesystem(descriptor: int) -> str:
@@ -184,5 +184,5 @@ def _sha256(one: _File) -> str:
             digest.update(chunk)
             done += len(chunk)
     except OSError as error:
-        raise ModelRejected(f"{one.path} cannot be read ({error.strerror}).") from error
+        raise ModelRejected("file_unreadable", path=str(one.path), reason=error.strerror or "") from error
     return digest.hexdigest()

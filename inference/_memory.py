@@ -10,6 +10,7 @@ from typing import Literal
 
 from inference._gguf import Header
 from inference._hardware import Hardware
+from inference._sentences import Sentence, Size, say
 from inference._types import Plan
 
 _BYTES = {"f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}  # of one number
@@ -48,19 +49,18 @@ class Estimate:
         """Whether this machine can run it at all."""
         return self.place != "nowhere"
 
-    def sentence(self) -> str:
-        """What an administrator should know, in one sentence."""
-        where = {
-            "gpu": f"it fits the graphics cards ({_gb(self.available)})",
-            "gpu_and_cpu": f"it does not fit the graphics cards alone: part of it runs, slowly, on the processor "
-            f"({_gb(self.available)} in all)",
-            "cpu": f"it fits this machine's memory ({_gb(self.available)}) and runs, slowly, on the processor",
-            "nowhere": f"this machine has too little memory for it ({_gb(self.available)})",
-        }[self.place]
-        later = "" if self.fits_now or not self.fits else ", though not beside what is loaded now"
-        return (
-            f"With {self.slots} slots of {self.context} tokens it takes about {_gb(self.total)} (weights "
-            f"{_gb(self.weights)}, keys and values {_gb(self.kv)}, work {_gb(self.compute)}); {where}{later}."
+    def said(self) -> Sentence:
+        """What an administrator should know."""
+        later = "" if self.fits_now or not self.fits else "_later"
+        return say(
+            "needs",
+            slots=self.slots,
+            context=self.context,
+            total=Size(self.total),
+            weights=Size(self.weights),
+            kv=Size(self.kv),
+            work=Size(self.compute),
+            place=say(f"place_{self.place}{later}", there=Size(self.available)),
         )
 
 
@@ -131,7 +131,3 @@ def _place(needed: int, chosen: Plan, machine: Hardware) -> tuple[Place, int, bo
     everything = sum(one.total for one in cards) + machine.memory_total
     fits = needed <= total + memory
     return ("gpu_and_cpu" if fits else "nowhere"), everything, fits and needed <= unused + free
-
-
-def _gb(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.0f} MB"

@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from inference._gguf import Header
+from inference._sentences import NOTHING, Sentence, sentence_from
 
+# How a model came, where it did not come from an address: what stands behind is the name of a file, or of a package
+IMPORTED, PACKAGED = "file:", "package:"
 _LONGEST_VALUE = 200  # characters of a header's text that are kept; a chat template is longer, and never used
 
 
@@ -23,17 +26,18 @@ class Smoke:
     """How a model did with the smoke prompt, in a process of its own with the installation's settings.
 
     `at` is ISO time in UTC; `load_seconds` from the start of the process until it could answer, hashing included;
-    `memory` the most bytes that the process held at a time. `problem` is a sentence, empty when it passed.
+    `memory` the most bytes that the process held at a time. `problem` says nothing when it passed; `note` says where it
+    was not tried as it would run.
     """
 
     at: str
-    problem: str = ""
+    problem: Sentence = NOTHING
     load_seconds: float = 0.0
     answer_seconds: float = 0.0
     tokens: int = 0
     tokens_per_second: float = 0.0
     memory: int = 0
-    note: str = ""
+    note: Sentence = NOTHING
 
     @property
     def passed(self) -> bool:
@@ -47,6 +51,7 @@ class ModelInfo:
 
     `path` is its first file. `parameters` counts weights, `active_parameters` those that one token passes through.
     `publisher`, `title` and `licence` are the catalogue's where it knows the hash, else what the file says of itself.
+    `source` is the address that it came from, or a name behind `IMPORTED` or `PACKAGED`.
     `header` is what memory can be estimated from. `smoke` is the last trial, None before the first. `added` and
     `removed` are ISO times in UTC; `removed` is empty while the model is here.
     """
@@ -128,9 +133,14 @@ def info_from(row: dict[str, Any], folder: Path) -> ModelInfo:
         path=folder / row["file"],
         parts=tuple(PartFile(**one) for one in parts),
         header=header_from(row["header"]) if row.get("header") else None,
-        smoke=Smoke(**row["smoke"]) if row.get("smoke") else None,
+        smoke=_smoke_from(row["smoke"]) if row.get("smoke") else None,
         **values,
     )
+
+
+def _smoke_from(row: dict[str, Any]) -> Smoke:
+    said: dict[str, Any] = {name: sentence_from(row[name]) for name in ("problem", "note") if name in row}
+    return Smoke(**{**row, **said})
 
 
 _ALWAYS = (

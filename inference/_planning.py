@@ -69,35 +69,20 @@ def _with_room(chosen: Plan, settings: EngineSettings, header: Header, machine: 
 def _refuse_impossible(settings: EngineSettings, header: Header, machine: Hardware) -> None:
     gpus, shares = machine.gpus, settings.tensor_split
     if settings.context and settings.context < _LEAST_CONTEXT:
-        raise SettingsRejected(f"A context of {settings.context} tokens holds no question: give at least 512.")
+        raise SettingsRejected("context_too_small", context=settings.context)
     if settings.gpu_layers > 0 and not gpus:
-        raise SettingsRejected(
-            f"{settings.gpu_layers} layers were to be computed on a graphics card, but the engine sees none. "
-            "Install the engine's build for the card and its driver, or let the number of layers be -1."
-        )
+        raise SettingsRejected("no_card_for_layers", layers=settings.gpu_layers)
     if shares and len(shares) != len(gpus):
-        raise SettingsRejected(
-            f"The model was to be split over {len(shares)} graphics cards, but the engine sees {len(gpus)}. "
-            "Give one share for each card, or none at all."
-        )
+        raise SettingsRejected("cards_miscounted", wanted=len(shares), there=len(gpus))
     if shares and (min(shares) < 0 or not any(shares)):
-        raise SettingsRejected("The shares of the graphics cards must not be negative, and one must be above 0.")
+        raise SettingsRejected("shares_wrong")
     if settings.kv_type != "f16" and settings.flash_attention == "off":
-        raise SettingsRejected(
-            f"Keys and values of type {settings.kv_type} need flash attention. "
-            "Let flash attention be on or auto, or keep them as f16."
-        )
+        raise SettingsRejected("needs_flash", type=settings.kv_type)
     together = 1 if settings.kv_type == "f16" else _PACKED
     _, key, value = heads_of(header)
     if key % together or value % together:
-        raise SettingsRejected(
-            f"This model's keys and values ({key} and {value} numbers a head) cannot be kept as {settings.kv_type}, "
-            f"which packs {together} together. Keep them as f16."
-        )
+        raise SettingsRejected("heads_not_packed", key=key, value=value, type=settings.kv_type, together=together)
     if settings.engine == "ctransformers" and settings.slots > 1:
-        raise SettingsRejected("The engine ctransformers writes one answer at a time: let there be one slot.")
+        raise SettingsRejected("one_slot")
     if settings.engine == "ctransformers" and (settings.kv_type != "f16" or settings.gpu_layers > 0):
-        raise SettingsRejected(
-            "The engine ctransformers computes on the CPU and keeps keys and values as f16. "
-            "Take these settings back, or take the engine xllamacpp."
-        )
+        raise SettingsRejected("cpu_alone")

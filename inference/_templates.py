@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 _FOLDER = Path(__file__).parent / "templates"
+_MPT_30B_WIDTH = 7168
 
 
 class _RoleFilter(PlainFilter):
     """For families that mark roles by plain words: a model that goes on as the person who asks has ended its answer."""
 
-    _stops = ("\nUser:", "\n### Instruction:")
+    _stops = ("\nUser:", "\n### Instruction")
     _literals: ClassVar[tuple[str, ...]] = (*PlainFilter._literals, *_stops)
 
     def _marker(self, name: str) -> str:
@@ -76,7 +77,8 @@ _LLAMA2 = Family("llama2", "llama2", PlainFilter, reserved=("[INST]", "[/INST]",
 _LLAMA3 = Family("llama3", "llama3", PlainFilter)
 _LLAMA4 = Family("llama4", "llama4", PlainFilter)
 _FALCON = Family("falcon", "falcon", _RoleFilter, reserved=("\nUser:", "\nAssistant:"))
-_MPT = Family("mpt", "mpt", _RoleFilter, reserved=("### Instruction:", "### Response:"))
+_MPT = Family("mpt", "mpt", _RoleFilter, options=(("colon", ":"),), reserved=("### Instruction", "### Response"))
+_MPT_30B = replace(_MPT, name="mpt-30b", options=(("colon", ""),))
 _MISTRAL_V1 = _mistral("mistral-v1", space=" ", outer=" ")
 _MISTRAL_V3 = _mistral("mistral-v3", space=" ")
 _MISTRAL_V3_TEKKEN = _mistral("mistral-v3-tekken", space="")
@@ -130,6 +132,7 @@ _RULES: tuple[tuple[Callable[[Header], bool], Family], ...] = (
     (lambda header: _has("[INST]", "[/INST]")(header) and _tekken(header), _MISTRAL_V3_TEKKEN),
     (_has("[INST]", "[/INST]"), _MISTRAL_V3),
     (_is("falcon"), _FALCON),
+    (lambda header: header.architecture == "mpt" and header.number("embedding_length") >= _MPT_30B_WIDTH, _MPT_30B),
     (_is("mpt"), _MPT),
     (lambda header: _sentencepiece(header) and _named_mistral(header), _MISTRAL_V1),
     (_sentencepiece, _LLAMA2),
@@ -146,11 +149,7 @@ def family_of(header: Header, name: str) -> Family:
             # what is written <|…|> is broken up in any case, whichever vocabulary it is of
             others = {one for one in header.specials if not one.startswith("<|")}
             return replace(family, reserved=tuple(sorted(others | set(family.reserved))))
-    raise ModelRejected(
-        f"{name} ({header.architecture}) has a chat format that is not known here. "
-        "Known are harmony (gpt-oss), chatml (SmolLM2, Qwen), Llama 2, 3 and 4, Mistral, DeepSeek R1's distilled "
-        "models, Falcon and MPT instruct."
-    )
+    raise ModelRejected("unknown_format", file=name, architecture=header.architecture)
 
 
 def defused(content: str, reserved: Sequence[str] = ()) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from inference._errors import EngineFailed, ModelRejected
+from inference._shared import Shared
 
 # llama.cpp splits text by regular expressions whose search calls itself for each character of a match: a run of 20,000
 # letters or spaces, and the stack is at an end, and the process. So none is longer than this; what may begin a special
@@ -75,23 +76,21 @@ class Vocabulary:
         ]
         params = native.llama_model_default_params()
         if tuple(params.flags) != _DEFAULT_FLAGS or params.n_gpu_layers != -1 or params.main_gpu != 0:
-            raise ModelRejected(
-                "This version of xllamacpp is not one that Havre knows: install the one in constraints.txt."
-            )
+            raise ModelRejected("engine_unknown")
         params.flags[0] = True  # vocab_only
         params.n_gpu_layers = 0
         self._model = native.llama_model_load_from_file(str(model).encode(), params)
         if not self._model:
-            raise ModelRejected(f"The engine could not read the vocabulary of {model.name}.")
-        self._vocabulary = native.llama_model_get_vocab(self._model)
-        self._size: int = native.llama_vocab_n_tokens(self._vocabulary)
+            raise ModelRejected("vocabulary_unreadable", file=model.name)
+        vocabulary: int = native.llama_model_get_vocab(self._model)
+        self._shared = Shared(vocabulary)
+        self._size: int = native.llama_vocab_n_tokens(vocabulary)
         split = ctypes.create_string_buffer(64)
         native.llama_model_meta_val_str(self._model, b"tokenizer.ggml.pre", split, len(split))
         self._is_split_by_lines = split.value in _SPLIT_BY_LINES
         self._counted: dict[bytes, list[int]] = {}
         self._passages: OrderedDict[bytes, array[int]] = OrderedDict()
-        self._users = 0
-        self._idle = threading.Condition()
+        self._keeping = threading.Lock()
 
     def tokenize(self, text: str) -> list[int]:
         """The tokens of a text; special tokens in it count as such. Raises EngineFailed.
@@ -101,14 +100,14 @@ class Vocabulary:
         passages above all, comes in many prompts: it is kept for longer, part by part.
         """
         key = _hash(text)
-        with self._idle:
+        with self._keeping:
             known = self._counted.pop(key, None)
         if known is None:
             said = text.find(_PERSON) if self._is_split_by_lines else -1
             shared, own = text[: max(0, said)], text[max(0, said) :]
             known = [token for one in _PASSAGE.split(shared) if one for token in self._passage(one)]
             known += self._whole(own)
-            with self._idle:
+            with self._keeping:
                 self._counted[key] = known
                 while len(self._counted) > _COUNTED:
                     self._counted.pop(next(iter(self._counted)))
@@ -116,13 +115,13 @@ class Vocabulary:
 
     def _passage(self, text: str) -> Sequence[int]:
         key = _hash(text)
-        with self._idle:
+        with self._keeping:
             known = self._passages.get(key)
             if known is not None:
                 self._passages.move_to_end(key)
                 return known
         known = array("i", self._whole(text))
-        with self._idle:
+        with self._keeping:
             self._passages[key] = known
             while len(self._passages) > _PASSAGES:
                 self._passages.popitem(last=False)
@@ -135,16 +134,8 @@ class Vocabulary:
         raw = text.encode("utf-8", errors="replace")
         room = len(raw) + 8  # a token is at least a byte; some vocabularies put a space in front
         tokens = (ctypes.c_int32 * room)()
-        with self._idle:
-            if not self._model:
-                raise EngineFailed("The model was unloaded.")
-            self._users += 1
-        try:
-            count = self._library.llama_tokenize(self._vocabulary, raw, len(raw), tokens, room, False, True)
-        finally:
-            with self._idle:
-                self._users -= 1
-                self._idle.notify_all()
+        with self._shared.use() as vocabulary:
+            count = self._library.llama_tokenize(vocabulary, raw, len(raw), tokens, room, False, True)
         if count < 0:
             raise EngineFailed("The engine could not split the request into tokens.")
         return tokens[:count]
@@ -155,11 +146,8 @@ class Vocabulary:
 
     def close(self) -> None:
         """Free it, once nobody uses it any more."""
-        with self._idle:
-            model, self._model = self._model, None
-            self._idle.wait_for(lambda: not self._users)
-        if model:
-            self._library.llama_model_free(model)
+        if self._shared.take_away():
+            self._library.llama_model_free(self._model)
 
 
 def _hash(text: str) -> bytes:

@@ -62,10 +62,7 @@ class XllamacppEngine:
             self._server: Any = xllamacpp.Server(_params(model, chosen, folder / "engine.sock"))
             _close_listener(folder / "engine.sock")
         except RuntimeError as error:
-            raise ModelRejected(
-                f"The engine could not load {model.name}: an architecture that it does not know, "
-                "or not enough memory for the model and its slots."
-            ) from error
+            raise ModelRejected("engine_refuses", file=model.name) from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         self._asked = False
@@ -245,7 +242,7 @@ def _close_listener(path: Path) -> None:
                 if one.getsockname() == str(path):
                     one.shutdown(socket.SHUT_RDWR)
                     return
-    raise ModelRejected("The engine's own listener could not be closed, so the model was not loaded.")
+    raise ModelRejected("listener_open")
 
 
 def _private_folder() -> Path:

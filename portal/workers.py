@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, connections
+from django.utils.translation import gettext_noop
 
 import guardrails
 import inference
@@ -93,8 +94,10 @@ def engine_settings(model: Path) -> inference.EngineSettings:
     """How this installation loads a model. Raises inference.SettingsRejected for the scripted engine in production."""
     if settings.HAVRE_ENGINE == "scripted" and not settings.DEBUG:
         raise inference.SettingsRejected(
-            "The scripted engine obeys whatever it reads and answers nobody in a facility: unset HAVRE_ENGINE. "
-            "For a demonstration of the guardrails set HAVRE_DEBUG=1 as well."
+            gettext_noop(
+                "The scripted engine obeys whatever it reads and answers nobody in a facility: unset HAVRE_ENGINE. "
+                "For a demonstration of the guardrails set HAVRE_DEBUG=1 as well."
+            )
         )
     values = {one.name: getattr(settings, f"HAVRE_{one.name.upper()}") for one in fields(inference.EngineSettings)[1:]}
     return inference.EngineSettings(model, **values)

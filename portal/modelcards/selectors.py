@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 import inference
-from inference import Estimate, Gpu, Hardware, Kind, ModelInfo
+from inference import Estimate, Gpu, Hardware, Kind, ModelInfo, Sentence
 from portal import parts
 from portal.chat.models import State, Turn
 from portal.modelcards.models import Trial
@@ -43,7 +43,7 @@ class Row:
     model: ModelInfo
     active: bool
     fit: Estimate | None
-    refusal: str
+    refusal: Sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +101,12 @@ def last_trial() -> Trial | None:
 
 
 def _row(one: ModelInfo, active: ModelInfo | None, machine: Hardware | None) -> Row:
-    fit, refusal = None, ""
+    fit, refusal = None, Sentence()
     if machine is not None:
         try:
             fit = inference.room(one, engine_settings(one.path), machine)
         except inference.InferenceError as error:
-            refusal = str(error)
+            refusal = error.said
     return Row(one, active is not None and active.name == one.name, fit, refusal)
 
 

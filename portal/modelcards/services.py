@@ -1,5 +1,6 @@
 """Activating a model, from the terminal and from the page, and what the audit trail keeps of it."""
 
+import json
 import logging
 import os
 import threading
@@ -13,10 +14,11 @@ from django.conf import settings
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from kombu.exceptions import OperationalError
 
 import inference
-from inference import InferenceError, ModelInfo, ModelStore, Smoke
+from inference import InferenceError, ModelInfo, ModelStore, Sentence, Smoke
 from portal.accounts.models import User
 from portal.audit.services import record
 from portal.celery import app
@@ -29,7 +31,7 @@ _SIGN_SECONDS = 10.0
 _LOST_AFTER = {Trial.State.RUNNING: timedelta(seconds=90), Trial.State.WAITING: timedelta(minutes=15)}
 _MOST_LINES = 50
 
-Say = Callable[[str], None]
+Say = Callable[[Sentence], None]
 
 
 class TrialRefused(Exception):
@@ -101,7 +103,7 @@ def ask_for_trial(user: User, sha256: str) -> Trial:
     try:
         app.send_task("portal.modelcards.tasks.try_model", args=[str(trial.id)], retry=False)
     except (OperationalError, OSError):
-        _end(trial.id, _("The message service of this installation is not running."))
+        _end(trial.id, Sentence(gettext_noop("The message service of this installation is not running.")))
     return trial
 
 
@@ -112,8 +114,8 @@ def run_trial(trial_id: uuid.UUID) -> None:
         return
     trial = Trial.objects.get(pk=trial_id)
 
-    def say(line: str) -> None:
-        trial.lines = [*trial.lines, line][-_MOST_LINES:]
+    def say(step: Sentence) -> None:
+        trial.lines = [*trial.lines, step.row()][-_MOST_LINES:]
         Trial.objects.filter(pk=trial_id).update(lines=trial.lines, seen_at=timezone.now())
 
     role = User.objects.filter(username=trial.asked_by).values_list("role", flat=True).first() or ""
@@ -121,27 +123,29 @@ def run_trial(trial_id: uuid.UUID) -> None:
         with _signs_of_life(trial_id):
             models = store()
             if models.get(trial.name).sha256 != trial.sha256:
-                raise inference.ModelRejected(f"{trial.name} is another file by now.")
+                raise inference.ModelRejected(gettext_noop("%(name)s is another file by now."), name=trial.name)
             activate(models, trial.name, actor=trial.asked_by, actor_role=role, say=say)
     except InferenceError as error:
-        _end(trial_id, str(error))
+        _end(trial_id, error.said)
     except Exception as error:
         logger.error("trial of %s failed: %s", trial.name, type(error).__name__, exc_info=error)
-        _end(trial_id, f"{type(error).__name__}; see the worker's log.")
+        text = gettext_noop("Something went wrong (%(error)s): see the worker's log.")
+        _end(trial_id, Sentence(text, {"error": type(error).__name__}))
     else:
-        _end(trial_id, "")
+        _end(trial_id, Sentence())
 
 
 def give_up_lost() -> None:
     """End the trial whose worker has given no sign for long, so that another can begin."""
     for state, patience in _LOST_AFTER.items():
         for lost in Trial.objects.filter(open_slot=1, state=state, seen_at__lt=timezone.now() - patience):
-            _end(lost.pk, "No answering service took it, or the one that did has stopped.")
+            _end(lost.pk, Sentence(gettext_noop("No answering service took it, or the one that did has stopped.")))
 
 
-def _end(trial_id: uuid.UUID, problem: str) -> None:
+def _end(trial_id: uuid.UUID, problem: Sentence) -> None:
     state = Trial.State.FAILED if problem else Trial.State.PASSED
-    ended = {"state": state, "problem": problem, "open_slot": None, "finished_at": timezone.now()}
+    kept = json.dumps(problem.row()) if problem else ""
+    ended = {"state": state, "problem": kept, "open_slot": None, "finished_at": timezone.now()}
     Trial.objects.filter(pk=trial_id, open_slot=1).update(**ended)
 
 

@@ -24,14 +24,17 @@ def index(request: HttpRequest) -> HttpResponse:
     try:
         rows, damaged = selectors.rows(), ""
     except inference.InferenceError as error:
-        rows, damaged = [], str(error)
+        rows, damaged = [], wording.sentence(error)
+    last = selectors.last_trial()
     context = {
         "rows": [_shown(row) for row in rows],
         "damaged": damaged,
         "catalogue": [
             {"entry": one, "size": wording.gigabytes(one.size)} for one in selectors.catalogue_not_here(rows)
         ],
-        "trial": selectors.last_trial(),
+        "trial": last,
+        "lines": list(map(wording.sentence, last.steps)) if last else [],
+        "problem": wording.sentence(last.failure) if last else "",
         "can_write": services.can_write(),
         "offline": services.store().offline,
     }
@@ -59,11 +62,14 @@ def card(request: HttpRequest, sha256: str) -> HttpResponse:
     if model:
         context |= {
             "size": wording.gigabytes(model.size),
+            "source": wording.source(model.source),
             "parameters": wording.count(model.parameters),
             "active_parameters": wording.count(model.active_parameters),
             "removed": parse_datetime(model.removed) if model.removed else None,
             "added": parse_datetime(model.added) if model.added else None,
             "tried": parse_datetime(model.smoke.at) if model.smoke else None,
+            "problem": wording.sentence(model.smoke.problem) if model.smoke else "",
+            "note": wording.sentence(model.smoke.note) if model.smoke else "",
         }
     return render(request, "modelcards/card.html", context)
 
@@ -89,7 +95,8 @@ def trial(request: HttpRequest) -> JsonResponse:
     last = selectors.last_trial()
     if last is None:
         return JsonResponse({"open": False, "lines": []})
-    return JsonResponse({"open": last.is_open, "lines": last.lines, "state": last.get_state_display()})
+    lines = list(map(wording.sentence, last.steps))
+    return JsonResponse({"open": last.is_open, "lines": lines, "state": last.get_state_display()})
 
 
 def _shown(row: selectors.Row) -> dict[str, Any]:
@@ -102,7 +109,8 @@ def _shown(row: selectors.Row) -> dict[str, Any]:
         "parameters": wording.count(one.parameters) if one.parameters else "",
         "active_parameters": wording.count(one.active_parameters) if one.parameters else "",
         "fit_colour": "danger" if row.refusal else colour,
-        "fit": row.refusal or sentence,
+        "fit": wording.sentence(row.refusal) or sentence,
+        "problem": wording.sentence(one.smoke.problem) if one.smoke else "",
         "verified": parse_datetime(one.verified) if one.verified else None,
         "tried": parse_datetime(one.smoke.at) if one.smoke else None,
     }

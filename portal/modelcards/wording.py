@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
-from inference import Estimate, Kind
+from inference import IMPORTED, PACKAGED, TEXTS, Estimate, InferenceError, Kind, Sentence, Size, filled
 
 _BILLION, _MILLION = 10**9, 10**6
 _HUNDRED = 100
@@ -43,6 +43,30 @@ def gigabytes(size: int) -> str:
 def share(value: float | None) -> str:
     """A share of all as per cent; a dash where there is none."""
     return "–" if value is None else _("%(number)s %%") % {"number": _rounded(value * _HUNDRED, 1)}
+
+
+def sentence(said: Sentence | InferenceError) -> str:
+    """What inference has to say, in the language that is active."""
+    if isinstance(said, InferenceError):
+        said = said.said
+    if not said:
+        return ""
+    return filled(_(TEXTS.get(said.code, said.code)), {name: _value(one) for name, one in said.values.items()})
+
+
+def _value(one: object) -> object:
+    if isinstance(one, Sentence):
+        return sentence(one)
+    return gigabytes(one.bytes) if isinstance(one, Size) else one
+
+
+def source(text: str) -> str:
+    """Where a model came from."""
+    if text.startswith(IMPORTED):
+        return _("imported from %(file)s") % {"file": text.removeprefix(IMPORTED)}
+    if text.startswith(PACKAGED):
+        return _("out of the package %(package)s") % {"package": text.removeprefix(PACKAGED)}
+    return text
 
 
 def fit(estimate: Estimate) -> tuple[str, str]:

