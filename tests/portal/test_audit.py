@@ -78,5 +78,5 @@ def test_the_export_command_writes_every_event_and_its_own(db: None, tmp_path: P
         record("a.happened", actor="system")
     file = tmp_path / "audit.jsonl"
     call_command("export_audit", "--format", "jsonl", "-o", str(file), stdout=StringIO())
-    kinds = [json.loads(line)["kind"] for line in file.read_text().splitlines()]
+    kinds = [json.loads(line)["event"]["kind"] for line in file.read_text().splitlines()]
     assert kinds == ["a.happened", "person.named", "audit.exported"]

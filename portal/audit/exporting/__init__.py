@@ -1,10 +1,29 @@
 """Exports of the audit trail: which events (`Selection`), in which form (`FORMATS`), and the record of themselves that
-they leave.
+they leave (`begin`, `write_file`).
 
 A format is a module of this package with one function, `write` (see `Writer`). It streams: it keeps no list of events.
 """
 
-from portal.audit.exporting._formats import FORMATS, About, Events, Format, Unavailable, Writer, writer_of
+from portal.audit.exporting._formats import FORMATS, About, Events, Format, Unavailable, Writer, line_of, writer_of
+from portal.audit.exporting._run import Asker, ExportFailed, Order, Outcome, Stopped, begin, write_file
 from portal.audit.exporting._selection import Selection, events
 
-__all__ = ["FORMATS", "About", "Events", "Format", "Selection", "Unavailable", "Writer", "events", "writer_of"]
+__all__ = [
+    "FORMATS",
+    "About",
+    "Asker",
+    "Events",
+    "ExportFailed",
+    "Format",
+    "Order",
+    "Outcome",
+    "Selection",
+    "Stopped",
+    "Unavailable",
+    "Writer",
+    "begin",
+    "events",
+    "line_of",
+    "write_file",
+    "writer_of",
+]

@@ -1,0 +1,177 @@
+"""The bundle: a zip that proves itself, with the program that verifies it."""
+
+import hashlib
+import json
+import re
+import zipfile
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from heapq import merge
+from pathlib import Path
+from typing import IO, Any
+
+from django.db.models import Max, Q, QuerySet
+from django.db.models.functions import TruncDate
+
+from portal.audit import keys, verifier
+from portal.audit._canonical import canonical, moment
+from portal.audit.exporting._formats import About, Events, line_of
+from portal.audit.exporting._left_out import left_out
+from portal.audit.exporting._readme import README
+from portal.audit.exporting._selection import midnight, read
+from portal.audit.models import Actor, Checkpoint, Event
+
+_PERSON = re.compile(rb"p-[0-9a-f]{24}")
+_CODES_AT_ONCE = 500
+_EVENTS_AT_ONCE = 1000
+_EVERY_CHECKPOINT = timedelta(days=31)  # in a longer period the last one of each day: a year has half a million
+
+
+def write(events: Events, out: IO[bytes], about: About, progress: Callable[[int], None]) -> int:
+    """Write the zip. Raises keys.NoAuditKey as well: the manifest is signed."""
+    key = keys.current()
+    archive = _Archive(out, about.at)
+    people: set[bytes] = set()
+    count = archive.add("events.jsonl", _lines(events, people, progress))
+    archive.add("names.jsonl", _names(people))
+    support = _support(events, people, about.up_to)
+    archive.add("support.jsonl", map(line_of, read(support)))
+    checkpoints = _checkpoints(about)
+    sizes = sorted({size for size in checkpoints.order_by().values_list("tree_size", flat=True) if size})
+    parts = () if about.selection.is_everything else left_out(merge(events.seqs, support), about.up_to, sizes)
+    archive.add("left_out.jsonl", _parts(parts, lambda: progress(count)))
+    archive.add("checkpoints.jsonl", _signed(checkpoints))
+    archive.add("public_key.txt", [f"{key.public.hex()}".encode()])
+    archive.add("README.txt", README.encode().splitlines())
+    archive.add("verify.py", Path(verifier.__file__).read_bytes().splitlines())
+    manifest = canonical(_manifest(about, key, count, archive.files))
+    archive.add_whole("manifest.json", manifest)
+    archive.add_whole("manifest.sig", key.sign_manifest(manifest).hex().encode())
+    archive.close()
+    return count
+
+
+class _Archive:
+    """A zip that is written from front to back; `files` says the size and the SHA-256 of each file."""
+
+    def __init__(self, out: IO[bytes], at: datetime) -> None:
+        self._zip = zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=4)
+        self._at = at.astimezone(UTC).timetuple()[:6]
+        self.files: dict[str, dict[str, Any]] = {}
+
+    def add(self, name: str, lines: Iterable[bytes]) -> int:
+        """A file of these lines; returns how many they were."""
+        digest, size, lines_written = hashlib.sha256(), 0, 0
+        with self._zip.open(self._member(name), "w", force_zip64=True) as file:
+            for line in lines:
+                whole = line + b"\n"
+                digest.update(whole)
+                size += len(whole)
+                lines_written += 1
+                file.write(whole)
+        self.files[name] = {"bytes": size, "sha256": digest.hexdigest()}
+        return lines_written
+
+    def add_whole(self, name: str, content: bytes) -> None:
+        """A small file, as it is."""
+        self._zip.writestr(self._member(name), content)
+
+    def close(self) -> None:
+        """The zip's directory."""
+        self._zip.close()
+
+    def _member(self, name: str) -> zipfile.ZipInfo:
+        member = zipfile.ZipInfo(name, self._at)
+        member.compress_type, member.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+        return member
+
+
+def _lines(events: Events, people: set[bytes], progress: Callable[[int], None]) -> Iterator[bytes]:
+    for count, event in enumerate(events, 1):
+        line = line_of(event)
+        people.update(_PERSON.findall(line))
+        yield line
+        if not count % _EVENTS_AT_ONCE:
+            progress(count)
+
+
+def _names(people: set[bytes]) -> Iterator[bytes]:
+    """Who the codes are; an erased person has no line."""
+    for codes in _pages(people):
+        for one in Actor.objects.filter(code__in=codes, name__isnull=False, salt__isnull=False).order_by("code"):
+            yield canonical({"code": one.code, "name": one.name, "salt": bytes(one.salt or b"").hex()})
+
+
+def _support(events: Events, people: set[bytes], up_to: int) -> "array[int]":
+    """The numbers of events that were not asked for and that proofs need: who got which code, which key took over."""
+    if isinstance(events.seqs, range):
+        return array("q")
+    wanted = [Q(kind="audit.key_replaced")]
+    wanted += [Q(kind="person.named", subject__in=codes) for codes in _pages(people)]
+    found: set[int] = set()
+    for one in wanted:
+        found.update(Event.objects.filter(one, seq__lte=up_to).values_list("seq", flat=True))
+    return array("q", sorted(found.difference(events.seqs)))
+
+
+def _checkpoints(about: About) -> QuerySet[Checkpoint]:
+    """Every one of the period, or of a long period the last one of each day; the one before it; and the newest."""
+    if about.checkpoint is None:
+        newest = Checkpoint.objects.order_by("-number").first()
+        if newest is None:
+            return Checkpoint.objects.none()
+    else:
+        newest = about.checkpoint
+    known = Checkpoint.objects.filter(number__lte=newest.number)
+    period = known
+    if first := about.selection.first_day:
+        before = known.filter(at__lt=midnight(first)).aggregate(last=Max("number"))["last"] or 0
+        period = period.filter(number__gte=before)
+    if last := about.selection.last_day:
+        period = period.filter(at__lt=midnight(last + timedelta(days=1)))
+    oldest, youngest = (period.order_by(order).first() for order in ("number", "-number"))
+    wanted = {newest.number}
+    if oldest and youngest and youngest.at - oldest.at > _EVERY_CHECKPOINT:
+        days = period.order_by().annotate(day=TruncDate("at", tzinfo=UTC)).values("day").annotate(last=Max("number"))
+        wanted |= {oldest.number, *days.values_list("last", flat=True)}
+        return Checkpoint.objects.filter(number__in=wanted).order_by("number")
+    chosen = Q(number__in=wanted) | Q(number__in=period.order_by().values("number"))
+    return Checkpoint.objects.filter(chosen).order_by("number")
+
+
+def _signed(checkpoints: QuerySet[Checkpoint]) -> Iterator[bytes]:
+    for one in checkpoints.iterator(chunk_size=1000):
+        yield canonical({"body": one.body, "signature": bytes(one.signature).hex()})
+
+
+def _parts(parts: Iterable[tuple[int, int, bytes]], still_wanted: Callable[[], None]) -> Iterator[bytes]:
+    for place, (first, count, root) in enumerate(parts, 1):
+        yield json.dumps({"first": first, "count": count, "hash": root.hex()}, separators=(",", ":")).encode()
+        if not place % _EVENTS_AT_ONCE:
+            still_wanted()
+
+
+def _manifest(about: About, key: keys.AuditKey, count: int, files: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "v": 1,
+        "what": "Havre audit bundle",
+        "facility": about.facility,
+        "ledger": about.ledger,
+        "export": about.number,
+        "at": moment(about.at),
+        "filters": about.selection.filters(),
+        "events": count,
+        "up_to": about.up_to,
+        "checkpoint": about.checkpoint.number if about.checkpoint else None,
+        "problem": about.problem,
+        "public_key": key.public.hex(),
+        "key": key.key_id,
+        "files": files,
+    }
+
+
+def _pages(people: set[bytes]) -> Iterator[list[str]]:
+    codes = sorted(code.decode() for code in people)
+    for start in range(0, len(codes), _CODES_AT_ONCE):
+        yield codes[start : start + _CODES_AT_ONCE]

@@ -1,0 +1,175 @@
+"""One export, from its record in the ledger to the file: the same for the command and the page."""
+
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from portal.audit import sealing
+from portal.audit.exporting._formats import About, Events, writer_of
+from portal.audit.exporting._selection import Selection, numbers
+from portal.audit.models import Actor, Checkpoint, Event, Head
+from portal.audit.services import record
+
+
+class ExportFailed(Exception):
+    """The export was not written; the text says why and what to do. `code` is a word for the record."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Stopped(Exception):
+    """Whoever asked for the export stopped it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks for an export: a name, the role, the language of what is read."""
+
+    name: str
+    role: str = ""
+    language: str = "en"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was written: how many events, of a ledger of how many, bytes, and the SHA-256 of the file."""
+
+    count: int
+    up_to: int
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An export that is recorded and may be written: the number of its event, by which it is known, the format, what
+    was chosen (people by their codes), who asked."""
+
+    number: int
+    form: str
+    selection: Selection
+    asker: Asker
+
+
+def begin(form: str, selection: Selection, asker: Asker) -> Order:
+    """Record that somebody exports, before anything is read. Raises Unavailable for a format that is not installed;
+    keys.NoAuditKey."""
+    writer_of(form)
+    coded = _coded(selection)
+    with transaction.atomic():
+        payload = {"format": form, "filters": coded.filters()}
+        event = record("audit.exported", actor=asker.name, actor_role=asker.role, payload=payload)
+    return Order(event.seq, form, coded, asker)
+
+
+def write_file(order: Order, file: Path, progress: Callable[[int, int], None]) -> Outcome:
+    """Write an export to a file, which nobody sees before it is whole, and record its end.
+
+    The ledger is sealed first, so that the export's own record is proven with the rest. `progress` is called with how
+    many events are done, of how many, and may raise Stopped. Raises ExportFailed, Stopped; whatever it raises, nothing
+    of the file is left, and the record says so.
+    """
+    draft = file.with_name(f".{file.name}.{secrets.token_hex(6)}.part")
+    try:
+        outcome = _write(order, draft, progress)
+        draft.replace(file)
+    except (Stopped, KeyboardInterrupt):
+        _record_end("audit.export_failed", order, {"code": "stopped"})
+        raise
+    except OSError as error:
+        failed = _as_failure(error)
+        _record_end("audit.export_failed", order, {"code": failed.code})
+        raise failed from error
+    except Exception as error:
+        _record_end("audit.export_failed", order, {"code": type(error).__name__})
+        raise
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+    ended: dict[str, str | int] = {"events": outcome.count, "up_to": outcome.up_to, "bytes": outcome.size}
+    ended["sha256"] = outcome.sha256
+    _record_end("audit.export_finished", order, ended)
+    return outcome
+
+
+def _write(order: Order, draft: Path, progress: Callable[[int, int], None]) -> Outcome:
+    about = _about(order)
+    events = Events(numbers(order.selection, about.up_to))
+    about = replace(about, count=len(events))
+    progress(0, len(events))
+    descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w+b") as out:
+        count = writer_of(order.form)(events, out, about, lambda done: progress(done, len(events)))
+        out.flush()
+        os.fsync(out.fileno())
+        size = out.seek(0, os.SEEK_END)
+        out.seek(0)
+        digest = hashlib.file_digest(out, "sha256").hexdigest()
+    progress(count, len(events))
+    return Outcome(count, about.up_to, size, digest)
+
+
+def _about(order: Order) -> About:
+    """What the export tells of itself. A ledger that somebody changed cannot be sealed; it is exported even so, as
+    evidence, and says so."""
+    checkpoint: Checkpoint | None
+    try:
+        checkpoint, problem = sealing.seal("export"), ""
+        up_to = checkpoint.tree_size
+    except sealing.Tampered as error:
+        checkpoint, problem, up_to = None, f"the audit trail could not be sealed: {error}", order.number
+    return About(
+        number=order.number,
+        ledger=str(Head.objects.get().ledger),
+        facility=settings.HAVRE_FACILITY,
+        asked_by=order.asker.name,
+        at=timezone.now(),
+        language=order.asker.language,
+        selection=order.selection,
+        up_to=up_to,
+        count=0,
+        checkpoint=checkpoint,
+        problem=problem,
+        names={code: name for code, name in Actor.objects.values_list("code", "name") if name},
+    )
+
+
+def _record_end(kind: str, order: Order, payload: Mapping[str, str | int]) -> None:
+    with transaction.atomic():
+        asker = order.asker
+        record(kind, actor=asker.name, actor_role=asker.role, payload={"export": order.number, **payload})
+
+
+def _coded(selection: Selection) -> Selection:
+    """The selection with codes in the place of names: nothing that is kept of it holds a name. A name that nobody here
+    has (any more) finds nothing, and is not kept either."""
+
+    def code(value: str, occurs: bool) -> str:
+        known = Actor.objects.filter(name=value).values_list("code", flat=True).first()
+        return known or (value if occurs or not value else _NOBODY)
+
+    acts = Actor.objects.filter(code=selection.actor).exists()
+    occurs = Event.objects.filter(subject=selection.subject).exists()
+    return replace(selection, actor=code(selection.actor, acts), subject=code(selection.subject, occurs))
+
+
+_NOBODY = "(unknown)"
+
+
+def _as_failure(error: OSError) -> ExportFailed:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return ExportFailed("disk_full", _("The disk is full: the export was not written. Free some space, ask again."))
+    said = error.strerror or type(error).__name__
+    return ExportFailed("not_written", _("The export could not be written (%(why)s).") % {"why": said})

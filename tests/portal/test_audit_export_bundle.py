@@ -1,0 +1,354 @@
+"""A bundle proves itself, on any Python, and whatever somebody does to it is found."""
+
+import ast
+import hashlib
+import io
+import json
+import shutil
+import subprocess
+import sys
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import transaction
+
+from portal.audit import sealing, verifier
+from portal.audit.models import Actor, Event
+from portal.audit.services import record
+
+TURNS = [f"{n:08d}-5d7e-4a60-a3c8-0b2d8f0f4c11" for n in range(6)]
+
+
+def happen() -> None:
+    """Some turns of two people, with checkpoints in between."""
+    for place, turn in enumerate(TURNS):
+        who = ("anna", "bela")[place % 2]
+        verdict = {"category": "benign", "action": "allow", "rules": ["r.one"] if place == 3 else [], "score": 0.25}
+        conversation = f"{place // 2:08d}-aaaa-4a60-a3c8-0b2d8f0f4c11"
+        with transaction.atomic():
+            payload = {"conversation": conversation, "verdict": verdict}
+            record("turn.started", actor=who, actor_role="clinician", subject=turn, payload=payload)
+            record("turn.completed", actor="system", subject=turn, payload={"model": {"name": "m1"}, "é": 1.5})
+        sealing.seal("minute")
+        sealing.seal("minute")
+
+
+def export(folder: Path, *filters: str) -> Path:
+    file = folder / f"{len(list(folder.iterdir()))}.zip"
+    call_command("export_audit", "--format", "bundle", "-o", str(file), *filters, stdout=io.StringIO())
+    return file
+
+
+def wrong(path: Path, **given: list[str]) -> list[str]:
+    return [f"{one.where}: {one.what}" for one in verifier.verify(path, **given).findings]
+
+
+@pytest.fixture
+def bundle(db: None, tmp_path: Path) -> Path:
+    happen()
+    return export(tmp_path)
+
+
+def test_a_bundle_is_verified_and_holds_its_own_export(bundle: Path) -> None:
+    report = verifier.verify(bundle)
+    assert report.findings == []
+    with zipfile.ZipFile(bundle) as archive:
+        kinds = [json.loads(line)["kind"] for line in archive.read("events.jsonl").splitlines()]
+        assert archive.read("left_out.jsonl") == b""
+    assert kinds[-1] == "audit.exported"
+    assert report.events == len(kinds) == report.tree_size
+    finished = Event.objects.get(kind="audit.export_finished").payload
+    assert finished["sha256"] == hashlib.sha256(bundle.read_bytes()).hexdigest()
+    assert finished["events"] == len(kinds)
+
+
+@pytest.mark.parametrize("version", ["3.9", "3.10", "3.12", "3.13", ""])
+def test_the_verifier_runs_alone_on_any_python(bundle: Path, tmp_path: Path, version: str) -> None:
+    python = python_of(version)
+    if python is None:
+        pytest.skip(f"no Python {version} here")
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    with zipfile.ZipFile(bundle) as archive:
+        (folder / "verify.py").write_bytes(archive.read("verify.py"))
+    command = [python, "-I", "-S", "verify.py", str(bundle)]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "VERIFIED: " in run.stdout
+    assert sorted(one.name for one in folder.iterdir()) == ["verify.py"]
+
+
+def python_of(version: str) -> str | None:
+    if not version:
+        return sys.executable
+    found = shutil.which(f"python{version}")
+    asked = [found or "", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    run = subprocess.run(asked, capture_output=True, text=True, check=False) if found else None
+    return found if run and run.stdout.strip() == version else None
+
+
+def test_the_verifier_is_python_3_9_without_packages() -> None:
+    tree = ast.parse(Path(verifier.__file__).read_text(encoding="utf-8"), feature_version=(3, 9))
+    imports = {one.names[0].name for one in ast.walk(tree) if isinstance(one, ast.Import)}
+    imports |= {str(one.module) for one in ast.walk(tree) if isinstance(one, ast.ImportFrom)}
+    assert imports - {"__future__"} <= set(sys.stdlib_module_names)
+
+
+Change = Callable[[dict[str, bytes]], None]
+
+
+def changed(bundle: Path, change: Change, to: Path) -> Path:
+    with zipfile.ZipFile(bundle) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    change(files)
+    with zipfile.ZipFile(to, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return to
+
+
+def in_lines(name: str, change: Callable[[list[bytes]], object]) -> Change:
+    def apply(files: dict[str, bytes]) -> None:
+        lines = files[name].splitlines(keepends=True)
+        change(lines)
+        files[name] = b"".join(lines)
+
+    return apply
+
+
+def replaced(old: bytes, new: bytes, name: str = "events.jsonl") -> Change:
+    def apply(files: dict[str, bytes]) -> None:
+        assert old in files[name]
+        files[name] = files[name].replace(old, new, 1)
+
+    return apply
+
+
+CHANGES: dict[str, tuple[Change, str]] = {
+    "a word of an event": (replaced(b'"allow"', b'"alarm"'), "events 1 to "),
+    "an event gone": (in_lines("events.jsonl", lambda lines: lines.pop(4)), "events 5 to 5: they are missing"),
+    "an event twice": (in_lines("events.jsonl", lambda lines: lines.insert(4, lines[4])), "event 5: it stands where"),
+    "two events exchanged": (
+        in_lines("events.jsonl", lambda lines: lines.insert(4, lines.pop(5))),
+        "events 5 to 5: they are missing",
+    ),
+    "the tail gone": (in_lines("events.jsonl", lambda lines: lines.__delitem__(slice(-2, None))), "covers"),
+    "a checkpoint gone and renumbered": (
+        in_lines("checkpoints.jsonl", lambda lines: lines.__delitem__(slice(0, 1))),
+        "checkpoints.jsonl: it is not the file",
+    ),
+    "a checkpoint's body": (replaced(b"minute", b"export", "checkpoints.jsonl"), "checkpoint 1: it does not carry"),
+    "checkpoints exchanged": (
+        in_lines("checkpoints.jsonl", lambda lines: lines.insert(0, lines.pop(2))),
+        "it does not follow checkpoint",
+    ),
+    "a name": (replaced(b'"anna"', b'"berta"', "names.jsonl"), "this name was not given to this code"),
+    "the manifest": (replaced(b'"facility":"', b'"facility":"X', "manifest.json"), "manifest.json: it does not carry"),
+    "no signature": (lambda files: files.pop("manifest.sig") and None, "manifest.json: it does not carry"),
+    "no checkpoints": (lambda files: files.pop("checkpoints.jsonl") and None, "no checkpoint covers them"),
+    "a line that is no event": (in_lines("events.jsonl", lambda lines: lines.insert(0, b"{}\n")), "is no event"),
+    "deep nesting": (in_lines("events.jsonl", lambda lines: lines.insert(0, b"[" * 99999 + b"\n")), "is not JSON"),
+    "a long number": (replaced(b'"seq":5,', b'"seq":5,"x":' + b"9" * 99999 + b","), "is not JSON"),
+    "bytes that are no text": (in_lines("events.jsonl", lambda lines: lines.insert(0, b"\xff\n")), "is not JSON"),
+    "a file without an end": (lambda files: files.update({"events.jsonl": files["events.jsonl"][:-5]}), "middle of a"),
+    "the public key": (lambda files: files.update({"public_key.txt": b"0" * 64}), "public_key.txt: it is not"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_change_is_found(bundle: Path, tmp_path: Path, change: str) -> None:
+    how, expected = CHANGES[change]
+    found = wrong(changed(bundle, how, tmp_path / "changed.zip"))
+    assert any(expected in one for one in found), found
+
+
+def test_signing_again_with_another_key_is_found_by_whoever_has_the_key(bundle: Path, tmp_path: Path) -> None:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    public = verifier.verify(bundle).public_key
+    other = Ed25519PrivateKey.generate()
+    theirs = other.public_key().public_bytes_raw()
+
+    def forge(files: dict[str, bytes]) -> None:
+        lines = []
+        for line in files["checkpoints.jsonl"].splitlines():
+            body = json.loads(line)["body"].replace(hashlib.sha256(bytes.fromhex(public)).hexdigest()[:16], key_id)
+            signature = other.sign(verifier.CHECKPOINT + body.encode())
+            lines.append(json.dumps({"body": body, "signature": signature.hex()}).encode() + b"\n")
+        files["checkpoints.jsonl"] = b"".join(lines)
+        manifest = json.loads(files["manifest.json"])
+        manifest["public_key"] = theirs.hex()
+        manifest["files"]["checkpoints.jsonl"]["sha256"] = hashlib.sha256(files["checkpoints.jsonl"]).hexdigest()
+        files["manifest.json"] = json.dumps(manifest).encode()
+        files["manifest.sig"] = other.sign(verifier.MANIFEST + files["manifest.json"]).hex().encode()
+
+    key_id = hashlib.sha256(theirs).hexdigest()[:16]
+    forged = changed(bundle, forge, tmp_path / "forged.zip")
+    assert wrong(forged) == []  # a whole ledger of another key: nothing inside can tell
+    assert any("is not signed with the key that you gave" in one for one in wrong(forged, public_keys=[public]))
+    assert wrong(bundle, public_keys=[public]) == []
+    with zipfile.ZipFile(bundle) as archive:
+        (tmp_path / "kept").write_bytes(archive.read("checkpoints.jsonl").splitlines()[3])
+    assert any("checkpoint 4, kept elsewhere" in one for one in wrong(forged, checkpoints=[str(tmp_path / "kept")]))
+
+
+@pytest.mark.parametrize(
+    ("filters", "count"),
+    [
+        (["--conversation", "00000001-aaaa-4a60-a3c8-0b2d8f0f4c11"], 4),
+        (["--rule", "r.one"], 2),
+        (["--model", "m1", "--actor", "bela"], 6),
+        (["--verdict", "allow"], 12),
+        (["--kind", "turn.completed"], 6),
+        (["--role", "clinician"], 6),
+        (["--actor", "nobody"], 0),
+        (["--document", "00000000-0000-4000-8000-000000000000"], 0),
+        (["--from", "2000-01-01", "--to", "2001-01-01"], 0),
+    ],
+)
+def test_a_selection_proves_each_of_its_events(db: None, tmp_path: Path, filters: list[str], count: int) -> None:
+    happen()
+    file = export(tmp_path, *filters)
+    report = verifier.verify(file)
+    assert report.findings == []
+    with zipfile.ZipFile(file) as archive:
+        lines = archive.read("events.jsonl").splitlines()
+        names = {json.loads(line)["name"] for line in archive.read("names.jsonl").splitlines()}
+    assert len(lines) == count
+    assert names >= ({"bela"} if "bela" in filters else set())
+    if lines:
+        edited = changed(file, replaced(b'"kind":"turn.', b'"kind":"turx.'), tmp_path / "edited.zip")
+        assert any("something there was changed" in one for one in wrong(edited))
+        thinned = changed(file, in_lines("events.jsonl", lambda every: every.pop(0)), tmp_path / "thinned.zip")
+        assert any("missing" in one for one in wrong(thinned))
+
+
+def test_a_tail_that_was_cut_off_shows_beside_checkpoints_kept_elsewhere(db: None, tmp_path: Path) -> None:
+    happen()
+    whole = export(tmp_path)
+    with zipfile.ZipFile(whole) as archive:
+        kept = archive.read("checkpoints.jsonl").splitlines()
+    (tmp_path / "kept.jsonl").write_bytes(b"<134>1 - havre " + kept[-1] + b"\n" + kept[2] + b"\n")
+    assert wrong(whole, checkpoints=[str(tmp_path / "kept.jsonl")]) == []
+
+    def cut(files: dict[str, bytes]) -> None:
+        manifest = json.loads(files["manifest.json"])
+        checkpoints = files["checkpoints.jsonl"].splitlines(keepends=True)[:3]
+        manifest["up_to"] = json.loads(json.loads(checkpoints[-1])["body"])["tree_size"]
+        files["checkpoints.jsonl"] = b"".join(checkpoints)
+        files["events.jsonl"] = b"".join(files["events.jsonl"].splitlines(keepends=True)[: manifest["up_to"]])
+        files["manifest.json"] = json.dumps(manifest).encode()
+
+    found = wrong(changed(whole, cut, tmp_path / "cut.zip"), checkpoints=[str(tmp_path / "kept.jsonl")])
+    assert any("were cut off" in one for one in found), found
+
+
+def test_an_erased_person_has_no_name_in_later_exports_and_everything_is_still_proven(db: None, tmp_path: Path) -> None:
+    happen()
+    code = Actor.objects.get(name="anna").code
+    Actor.objects.filter(name="anna").update(name=None, salt=None)
+    file = export(tmp_path)
+    assert wrong(file) == []
+    with zipfile.ZipFile(file) as archive:
+        everything = b"".join(archive.read(name) for name in archive.namelist() if name != "verify.py")
+    assert code.encode() in everything
+    assert b"anna" not in everything
+
+
+def _zip(*members: tuple[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name, content in members:
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"PK",
+        _zip(),
+        _zip(("manifest.json", b"{}"), ("../../evil.py", b"x")),
+        _zip(("manifest.json", b"{}"), ("/etc/passwd", b"x")),
+        _zip(("manifest.json", b"{}"), ("manifest.json", b"{}")),
+        _zip(("manifest.json", b"{}")),
+        _zip(("manifest.json", b"[]")),
+        _zip(("manifest.json", b'{"files":{},"public_key":"00","ledger":"","up_to":1}')),
+        _zip(("manifest.json", b"{}"), ("events.jsonl", bytes(64 << 20))),
+        _zip(("manifest.json", bytes(2 << 20))),
+    ],
+)
+def test_what_is_no_bundle_is_refused(tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.zip").write_bytes(content)
+    with pytest.raises(verifier.NotABundle):
+        verifier.verify(tmp_path / "x.zip")
+    assert verifier.main([str(tmp_path / "x.zip")]) == 2
+    assert "Nothing was verified" in capsys.readouterr().err
+
+
+VECTORS = [  # RFC 8032, 7.1
+    (
+        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+        "",
+        "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b",
+    ),
+    (
+        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+        "72",
+        "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+    ),
+    (
+        "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
+        "af82",
+        "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a",
+    ),
+]
+
+
+@pytest.mark.parametrize(("public", "message", "signature"), VECTORS)
+def test_ed25519_known_answers(public: str, message: str, signature: str) -> None:
+    key, text, signed = verifier.Key(bytes.fromhex(public)), bytes.fromhex(message), bytes.fromhex(signature)
+    assert key.has_signed(text, signed)
+    assert not key.has_signed(text + b"x", signed)
+    for place in (0, 31, 32, 63):
+        assert not key.has_signed(text, signed[:place] + bytes([signed[place] ^ 1]) + signed[place + 1 :])
+    scalar = int.from_bytes(signed[32:], "little") + verifier.ORDER  # the same signature, written a second way
+    assert not key.has_signed(text, signed[:32] + scalar.to_bytes(32, "little"))
+    assert not key.has_signed(text, signed + b"\x00")
+
+
+@pytest.mark.parametrize(
+    "public",
+    [
+        bytes(31),
+        (1).to_bytes(32, "little"),  # the identity
+        bytes(32),  # of order 4
+        (verifier.P - 1).to_bytes(32, "little"),  # of order 2
+        (verifier.P + 1).to_bytes(32, "little"),  # the identity, written a second way
+        (1 | 1 << 255).to_bytes(32, "little"),  # the identity with a sign
+        (2).to_bytes(32, "little"),  # not on the curve
+        bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),  # of order 8
+    ],
+)
+def test_ed25519_keys_that_are_none(public: bytes) -> None:
+    with pytest.raises(ValueError, match="Ed25519"):
+        verifier.Key(public)
+
+
+def test_the_command_refuses_to_write_over_a_file(db: None, tmp_path: Path) -> None:
+    (tmp_path / "0.zip").write_bytes(b"mine")
+    arguments = ["export_audit", "--format", "bundle", "-o", str(tmp_path / "0.zip")]
+    with pytest.raises(CommandError, match="--force"):
+        call_command(*arguments)
+    assert not Event.objects.exists()
+    assert (tmp_path / "0.zip").read_bytes() == b"mine"
+    call_command(*arguments, "--force", stdout=io.StringIO())
+    assert wrong(tmp_path / "0.zip") == []
+    assert (tmp_path / "0.zip").stat().st_mode & 0o777 == 0o600
