@@ -94,6 +94,10 @@ def _without(found: Callable[[Header], bool], *markers: str) -> Callable[[Header
     return lambda header: found(header) and not header.markers & set(markers)
 
 
+def _all(*conditions: Callable[[Header], bool]) -> Callable[[Header], bool]:
+    return lambda header: all(holds(header) for holds in conditions)
+
+
 def _is(architecture: str) -> Callable[[Header], bool]:
     return lambda header: header.architecture == architecture
 
@@ -127,14 +131,14 @@ _RULES: tuple[tuple[Callable[[Header], bool], Family], ...] = (
     (_without(_has("<|im_start|>", "<|im_end|>"), "<|im_sep|>"), _CHATML),
     (_has("<|header_start|>", "<|header_end|>", "<|eot|>"), _LLAMA4),
     (_has("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"), _LLAMA3),
-    (lambda header: _has("[SYSTEM_PROMPT]", "[INST]")(header) and _tekken(header), _MISTRAL_V7_TEKKEN),
+    (_all(_has("[SYSTEM_PROMPT]", "[INST]"), _tekken), _MISTRAL_V7_TEKKEN),
     (_has("[SYSTEM_PROMPT]", "[INST]"), _MISTRAL_V7),
-    (lambda header: _has("[INST]", "[/INST]")(header) and _tekken(header), _MISTRAL_V3_TEKKEN),
+    (_all(_has("[INST]", "[/INST]"), _tekken), _MISTRAL_V3_TEKKEN),
     (_has("[INST]", "[/INST]"), _MISTRAL_V3),
     (_is("falcon"), _FALCON),
-    (lambda header: header.architecture == "mpt" and header.number("embedding_length") >= _MPT_30B_WIDTH, _MPT_30B),
+    (_all(_is("mpt"), lambda header: header.number("embedding_length") >= _MPT_30B_WIDTH), _MPT_30B),
     (_is("mpt"), _MPT),
-    (lambda header: _sentencepiece(header) and _named_mistral(header), _MISTRAL_V1),
+    (_all(_sentencepiece, _named_mistral), _MISTRAL_V1),
     (_sentencepiece, _LLAMA2),
 )
 

@@ -39,7 +39,7 @@ def answer_html(text: str, citations: Sequence[dict[str, Any]], *, language: str
         marker = int(match[1])
         if marker not in links:
             return match[0]
-        return f'<a class="citation" data-marker="{marker}" href="{escape(links[marker])}">[{marker}]</a>'
+        return _link(marker, links[marker])
 
     with override(language):
         title = escape(gettext("Not found in your guidelines: check this sentence"))
@@ -84,12 +84,13 @@ def _quoted(citation: dict[str, Any]) -> str:
     where = f"{citation['document']}, {citation['version']}"
     if citation["page"]:
         where += f", {page_name(citation['page'], citation['page_label'])}"
-    link = (
-        f'<a class="citation" data-marker="{citation["marker"]}" href="{escape(citation["url"])}">'
-        f"[{citation['marker']}]</a>"
-    )
+    link = _link(citation["marker"], citation["url"])
     spoken = f' lang="{escape(citation["language"])}"' if citation.get("language") else ""
     return f'<blockquote{spoken}>{words}</blockquote><p class="quoted__source">{link} {escape(where)}</p>'
+
+
+def _link(marker: int, url: str) -> str:
+    return f'<a class="citation" data-marker="{marker}" href="{escape(url)}">[{marker}]</a>'
 
 
 def _runs(citation: dict[str, Any]) -> list[str]:
