@@ -37,7 +37,7 @@ class CtransformersEngine:
 
         config = Config(context_length=chosen.context, threads=chosen.threads, batch_size=chosen.batch)
         try:
-            llm: Any = LLM(str(model), "gguf", config=config, lib=_library())
+            llm: Any = LLM(str(model), "gguf" if header.is_gguf else "llama", config=config, lib=_library())
         except (RuntimeError, ValueError, OSError) as error:
             raise _rejected(model, say("did_not_load")) from error
         _, begin, end = _KNOWN[header.architecture]

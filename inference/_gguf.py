@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from inference._errors import ModelNotFound, ModelRejected
 from inference._files import parts_of
+from inference._ggjt import FORMAT, MAGIC, OLD_MAGICS, read_ggjt
 
 _MAGIC = b"GGUF"
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -75,6 +76,11 @@ class Header:
     def context(self) -> int:
         """The longest context that the model was made for, in tokens; 0 when the header does not say."""
         return self.number("context_length")
+
+    @property
+    def is_gguf(self) -> bool:
+        """Whether the file is a GGUF; otherwise it is of the format before, and fewer engines load it."""
+        return FORMAT not in self.metadata
 
     @property
     def licence(self) -> str:
@@ -177,7 +183,12 @@ class _Reader:
     def part(self) -> _Part:
         if self._size == 0:
             raise ModelRejected("empty", file=self._name)
-        if self._file.read(4) != _MAGIC:
+        magic = self._file.read(4)
+        if magic == MAGIC:
+            return self._ggjt()
+        if magic in OLD_MAGICS:
+            raise ModelRejected("old_format", file=self._name)
+        if magic != _MAGIC:
             raise ModelRejected("not_gguf", file=self._name)
         version = self._number("I")
         if version not in {2, 3}:
@@ -191,11 +202,22 @@ class _Reader:
                 types = found if key == _VOCABULARY_KINDS else types
             else:
                 self._part.metadata[key] = self._scalar(kind)
+        self._part.metadata.pop(FORMAT, None)  # what the file is, its magic says, and no key of its own
         special = {number for number, kind in enumerate(types) if kind in _SPECIAL_TYPES}
         self._part.markers = set(self._marked.values())
         self._part.specials = {text for number, text in self._marked.items() if number in special or not types}
         self._tensors(tensors, self._part.metadata.get("general.alignment", 32))
         return self._part
+
+    def _ggjt(self) -> _Part:
+        part = self._part
+        part.metadata, part.held, part.parameters, part.vocabulary = read_ggjt(self._file, self._size, self._name)
+        layers, width = part.metadata["llama.block_count"], part.metadata["llama.embedding_length"]
+        assert isinstance(layers, int) and isinstance(width, int)
+        part.tensors = 3 + 9 * layers
+        part.markers = part.specials = {"<s>", "</s>"}  # the engine knows their numbers; the file has no texts for them
+        part.embedding_parameters, part.has_output = part.vocabulary * width, True
+        return part
 
     def _scalar(self, kind: int) -> Scalar:
         if kind in _SCALARS:

@@ -5,6 +5,7 @@ beside the weights, up to a number that people notice.
 """
 
 from dataclasses import replace
+from typing import Literal
 
 from inference._errors import SettingsRejected
 from inference._gguf import Header
@@ -27,7 +28,7 @@ _PACKED = 32  # numbers that q8_0 and q4_0 pack together
 def plan(settings: EngineSettings, header: Header, machine: Hardware) -> Plan:
     """What to load the model with. Raises SettingsRejected with a sentence when that is impossible."""
     _refuse_impossible(settings, header, machine)
-    engine = "xllamacpp" if settings.engine == "auto" else settings.engine
+    engine = _engine_for(settings, header)
     on_gpu = engine == "xllamacpp" and bool(machine.gpus) and settings.gpu_layers != 0
     flash = "on" if settings.flash_attention == "auto" and settings.kv_type != "f16" else settings.flash_attention
     chosen = Plan(
@@ -45,6 +46,12 @@ def plan(settings: EngineSettings, header: Header, machine: Hardware) -> Plan:
         repack=settings.repack,
     )
     return _with_room(chosen, settings, header, machine)
+
+
+def _engine_for(settings: EngineSettings, header: Header) -> Literal["xllamacpp", "ctransformers", "scripted"]:
+    if settings.engine == "auto":
+        return "xllamacpp" if header.is_gguf else "ctransformers"
+    return settings.engine
 
 
 def _with_room(chosen: Plan, settings: EngineSettings, header: Header, machine: Hardware) -> Plan:
@@ -82,7 +89,10 @@ def _refuse_impossible(settings: EngineSettings, header: Header, machine: Hardwa
     _, key, value = heads_of(header)
     if key % together or value % together:
         raise SettingsRejected("heads_not_packed", key=key, value=value, type=settings.kv_type, together=together)
-    if settings.engine == "ctransformers" and settings.slots > 1:
+    engine = _engine_for(settings, header)
+    if engine == "xllamacpp" and not header.is_gguf:
+        raise SettingsRejected("wants_ctransformers")
+    if engine == "ctransformers" and settings.slots > 1:
         raise SettingsRejected("one_slot")
-    if settings.engine == "ctransformers" and (settings.kv_type != "f16" or settings.gpu_layers > 0):
+    if engine == "ctransformers" and (settings.kv_type != "f16" or settings.gpu_layers > 0):
         raise SettingsRejected("cpu_alone")

@@ -31,6 +31,10 @@ TEXTS = {
     # headers
     "empty": _("%(file)s is empty."),
     "not_gguf": _("%(file)s is not a GGUF file."),
+    "old_format": _(
+        "%(file)s is of a format older than GGUF that cannot be checked here: of those only Llama models of GGJT "
+        "version 3 are. llama.cpp's convert_llama_ggml_to_gguf.py makes a GGUF file of it."
+    ),
     "gguf_version": _("%(file)s is a GGUF of version %(version)s; versions 2 and 3 can be loaded."),
     "weights_unknown": _("%(file)s has weights of a type (%(type)s) that is not known."),
     "incomplete": _("%(file)s is not complete: %(there)s bytes are there, %(wanted)s should be."),
@@ -74,6 +78,10 @@ TEXTS = {
         "which packs %(together)s together. Keep them as f16."
     ),
     "one_slot": _("The engine ctransformers writes one answer at a time: let there be one slot."),
+    "wants_ctransformers": _(
+        "This file is older than GGUF: the engine ctransformers loads it. "
+        "Set HAVRE_ENGINE to ctransformers, or leave it unset."
+    ),
     "cpu_alone": _(
         "The engine ctransformers computes on the CPU and keeps keys and values as f16. "
         "Take these settings back, or take the engine xllamacpp."
