@@ -14,9 +14,11 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from django.db.models import Q
 from django.utils import timezone
 
 from knowledge import selectors
+from knowledge._types import Passage
 from knowledge.models import GuidelineVersion, Page
 
 State = GuidelineVersion.State
@@ -60,17 +62,29 @@ class Quotation:
     start: int | None = None
 
 
-def page_starts(version_id: UUID | str, page: int | None, last_page: int | None, start: int) -> tuple[PageStart, ...]:
-    """The pages that a passage runs over, beginning at character `start` of the text of `page`; none in formats without
+def page_starts(passages: Sequence[Passage]) -> list[tuple[PageStart, ...]]:
+    """For each passage the pages that it runs over, and at which of its characters they begin; none in formats without
     pages."""
-    if page is None:
-        return ()
-    rows = Page.objects.filter(version__pk=version_id, number__range=(page, last_page or page))
-    found, place = [], -start
-    for number, label, text in rows.order_by("number").values_list("number", "label", "text"):
-        found.append(PageStart(number, label, max(place, 0)))
-        place += len(text) + 1
-    return tuple(found)
+    stretches = [_stretch(one) for one in passages]
+    held = Q(pk__in=[])
+    for version, numbers in {(one.version_id, stretch) for one, stretch in zip(passages, stretches, strict=True)}:
+        if numbers:
+            held |= Q(version=version, number__range=(numbers[0], numbers[-1]))
+    rows = Page.objects.filter(held).values_list("version", "number", "label", "text") if any(stretches) else ()
+    pages = {(version, number): (label, len(text)) for version, number, label, text in rows}
+    found = []
+    for one, numbers in zip(passages, stretches, strict=True):
+        starts, place = [], -one.start
+        for number in numbers:
+            if (page := pages.get((one.version_id, number))) is not None:
+                starts.append(PageStart(number, page[0], max(place, 0)))
+                place += page[1] + 1
+        found.append(tuple(starts))
+    return found
+
+
+def _stretch(passage: Passage) -> range:
+    return range(passage.page, (passage.last_page or passage.page) + 1) if passage.page is not None else range(0)
 
 
 def places(wanted: Quotation, spans: Iterable[Span] | None = None) -> tuple[Place, ...]:

@@ -2,13 +2,14 @@
 
 import logging
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
 
 import knowledge
-from knowledge.citations import page_starts
+from knowledge.citations import PageStart, page_starts
 from portal.accounts.selectors import departments_of
 from portal.chat import events, quoting, selectors
 from portal.chat.models import State, Turn
@@ -37,7 +38,10 @@ def retrieve_passages(turn_id: uuid.UUID) -> bool:
                 history=earlier,
                 departments=departments,
             )
-        passages = [_snapshot(turn, marker, one, found) for marker, one in enumerate(found.passages, start=1)]
+        passages = [
+            _snapshot(turn, marker, one, pages, found)
+            for marker, (one, pages) in enumerate(zip(found.passages, page_starts(found.passages), strict=True), 1)
+        ]
         store_passages(turn, passages, found.covered, keep=bool(turn.quotation))
     except LeaseLost:
         return False
@@ -53,11 +57,12 @@ def retrieve_passages(turn_id: uuid.UUID) -> bool:
     return not quoting.quote_without_model(turn)
 
 
-def _snapshot(turn: Turn, marker: int, passage: knowledge.Passage, found: knowledge.Retrieval) -> dict[str, Any]:
+def _snapshot(
+    turn: Turn, marker: int, passage: knowledge.Passage, pages: Sequence[PageStart], found: knowledge.Retrieval
+) -> dict[str, Any]:
     """What stays with the turn whatever becomes of the guideline: the words themselves, where they stood, on which
     pages (`pages`: number, printed label, and the character of the quotation where each begins), and what found them.
     """
-    pages = page_starts(passage.version_id, passage.page, passage.last_page, passage.start)
     return {
         "marker": marker,
         "document": passage.document,

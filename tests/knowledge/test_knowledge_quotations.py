@@ -4,10 +4,12 @@ import uuid
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knowledge import citations, selectors
+from knowledge import Passage, citations, selectors
 from knowledge.citations import PageStart, Place, Quotation
 from knowledge.models import Guideline, GuidelineVersion, Page
 
@@ -69,9 +71,30 @@ def test_surroundings(version: GuidelineVersion) -> None:
 
 
 def test_page_starts(version: GuidelineVersion) -> None:
-    assert citations.page_starts(version.pk, 1, 2, 16) == (PageStart(1, "iv", 0), PageStart(2, "v", 17))
-    assert citations.page_starts(version.pk, 2, 2, 16) == (PageStart(2, "v", 0),)
-    assert citations.page_starts(version.pk, None, None, 5) == ()
+    def passage(page: int | None, last_page: int | None, start: int, version_id: uuid.UUID = version.pk) -> Passage:
+        return Passage(0, version_id, uuid.uuid4(), "Plan", "v1", page, last_page, start, 99, "", "", "", 0.9, "en")
+
+    wanted = [
+        passage(1, 2, 16),
+        passage(2, 2, 16),
+        passage(None, None, 5),
+        passage(2, None, 3),
+        passage(1, 1, 0, uuid.uuid4()),
+    ]
+    with CaptureQueriesContext(connection) as asked:
+        found = citations.page_starts(wanted)
+    assert found == [
+        (PageStart(1, "iv", 0), PageStart(2, "v", 17)),
+        (PageStart(2, "v", 0),),
+        (),
+        (PageStart(2, "v", 0),),
+        (),
+    ]
+    assert len(asked) == 1
+    with CaptureQueriesContext(connection) as asked:
+        assert citations.page_starts([]) == []
+        assert citations.page_starts([passage(None, None, 5)]) == [()]
+    assert not asked.captured_queries
 
 
 @given(st.data())

@@ -57,7 +57,8 @@ def kept(version: GuidelineVersion, chunk: Chunk, marker: int = 1, **changed: An
         page_label=chunk.page_label, heading=chunk.heading, text=chunk.text, score=0.9, language="en",
     )  # fmt: skip
     found = knowledge.Retrieval((passage,), covered=True, query="?", confidence=0.9, embedder="minilm")
-    return _snapshot(Turn(id=uuid.uuid4()), marker, passage, found) | changed
+    (pages,) = citations.page_starts([passage])
+    return _snapshot(Turn(id=uuid.uuid4()), marker, passage, pages, found) | changed
 
 
 def cited(passages: list[dict[str, Any]], markers: list[int], answer: str) -> list[dict[str, Any]]:
