@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from inference._errors import InferenceError
@@ -35,7 +36,8 @@ def copy(files: Sequence[Path], targets: Sequence[Path], on_progress: Progress |
                 part.replace(target)
     except InferenceError:
         for part in parts:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink()
         raise
     return tuple(found)
 

@@ -89,7 +89,7 @@ def known_of(header: Header, name: str) -> Row:
 def _refuse_elsewhere(first: str, one: ModelInfo) -> None:
     """A register that was tampered with must not lead anywhere out of its folder. Raises ValueError."""
     for name in (first, *(part.file for part in one.parts)):
-        if not name or Path(name).name != name:
+        if name in {"", ".."} or Path(name).name != name:
             raise ValueError(name)
 
 
