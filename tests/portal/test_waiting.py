@@ -313,9 +313,16 @@ def test_a_message_that_is_left_to_others_keeps_nobody_running_and_nobody_back(
     assert pauses == [tasks._LEAVE_SECONDS] * 4 and tasks._LEAVE_SECONDS >= 0.5
 
 
-def test_the_limits_hold_for_people_who_ask_in_the_same_moment(cast: Cast, workers: Workers, settings: Any) -> None:
-    """Two slots, two may wait for them, two more for quotations."""
+def test_the_limits_hold_for_people_who_ask_in_the_same_moment(
+    cast: Cast, workers: Workers, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two slots, two may wait for them, two more for quotations. They meet at the database: what is screened and who is
+    alive is known before."""
+    verdict = services.guardrails.screen_input(QUESTION)
+    monkeypatch.setattr(services.guardrails, "screen_input", lambda text, history: verdict)
     workers(2)
+    present = parts.look()
+    monkeypatch.setattr(services.parts, "look", lambda: present)
     settings.HAVRE_QUEUE_LIMIT = 2
     crowd = people(16)
     at_once(16, lambda: ask(crowd.pop()))
