@@ -1,7 +1,9 @@
 """Is somebody there? The open chat pages of a person, and the end of answers that nobody waits for any more.
 
 Each page is an entry in Valkey with a time until which it counts, so that all web processes know of it and none has to
-take it away. Where Valkey does not say, somebody is there: an answer is never stopped by mistake.
+take it away. Where Valkey does not say, somebody is there: an answer is never stopped by mistake. A Valkey that was
+restarted a moment ago has forgotten the pages of other web processes, and is not asked before each has said again that
+it is open.
 """
 
 import asyncio
@@ -17,6 +19,7 @@ from portal.chat.threads import for_turns
 
 STAY_SECONDS = 45.0  # three times as long as a socket waits until it says again that it is open
 READING_SECONDS = 300.0  # on a page without a socket: a source that is read while the answer is written
+HEARD_SECONDS = 20.0  # a Valkey that runs for so long has heard from every open page
 _MARGIN_SECONDS = 0.1
 
 _errands: set[asyncio.Task[None]] = set()  # they outlive the socket that has closed
@@ -70,13 +73,31 @@ async def _after_a_while(user_pk: int, page: str, is_here: Callable[[], bool] = 
     seconds = settings.HAVRE_ABANDONED_SECONDS
     await for_turns(stay)(user_pk, page, seconds)
     await asyncio.sleep(seconds + _MARGIN_SECONDS)
+    await _until_all_are_heard()
     if not is_here():
         await for_turns(_stop_if_gone)(user_pk)
 
 
 async def _at_once(user_pk: int, page: str) -> None:
     await for_turns(close)(user_pk, page)
+    await _until_all_are_heard()
     await for_turns(_stop_if_gone)(user_pk)
+
+
+async def _until_all_are_heard() -> None:
+    while (seconds := await for_turns(_unheard_seconds)()) > 0:
+        await asyncio.sleep(seconds)
+
+
+def _unheard_seconds() -> float:
+    """How much longer a page may be open that Valkey has forgotten; 0 where Valkey does not say."""
+    if valkey.is_paused():
+        return 0.0
+    try:
+        return HEARD_SECONDS - float(valkey.client().info("server")["uptime_in_seconds"])
+    except valkey.Unreachable:
+        valkey.pause()
+        return 0.0
 
 
 def _stop_if_gone(user_pk: int) -> None:

@@ -21,10 +21,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def patience(settings: Any, request: pytest.FixtureRequest) -> None:
+def patience(settings: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.HAVRE_ABANDONED_SECONDS = 1
     if "dead_valkey" in request.fixturenames:
         return
+    monkeypatch.setattr(presence, "HEARD_SECONDS", 0.0)  # the Valkey of the tests may be as young as they are
     request.getfixturevalue("living_workers")
     for key in valkey.client().scan_iter("havre:present:*"):  # people of other tests have the same numbers
         valkey.client().delete(key)
@@ -140,6 +141,23 @@ def test_nobody_elses_answer_is_stopped(cast: Cast) -> None:
     hers.refresh_from_db()
     his.refresh_from_db()
     assert (hers.state, his.state) == (State.CANCELLED, State.QUEUED)
+
+
+async def test_a_page_of_another_web_process_that_a_restarted_valkey_has_forgotten_keeps_the_answer(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    age = iter([0, 0, 1])  # seconds for which Valkey runs
+    server = valkey.client()
+    monkeypatch.setattr(presence, "HEARD_SECONDS", 1.0)
+    monkeypatch.setattr(server, "info", lambda section: {"uptime_in_seconds": next(age, 1)})
+    async with socket(cast.anna) as browser:
+        turn = await asked(browser)
+        await sync_to_async(server.delete)(presence._key(cast.anna.pk))
+        await browser.disconnect(code=1001)
+    await asyncio.sleep(1.5)  # the last page that Valkey knows of is closed, but Valkey has not heard of all
+    await sync_to_async(presence.stay)(cast.anna.pk, "elsewhere", 4)
+    await asyncio.sleep(2)
+    assert (await state_of(turn))[0] == State.QUEUED
 
 
 def test_where_nobody_knows_nobody_is_gone(dead_valkey: None) -> None:
