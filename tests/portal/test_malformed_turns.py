@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from portal import valkey
 from portal.audit.models import Event
 from portal.chat import sealed
 from portal.chat.answering import generate_answer
@@ -18,6 +17,7 @@ from portal.chat.models import Conversation, State, Turn
 from tests.conftest import Cast
 from tests.inference.replay import FINAL, ReplayEngine, malformed, replaying
 from tests.inference.test_inference_malformed import stream
+from tests.portal.streams import stream_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -56,13 +56,9 @@ def answered(conversation: Conversation, *, effort: str = "low") -> Turn:
     return turn
 
 
-def told(turn: Turn) -> list[dict[str, Any]]:
-    return [json.loads(fields["event"]) for _, fields in valkey.client().xrange(f"havre:turn:{turn.id}")]
-
-
 def seen(turn: Turn) -> str:
     """Everything that the person could see of a turn, the words of the passages aside."""
-    shown = [{**one, "citations": [], "passages": []} for one in told(turn)]
+    shown = [{**one, "citations": [], "passages": []} for one in stream_of(turn)]
     return json.dumps(shown, ensure_ascii=False) + turn.answer + turn.failure_message
 
 
@@ -72,7 +68,7 @@ def assert_ended_well(turn: Turn) -> None:
         assert turn.answer.strip()
     else:
         assert turn.failure_message == message(turn.failure_code, "en") and turn.failure_code != "internal"
-    kinds = [one["type"] for one in told(turn)]
+    kinds = [one["type"] for one in stream_of(turn)]
     assert kinds.count(f"turn.{turn.state}") == 1 and kinds[-1] == f"turn.{turn.state}"
 
 
@@ -109,7 +105,7 @@ def test_a_model_that_only_thinks_is_asked_once_more_with_less_thinking(
         turn = answered(conversation, effort=effort)
     assert turn.state == State.COMPLETED and turn.answer.startswith("Write down")
     assert turn.effort == effort and turn.usage["effort"] == second and turn.usage["tries"] == 2
-    assert [one["type"] for one in told(turn)].count("turn.queued") == 1
+    assert [one["type"] for one in stream_of(turn)].count("turn.queued") == 1
     assert f"Reasoning: {effort}" in engine.prompts[0] and "Reasoning: low" in engine.prompts[2]
     assert engine.prompts[2].endswith(FINAL) is (second == "none")
     assert "SECRET" not in seen(turn) and "SECRET" in sealed.open_reasoning(turn)

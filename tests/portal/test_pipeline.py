@@ -10,7 +10,6 @@ import pytest
 
 import inference
 from inference import Effort
-from portal import valkey
 from portal.audit.models import Event
 from portal.chat import events, rescue, services
 from portal.chat.answering import generate_answer
@@ -19,6 +18,7 @@ from portal.chat.protocol import TurnStart
 from portal.chat.quoting import quote_answer
 from portal.chat.retrieving import retrieve_passages
 from tests.conftest import Cast
+from tests.portal.streams import stream_of
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -39,12 +39,6 @@ def run(turn: Turn) -> Turn:
     generate_answer(turn.id)
     turn.refresh_from_db()
     return turn
-
-
-def stream_of(turn: Turn) -> list[dict[str, Any]]:
-    import json
-
-    return [json.loads(fields["event"]) for _, fields in valkey.client().xrange(f"havre:turn:{turn.id}")]
 
 
 def test_a_question_is_answered_with_citations(cast: Cast) -> None:

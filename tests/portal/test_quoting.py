@@ -74,6 +74,15 @@ def waiting_for_a_model(cast: Cast) -> Turn:
     return Turn.objects.get(pk=turn.pk)
 
 
+def held_by_a_model(cast: Cast, sent: list[tuple[str, uuid.UUID]]) -> Turn:
+    """The same, claimed by an inference worker; nothing else is on its way."""
+    held = waiting_for_a_model(cast)
+    sent.clear()
+    turn = life.claim(held.id, State.GENERATING)
+    assert turn
+    return turn
+
+
 def play(sent: list[tuple[str, uuid.UUID]], turn: Turn) -> Turn:
     """Do what was sent, as the knowledge worker would; the inference worker does nothing."""
     while sent:
@@ -201,10 +210,7 @@ def test_a_quotation_that_is_lost_is_begun_once_more_and_not_for_ever(cast: Cast
 
 @pytest.mark.usefixtures("guideline")
 def test_an_answer_is_handed_over_by_the_worker_that_holds_it(cast: Cast, sent: list[Any]) -> None:
-    held = waiting_for_a_model(cast)
-    sent.clear()
-    turn = life.claim(held.id, State.GENERATING)
-    assert turn
+    turn = held_by_a_model(cast, sent)
     with workers(inference=READY):
         assert not quoting.hand_over(turn, Quotation.NOT_GROUNDED), "nobody could quote it: the worker ends it itself"
     with workers(inference=READY, knowledge=READY):
@@ -219,10 +225,7 @@ def test_an_answer_is_handed_over_by_the_worker_that_holds_it(cast: Cast, sent: 
 
 @pytest.mark.usefixtures("guideline")
 def test_what_was_stopped_a_moment_before_it_is_handed_over_ends_at_once(cast: Cast, sent: list[Any]) -> None:
-    held = waiting_for_a_model(cast)
-    sent.clear()
-    turn = life.claim(held.id, State.GENERATING)
-    assert turn
+    turn = held_by_a_model(cast, sent)
     with workers(inference=READY, knowledge=READY):
         rescue.stop_left(cast.anna.pk)  # type: ignore[attr-defined]
         assert quoting.hand_over(turn, Quotation.NOT_GROUNDED)
@@ -233,10 +236,7 @@ def test_what_was_stopped_a_moment_before_it_is_handed_over_ends_at_once(cast: C
 @pytest.mark.usefixtures("guideline")
 def test_a_second_message_to_a_model_takes_no_turn_that_is_to_be_quoted(cast: Cast, sent: list[Any]) -> None:
     """Who waits long is sent again, so that there may be two messages: the answer would say that no model wrote it."""
-    held = waiting_for_a_model(cast)
-    sent.clear()
-    turn = life.claim(held.id, State.GENERATING)
-    assert turn
+    turn = held_by_a_model(cast, sent)
     with workers(inference=READY, knowledge=READY):
         assert quoting.hand_over(turn, Quotation.MODEL_DOWN)
         assert life.claim(turn.id, State.GENERATING) is None

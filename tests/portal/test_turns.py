@@ -44,6 +44,19 @@ def kinds(turn: Turn) -> list[str]:
     return list(Event.objects.filter(subject=str(turn.id)).order_by("seq").values_list("kind", flat=True))
 
 
+def database_is_away(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """The next so many attempts to write down how a turn ended find no database; whoever tries again waits shortly."""
+    failures = iter(range(times))
+
+    def record(*arguments: object, **values: object) -> None:
+        if next(failures, None) is not None:
+            raise OperationalError("the connection is lost")
+        services_of_audit.record(*arguments, **values)
+
+    monkeypatch.setattr(life, "record", record)
+    monkeypatch.setattr(life, "_PAUSE_SECONDS", 0.01)
+
+
 def test_one_worker_gets_the_turn(turn: Turn) -> None:
     mine = life.claim(turn.id, State.GENERATING)
     assert mine is not None
@@ -86,15 +99,7 @@ def test_a_database_that_comes_back_in_time_costs_nothing(
 ) -> None:
     mine = life.claim(turn.id, State.GENERATING)
     assert mine
-    away = iter([True, True, False])
-
-    def record(*arguments: object, **values: object) -> None:
-        if next(away):
-            raise OperationalError("the connection is lost")
-        services_of_audit.record(*arguments, **values)
-
-    monkeypatch.setattr(life, "record", record)
-    monkeypatch.setattr(life, "_PAUSE_SECONDS", 0.01)
+    database_is_away(monkeypatch, times=2)
     life.finish(mine, State.COMPLETED, answer="whole")
     turn.refresh_from_db()
     assert (turn.state, turn.answer, kinds(turn)) == ("completed", "whole", ["turn.generating", "turn.completed"])
@@ -106,13 +111,8 @@ def test_a_database_that_stays_away_leaves_the_turn_to_the_rescue(
 ) -> None:
     mine = life.claim(turn.id, State.GENERATING)
     assert mine
-
-    def record(*_: object, **__: object) -> None:
-        raise OperationalError("the connection is lost")
-
-    monkeypatch.setattr(life, "record", record)
+    database_is_away(monkeypatch, times=10**6)
     monkeypatch.setattr(life, "_PATIENCE_SECONDS", 0.0)
-    monkeypatch.setattr(life, "_PAUSE_SECONDS", 0.01)
     with pytest.raises(OperationalError):
         life.finish(mine, State.COMPLETED, answer="whole")
     expire(turn)
