@@ -226,3 +226,18 @@ def test_what_inference_says_is_said_in_the_readers_language(
     assert wording.sentence(inference.Sentence("too_much_memory", {"most": inference.Size(5_000_000)})).endswith(
         "5 Mo of memory."
     )
+
+
+def test_a_worker_whose_models_file_is_written_to_gives_it_back(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from portal import workers
+
+    happened: list[str] = []
+    monkeypatch.setattr(workers, "_FOLLOW_SECONDS", 0.0)
+    monkeypatch.setattr(workers, "_chosen", store.get("old").sha256)
+    monkeypatch.setattr(workers.inference, "untouched", lambda: False)
+    monkeypatch.setattr(workers.inference, "unload", lambda: happened.append("unloaded"))
+    monkeypatch.setattr(workers.os, "kill", lambda *_: happened.append("ended"))
+    workers._follow_active_model()
+    assert happened == ["unloaded", "ended"], "first of all nobody is answered by it any more"
