@@ -6,6 +6,7 @@ A row is written once, by `audit.services.record`, and never changed: triggers i
 import uuid
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class Actor(models.Model):
@@ -94,3 +95,44 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.what}: {self.last}"
+
+
+class Export(models.Model):
+    """An export that somebody asked for on the page, written by a worker and kept for a day. `number` is that of its
+    event `audit.exported`; `filters` has codes for people. `attempt` is the fencing token of whoever writes it,
+    `seen_at` when that worker last gave a sign. `problem` is a code."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("Waiting")
+        RUNNING = "running", _("Being written")
+        READY = "ready", _("Ready")
+        FAILED = "failed", _("Failed")
+        STOPPED = "stopped", _("Stopped")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    number = models.BigIntegerField(unique=True)
+    form = models.CharField(max_length=8)
+    filters = models.JSONField(default=dict)
+    asked_by = models.ForeignKey(Actor, on_delete=models.PROTECT, related_name="+")
+    role = models.CharField(max_length=16)
+    language = models.CharField(max_length=8)
+    state = models.CharField(max_length=8, choices=State.choices, default=State.WAITING)
+    attempt = models.PositiveIntegerField(default=0)
+    done = models.BigIntegerField(default=0)
+    total = models.BigIntegerField(default=0)
+    size = models.BigIntegerField(default=0)
+    sha256 = models.CharField(max_length=64, blank=True)
+    problem = models.CharField(max_length=40, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    seen_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.form} {self.state}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still waits or is written."""
+        return self.state in {self.State.WAITING, self.State.RUNNING}
