@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib.auth.models import AnonymousUser
 
 from portal.accounts.models import Role, User
+from portal.chat import sealed
 from portal.chat.models import Conversation, Turn
 from portal.chat.reading import reading
 
@@ -30,7 +31,7 @@ def conversation_of(user: User | AnonymousUser, conversation_id: uuid.UUID) -> C
 
 def turn_of(user: User | AnonymousUser, turn_id: uuid.UUID) -> Turn:
     """The person's turn with this id. Raises NotAllowed when there is none."""
-    turns = Turn.objects.select_related("conversation__owner")
+    turns = Turn.objects.select_related(*sealed.WITH_KEY)
     turn = turns.filter(pk=turn_id, conversation__owner_id=user.pk).first()
     if turn is None or not may_chat(user):
         raise NotAllowed
@@ -52,7 +53,7 @@ def passage_of(user: User | AnonymousUser, turn_id: uuid.UUID, marker: int) -> t
 def sealed_turn_of(user: User | AnonymousUser, turn_id: uuid.UUID) -> Turn:
     """The turn whose reasoning a compliance officer wants to read. Raises NotAllowed for everybody else, also for the
     person who asked, whatever their role is by now, and where there is no such turn."""
-    turn = Turn.objects.select_related("conversation").filter(pk=turn_id).first()
+    turn = Turn.objects.select_related(*sealed.WITH_KEY).filter(pk=turn_id).first()
     allowed = isinstance(user, User) and user.is_active and user.role == Role.COMPLIANCE
     if turn is None or not allowed or turn.conversation.owner_id == user.pk:
         raise NotAllowed

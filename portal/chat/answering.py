@@ -4,7 +4,6 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -19,7 +18,7 @@ import inference
 from guardrails import GroundedAnswer, OutputScreen, SourcePassage
 from inference import Delta, Effort, FinishReason, GenerationRequest, Usage
 from portal import workers
-from portal.chat import events, quoting, rescue, sealed, selectors, stored
+from portal.chat import events, quoting, rescue, selectors, stored
 from portal.chat.citing import citations
 from portal.chat.models import Quotation, State, Turn
 from portal.chat.prompting import build_request, readable
@@ -49,7 +48,6 @@ class _NoAnswer(Exception):
 class _Tries:
     """The tries at one answer: there may be a second, with less thinking. Counts and thoughts are those of both."""
 
-    seal: Callable[[str], bytes | None]
     number: int = 0
     effort: str = ""
     thoughts: list[str] = field(default_factory=list)
@@ -96,12 +94,11 @@ def generate_answer(turn_id: uuid.UUID) -> bool:
     turn = claim(turn_id, State.GENERATING)
     if turn is None:
         return False
-    tries = _Tries(lambda thoughts: None)
+    tries = _Tries()
     try:
         if turn.covered is False:
             _say_not_covered(turn)
             return True
-        tries.seal = sealed.reasoning_sealer(turn)
         try:
             _answer(turn, tries)
         except (inference.MalformedOutput, _NoAnswer):  # worth one more try, with less thinking
@@ -305,8 +302,8 @@ def _delta(turn: Turn, text: str) -> dict[str, Any]:
 
 def _kept(tries: _Tries) -> dict[str, Any]:
     """What is kept of the tries however the turn ends: the thoughts, for nobody but whom `chat.access` names."""
-    return {
-        "reasoning": tries.seal("\n\n".join(tries.thoughts)),
+    thoughts = "\n\n".join(tries.thoughts)
+    return ({"thoughts": thoughts} if thoughts.strip() else {}) | {
         "model": workers.model_snapshot(),
         "usage": tries.spent,
     }
@@ -314,7 +311,7 @@ def _kept(tries: _Tries) -> dict[str, Any]:
 
 def _hand_over(turn: Turn, reason: Quotation, values: dict[str, Any]) -> bool:
     """Have the guidelines quoted instead; what the model thought is kept, what it took is recorded."""
-    kept = {name: values[name] for name in ("reasoning",) if values.get(name) is not None} | {"notices": turn.notices}
+    kept = {name: values[name] for name in ("thoughts",) if name in values} | {"notices": turn.notices}
     return quoting.hand_over(turn, reason, kept=kept, spent=_recorded(values))
 
 

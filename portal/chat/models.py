@@ -1,11 +1,16 @@
 """Conversations and turns. The row of a turn is the truth; streams and sockets only carry news of it."""
 
 import uuid
+from typing import Any
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.fields.json import KT
+from django.utils.translation import gettext
+
+from portal import vault
+from portal.chat import sealed
 
 
 class State(models.TextChoices):
@@ -34,12 +39,14 @@ class Quotation(models.TextChoices):
     NOT_GROUNDED = "not_grounded", "what the model wrote does not stand in the guidelines"
 
 
-class Conversation(models.Model):
-    """A dialogue of one person. Its id is chosen by the browser, so that a first message needs no round trip."""
+class Conversation(sealed.HoldsSealed):
+    """A dialogue of one person. Its id is chosen by the browser, so that a first message needs no round trip. `titled`
+    is its title, sealed; `erased_at` is when its key was destroyed: nothing is ever added to it again."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="conversations")
-    title = models.CharField(max_length=120, blank=True)
+    titled = models.BinaryField(null=True)
+    erased_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -49,37 +56,57 @@ class Conversation(models.Model):
     def __str__(self) -> str:
         return str(self.id)
 
+    @property
+    def title(self) -> str:
+        """How the conversation begins; a word in its place where it was erased, or cannot be opened."""
+        try:
+            return str(self._title)
+        except sealed.Erased:
+            return gettext("Erased")
+        except vault.VaultError:
+            return gettext("Cannot be opened")
 
-class Turn(models.Model):
+    @title.setter
+    def title(self, given: str) -> None:
+        self._title = given
+
+    _title = sealed.value("titled", "title", str)
+
+
+class Turn(sealed.HoldsSealed):
     """One question and what became of it.
 
     `attempt` is the fencing token: a worker that claims the turn raises it, and every later write of a worker names
     the attempt that it holds, so that a worker believed dead cannot write over its successor. `lease_until` is how
     long the claim holds without being renewed; `recoveries` counts how often the turn was begun again because its
-    worker was lost or its engine broke off. `passages` and `citations` are lists of the values that the browser gets;
-    `drawn_from` is the ids of the versions, beside those of the passages, whose words the answer may hold because
-    earlier answers that the model read rest on them. What of all this its owner may read now, `chat.reading` decides.
+    worker was lost or its engine broke off.
+
+    The words are sealed: `asked` (question, and what of it the screen matched), `found` (passages), `said` (answer,
+    citations, notices), `reasoning` (what the model thought). `passages` and `citations` are lists of the values that
+    the browser gets; `passage_versions` is the ids of the passages' versions, `drawn_from` of others whose words the
+    answer may hold because earlier answers that the model read rest on them. What of all this its owner may read now,
+    `chat.reading` decides.
+
     `verdict`, `usage` and `model` are snapshots of what the libraries said; the database copies the name and the hash
     out of `model`, to look turns up by. `quotation` says why the answer is quoted and not written by a model; empty
-    where a model writes it. `reasoning` is what the model thought, sealed with the conversation's key.
+    where a model writes it.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     conversation = models.ForeignKey(Conversation, on_delete=models.PROTECT, related_name="turns")
     client_ref = models.UUIDField()
-    question = models.TextField()
+    asked = models.BinaryField(null=True)
     language = models.CharField(max_length=8)
     effort = models.CharField(max_length=8)
     state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
     position = models.PositiveIntegerField(default=0)
     verdict = models.JSONField(default=dict)
     card = models.JSONField(null=True)
-    notices = models.JSONField(default=list)
-    passages = models.JSONField(default=list)
+    found = models.BinaryField(null=True)
+    passage_versions = models.JSONField(default=list)
     drawn_from = models.JSONField(default=list)
     covered = models.BooleanField(null=True)
-    answer = models.TextField(blank=True)
-    citations = models.JSONField(default=list)
+    said = models.BinaryField(null=True)
     groundedness = models.FloatField(null=True)
     usage = models.JSONField(default=dict)
     model = models.JSONField(default=dict)
@@ -118,6 +145,24 @@ class Turn(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+    question = sealed.value("asked", "question", str)
+    matched = sealed.value("asked", "matched", list)
+    answer = sealed.value("said", "answer", str)
+    citations = sealed.value("said", "citations", list)
+    notices = sealed.value("said", "notices", list)
+    thoughts = sealed.value("reasoning", "thoughts", str)
+    _passages = sealed.value("found", "passages", list)
+
+    @property
+    def passages(self) -> list[dict[str, Any]]:
+        """What was found in the guidelines."""
+        found: list[dict[str, Any]] = self._passages
+        return found
+
+    @passages.setter
+    def passages(self, given: list[dict[str, Any]]) -> None:
+        self._passages, self.passage_versions = given, sealed.versions_of(given)
 
     @property
     def is_active(self) -> bool:

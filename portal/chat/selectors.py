@@ -9,14 +9,14 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from portal.accounts.models import User
-from portal.chat import stored
+from portal.chat import sealed, stored
 from portal.chat.models import ACTIVE, Conversation, State, Turn
 from portal.chat.reading import readings
 
 
 def conversations_of(user: User) -> QuerySet[Conversation]:
     """A person's conversations, the last used first."""
-    return Conversation.objects.filter(owner=user).order_by("-updated_at")
+    return Conversation.objects.filter(owner=user).select_related("key").order_by("-updated_at")
 
 
 def turns_for_page(conversation: Conversation) -> list[dict[str, Any]]:
@@ -39,8 +39,8 @@ def turns_for_page(conversation: Conversation) -> list[dict[str, Any]]:
 
 
 def get_turn(turn_id: uuid.UUID) -> Turn:
-    """A turn with its conversation and owner, for workers (they act for nobody). Raises Turn.DoesNotExist."""
-    return Turn.objects.select_related("conversation__owner").get(pk=turn_id)
+    """A turn with its conversation, its key and owner, for workers (they act for nobody). Raises Turn.DoesNotExist."""
+    return Turn.objects.select_related(*sealed.WITH_KEY).get(pk=turn_id)
 
 
 def history_before(turn: Turn, most: int = 6) -> list[Turn]:
@@ -58,9 +58,10 @@ def history_for_model(turn: Turn) -> list[Turn]:
 
 def earlier_questions(conversation_id: uuid.UUID, most: int = 10) -> list[str]:
     """What the person wrote before in this conversation, oldest first, whatever became of it: the crisis screen reads
-    the dialogue, not the line."""
-    found = Turn.objects.filter(conversation_id=conversation_id).order_by("-created_at")
-    return list(found.values_list("question", flat=True)[:most])[::-1]
+    the dialogue, not the line. Raises sealed.Erased, VaultError."""
+    found = Turn.objects.filter(conversation_id=conversation_id).select_related("conversation__key")
+    latest = found.defer("found", "said", "reasoning").order_by("-created_at")[:most]
+    return [one.question for one in latest][::-1]
 
 
 def running_turns(user: User) -> QuerySet[Turn]:

@@ -13,15 +13,15 @@ from django.utils.translation import gettext as _
 
 import guardrails
 from guardrails import Action, Category, Verdict
-from portal import parts
+from portal import parts, vault
 from portal.accounts.models import User
 from portal.audit.services import record
-from portal.chat import dispatch, events, selectors, stored, waiting
+from portal.chat import dispatch, events, sealed, selectors, stored, waiting
 from portal.chat.access import conversation_of
 from portal.chat.failures import message
 from portal.chat.models import Conversation, Quotation, State, Turn
 from portal.chat.protocol import FrameError, TurnStart
-from portal.chat.turn import digest, fail_unheld, hand_over_unheld
+from portal.chat.turn import fail_unheld, hand_over_unheld
 from portal.database import one_at_a_time
 from portal.parts import Parts
 
@@ -61,7 +61,7 @@ def start_turn(
     `queue` False leaves a turn that wants an answer to the caller (`manage.py ask`). Idempotent by `client_ref`. Needs
     neither Valkey nor workers to screen; without them the turn fails at once with a sentence. Raises FrameError
     (rate_limited) when the person asks too much at once, NotAllowed when the conversation is somebody else's,
-    NotRecorded when the database does not take the turn.
+    NotRecorded when the database does not take the turn, or what the person wrote cannot be sealed.
     """
     history: list[str] = []
     try:
@@ -72,7 +72,7 @@ def start_turn(
         if screened.verdict.action != Action.REDIRECT:
             screened = replace(screened, present=parts.look())
         turn = _write_once(user, screened)
-    except DatabaseError as error:
+    except (DatabaseError, vault.VaultError) as error:
         logger.error("turn not recorded: %s", type(error).__name__)
         raise NotRecorded(unrecorded(conversation_id, start, turn_id or uuid.uuid4(), history, final=True)) from error
     _publish_beginning(turn)
@@ -149,30 +149,31 @@ def _haste(user: User, verdict: Verdict) -> tuple[str, str] | None:
 
 
 def _turn(screened: _Screened) -> Turn:
-    return Turn(
+    turn = Turn(
         id=screened.turn_id,
         conversation_id=screened.conversation_id,
         client_ref=screened.start.client_ref,
-        question=screened.start.text,
         language=screened.language,
         effort=screened.start.effort.value,
         quotation=Quotation.ASKED if screened.start.answer == "quotation" else "",
-        verdict=asdict(screened.verdict),
+        verdict={name: one for name, one in asdict(screened.verdict).items() if name != "matched"},
     )
+    turn.question, turn.matched = screened.start.text, list(screened.verdict.matched)
+    return turn
 
 
 def _write(user: User, screened: _Screened, refusal: tuple[str, str] | None) -> Turn:
     text = screened.start.text
     # what somebody wrote in a crisis does not stand in a list on the screen
     title = "" if screened.verdict.action == Action.REDIRECT else text[:_TITLE_CHARACTERS]
-    conversation, created = Conversation.objects.get_or_create(
-        pk=screened.conversation_id, defaults={"owner": user, "title": title}
-    )
+    conversation, created = Conversation.objects.get_or_create(pk=screened.conversation_id, defaults={"owner": user})
     if not created:
         conversation_of(user, screened.conversation_id)  # it may have become somebody else's a moment ago
-        conversation.title = conversation.title or title
-        conversation.save(update_fields=["title", "updated_at"])
+    if title and not conversation.titled:
+        conversation.title = title
+    conversation.save(update_fields=["titled", "updated_at"])
     turn = _turn(screened)
+    turn.conversation = conversation
     if screened.present:
         refusal = refusal or _admit(turn, screened.present)
     turn.enqueued_at = timezone.now()
@@ -198,8 +199,6 @@ def _admit(turn: Turn, present: Parts) -> tuple[str, str] | None:
 
 
 def _record(user: User, turn: Turn, verdict: Verdict) -> None:
-    shown = asdict(verdict)
-    del shown["matched"]  # words of the person
     record(
         "turn.started",
         actor=user.username,
@@ -207,15 +206,19 @@ def _record(user: User, turn: Turn, verdict: Verdict) -> None:
         subject=str(turn.id),
         payload={
             "conversation": str(turn.conversation_id),
-            "question_sha256": digest(turn.question),
+            "question": sealed.proof(turn, "question"),
             "effort": turn.effort,
             "language": turn.language,
-            "verdict": shown,
+            "verdict": turn.verdict,
         }
         | ({"quotation": turn.quotation} if turn.quotation else {}),
     )
     if not turn.is_active:
-        payload = {"rule": turn.failure_code or ",".join(verdict.rules), "category": verdict.category}
+        payload = {
+            "conversation": str(turn.conversation_id),
+            "rule": turn.failure_code or ",".join(verdict.rules),
+            "category": verdict.category,
+        }
         record(f"turn.{turn.state}", actor="system", subject=str(turn.id), payload=payload)
 
 

@@ -50,7 +50,7 @@ def crisis(turn: Turn) -> dict[str, Any] | None:
 
 def notices(turn: Turn) -> list[dict[str, Any]]:
     """What the guardrails want said beside the answer."""
-    return [notice(turn, one) for one in turn.notices]
+    return [notice(turn, one) for one in Reading(turn).notices]
 
 
 def notice(turn: Turn, said: Mapping[str, str]) -> dict[str, Any]:
@@ -88,8 +88,8 @@ def final(turn: Turn, read: Reading | None = None) -> dict[str, Any]:
         event |= {"rule": turn.failure_code, "message": turn.failure_message}
     if turn.state == State.FAILED:
         event |= {"code": turn.failure_code, "message": turn.failure_message}
-        if turn.answer:
-            event["text"] = read.answer
+        if answer := read.answer:
+            event["text"] = answer
     return event
 
 
@@ -126,7 +126,7 @@ def events(turn: Turn, after: str = "", read: Reading | None = None) -> list[dic
     read = read or reading(turn)
     milliseconds = max(int(turn.finished_at.timestamp() * 1000), int(after.partition("-")[0] or 0))
     sequence = beginning(turn)
-    if turn.passages:
+    if turn.passage_versions:
         sequence.append(passages(read))
     sequence.append(final(turn, read))
     return _numbered(sequence, milliseconds, _FINAL_SEQUENCE)

@@ -4,7 +4,6 @@ Every write is one conditional UPDATE inside a transaction with its audit record
 that it claimed (the fencing token), so that whoever lost the turn changes nothing any more.
 """
 
-import hashlib
 import threading
 import time
 import uuid
@@ -47,7 +46,7 @@ def claim(turn_id: uuid.UUID, state: State) -> Turn | None:
     taken = waiting.update(state=state, attempt=F("attempt") + 1, lease_until=_lease_end())
     if not taken:
         return None
-    turn = Turn.objects.select_related("conversation__owner").get(pk=turn_id)
+    turn = Turn.objects.select_related(*sealed.WITH_KEY).get(pk=turn_id)
     record(f"turn.{state.value}", actor="system", subject=str(turn.id), payload={"attempt": turn.attempt})
     return turn
 
@@ -97,9 +96,10 @@ def wants_to_stop(turn: Turn) -> bool:
 def store_passages(turn: Turn, passages: list[dict[str, Any]], covered: bool, *, keep: bool = False) -> None:
     """Keep what was retrieved, and give the claim back for the inference worker, or `keep` it. Raises LeaseLost."""
     released: dict[str, Any] = {"lease_until": _lease_end() if keep else None, "enqueued_at": timezone.now()}
-    if not held(turn).update(passages=passages, covered=covered, **released):
+    row, _ = sealed.columns(turn, {"passages": passages, "covered": covered})
+    if not held(turn).update(**row, **released):
         raise LeaseLost
-    turn.passages, turn.covered = passages, covered
+    turn.covered, turn.passage_versions = covered, row["passage_versions"]
     keys = ("marker", "version_id", "chunk_id", "page", "score")
     record(
         "turn.passages",
@@ -112,7 +112,7 @@ def store_passages(turn: Turn, passages: list[dict[str, Any]], covered: bool, *,
 def draw_from(turn: Turn, history: Iterable[Turn]) -> None:
     """Keep what the answer of this turn may hold words of because the model reads these earlier ones with it, before it
     does. Raises LeaseLost."""
-    found = set().union(*map(stands_on, history)) - {one["version_id"] for one in turn.passages}
+    found = set().union(*map(stands_on, history)) - set(turn.passage_versions)
     if found != set(turn.drawn_from):
         turn.drawn_from = sorted(found)
         if not held(turn).update(drawn_from=turn.drawn_from):
@@ -123,7 +123,8 @@ def draw_from(turn: Turn, history: Iterable[Turn]) -> None:
 def hand_over(turn: Turn, quotation: Quotation, kept: Mapping[str, Any], spent: Mapping[str, Any]) -> None:
     """Give a turn that this worker holds back, to be answered with quotations. `kept` is values of its row, `spent`
     what the record tells of the work on it so far. Raises LeaseLost."""
-    if not held(turn).update(**_for_quotation(quotation), **kept):
+    row, _ = sealed.columns(turn, kept)
+    if not held(turn).update(**_for_quotation(quotation), **row):
         raise LeaseLost
     record("turn.handed_over", actor="system", subject=str(turn.id), payload={"quotation": quotation.value, **spent})
 
@@ -161,12 +162,13 @@ def finish(turn: Turn, state: State, **values: Any) -> None:
     """End a turn that this worker holds, with its record, then publish the last event. A database that is away for half
     a minute does not cost a finished answer. Raises LeaseLost, and DatabaseError when it stays away."""
     ends = time.monotonic() + _PATIENCE_SECONDS
+    row, proofs = sealed.columns(turn, values)
     while True:
         try:
             with _fresh_connection_next_time(), transaction.atomic():
-                if not held(turn).update(**_ended(state, values)):
+                if not held(turn).update(**_ended(state, row)):
                     raise LeaseLost
-                _record_end(turn, state, values)
+                _record_end(turn, state, values, proofs)
             break
         except OperationalError:
             if time.monotonic() > ends:
@@ -216,16 +218,15 @@ def fail_unheld(turn: Turn, code: str, **values: Any) -> bool:
 
 def _end(turns: QuerySet[Turn], turn_id: uuid.UUID, state: State, values: dict[str, Any]) -> bool:
     with transaction.atomic():
-        if not turns.update(attempt=F("attempt") + 1, **_ended(state, values)):
+        turn = turns.select_related(*sealed.WITH_KEY).select_for_update(of=("self",)).first()
+        if turn is None:
             return False
-        _record_end(Turn.objects.get(pk=turn_id), state, values)
+        row, proofs = sealed.columns(turn, values)
+        turn.attempt += 1
+        Turn.objects.filter(pk=turn_id).update(attempt=turn.attempt, **_ended(state, row))
+        _record_end(turn, state, values, proofs)
     _announce(turn_id)
     return True
-
-
-def digest(text: str) -> str:
-    """The SHA-256 of a text: what the audit trail keeps of it."""
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def held(turn: Turn) -> QuerySet[Turn]:
@@ -241,18 +242,20 @@ def _ended(state: State, values: dict[str, Any]) -> dict[str, Any]:
     return {"state": state, "finished_at": timezone.now(), "lease_until": None, **values}
 
 
-def _record_end(turn: Turn, state: State, values: dict[str, Any]) -> None:
+def _record_end(turn: Turn, state: State, values: Mapping[str, Any], proofs: Mapping[str, Any]) -> None:
+    markers = [one["marker"] for one in values.get("citations", [])]
     payload = {
+        "conversation": str(turn.conversation_id),
         "attempt": turn.attempt,
-        "answer_sha256": digest(values.get("answer", "")),
-        "citations": [one["marker"] for one in values.get("citations", [])],
+        "answer": proofs.get("answer"),
+        "citations": proofs["citations"] | {"markers": markers} if markers else None,
         "groundedness": values.get("groundedness"),
         "usage": values.get("usage", {}),
         "model": values.get("model", {}),
         "notices": [one["rule"] for one in values.get("notices", [])],
         "code": values.get("failure_code", ""),
         "quotation": turn.quotation,
-        "reasoning_sha256": sealed.fingerprint(values["reasoning"]) if values.get("reasoning") else "",
+        "reasoning": proofs.get("thoughts"),
     }
     record(
         f"turn.{state.value}",
@@ -263,4 +266,4 @@ def _record_end(turn: Turn, state: State, values: dict[str, Any]) -> None:
 
 
 def _announce(turn_id: uuid.UUID) -> None:
-    events.publish(turn_id, stored.final(Turn.objects.select_related("conversation__owner").get(pk=turn_id)))
+    events.publish(turn_id, stored.final(Turn.objects.select_related(*sealed.WITH_KEY).get(pk=turn_id)))

@@ -87,8 +87,8 @@ def inherited(owner: Any, version: GuidelineVersion) -> Turn:
     """A later question's answer: its own passage is open, and the model had read the earlier answer."""
     first = ended(begun(owner, version))
     turn = begun(owner, a_version("Sleep"), first.conversation)
-    turn.passages[0]["quote"] = "Sleep at night."
-    Turn.objects.filter(pk=turn.pk).update(passages=turn.passages)
+    turn.passages = [turn.passages[0] | {"quote": "Sleep at night."}]
+    turn.save()
     valkey.client().delete(f"havre:turn:{turn.id}")
     held = life.claim(turn.id, State.GENERATING)
     assert held

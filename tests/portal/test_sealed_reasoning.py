@@ -127,7 +127,7 @@ def turn(cast: Cast) -> Turn:
     )
     taken = claim(begun.id, State.GENERATING)
     assert taken
-    finish(taken, State.COMPLETED, answer="The plan.", reasoning=sealed.reasoning_sealer(taken)(THOUGHTS))
+    finish(taken, State.COMPLETED, answer="The plan.", thoughts=THOUGHTS)
     return Turn.objects.get(pk=begun.id)
 
 
@@ -154,14 +154,11 @@ def test_without_its_key_a_conversation_is_erased(turn: Turn) -> None:
         sealed.open_reasoning(turn)
 
 
-def test_without_a_master_key_the_answer_is_kept_and_the_reasoning_is_not(
-    cast: Cast, tmp_path: Path, settings: Any, caplog: Any
-) -> None:
-    settings.HAVRE_MASTER_KEY_FILE = tmp_path / "none.key"
-    turn = Turn(conversation=Conversation.objects.create(owner=cast.anna))
-    assert sealed.reasoning_sealer(turn)(THOUGHTS) is None
-    assert "SECRET" not in caplog.text and "master key" in caplog.text
-    assert not ConversationKey.objects.exists()
+def test_reasoning_that_was_sealed_before_there_were_salts_opens(turn: Turn) -> None:
+    key = vault.open(vault.master_key(), turn.conversation.key.wrapped, f"{turn.conversation_id}:key".encode())
+    turn.reasoning = vault.seal(key, THOUGHTS.encode(), f"{turn.id}:reasoning".encode())
+    turn.save()
+    assert sealed.open_reasoning(Turn.objects.get(pk=turn.pk)) == THOUGHTS
 
 
 def test_migrating_makes_a_lost_master_key_only_where_nothing_was_sealed(
@@ -195,7 +192,7 @@ def test_no_event_no_page_and_no_export_holds_it(turn: Turn, cast: Cast) -> None
         said += "".join(client.get(page).content.decode() for page in pages)
     assert "SECRET" not in said and bytes(turn.reasoning).hex() not in said
     ended = Event.objects.get(kind="turn.completed")
-    assert ended.payload["reasoning_sha256"] == sealed.fingerprint(bytes(turn.reasoning))
+    assert ended.payload["reasoning"]["sealed_sha256"] == sealed.fingerprint(bytes(turn.reasoning))
 
 
 # --- the page ----------------------------------------------------------------------------------------------------
@@ -260,8 +257,8 @@ def test_what_cannot_be_read_says_why_and_the_attempt_is_an_event(
 
 
 def test_thoughts_are_shown_as_text(officer: Client, turn: Turn) -> None:
-    evil = sealed.reasoning_sealer(turn)("<script>alert(1)</script>")
-    Turn.objects.filter(pk=turn.pk).update(reasoning=evil)
+    turn.thoughts = "<script>alert(1)</script>"
+    turn.save()
     page = officer.post(reverse("chat:reasoning", args=[turn.id]), {"reason": REASON}).content.decode()
     assert "&lt;script&gt;" in page and "<script>alert" not in page
 

@@ -69,7 +69,7 @@ class Command(BaseCommand):
             self.stdout.write(turn.card["message"])
             for line in turn.card["hotlines"]:
                 self.stdout.write(f"  {line['name']}: {line['phone'] or line['sms'] or line['url']} {line['hours']}")
-        for notice in turn.notices:
+        for notice in reading(turn).notices:
             self.stdout.write(f"({notice['rule']}) {notice['message']}")
         if turn.state == State.REFUSED:
             self.stdout.write(turn.failure_message)
@@ -133,8 +133,8 @@ def _result(turn: Turn) -> dict[str, Any]:
         "citations": [{key: one[key] for key in keys} for one in read.citations],
         "groundedness": turn.groundedness,
         "verdicts": {
-            "input": turn.verdict,
-            "notices": turn.notices,
+            "input": turn.verdict | {"matched": [] if read.instead else turn.matched},
+            "notices": read.notices,
             "card": turn.card,
             "refused": {"rule": turn.failure_code, "message": turn.failure_message}
             if turn.state in (State.REFUSED, State.FAILED)
