@@ -239,6 +239,12 @@ def _each(seconds: float, task: str) -> dict[str, object]:
 
 CELERY_BEAT_SCHEDULE = {
     "seal-audit-trail": _each(60.0, "portal.audit.tasks.seal_minute"),
+    "look-after-exports": _each(60.0, "portal.audit.exporting.tasks.look_after_exports"),
+    "verify-audit-trail": {
+        "task": "portal.audit.tasks.verify",
+        "schedule": crontab(hour="3", minute="20"),
+        "options": {"expires": 3600},
+    },
     "recover-turns": _each(10.0, "portal.chat.tasks.recover_turns"),
     "ingest-pending": _each(60.0, "portal.guidelines.tasks.ingest_pending"),
     "bring-guidelines-up-to-date": _each(60.0, "portal.guidelines.tasks.bring_up_to_date"),
@@ -253,6 +259,15 @@ CELERY_BEAT_SCHEDULE = {
     "test-drafts": _each(60.0, "portal.safeguards.tasks.run_tests"),
     "look-after-released-rules": _each(60.0, "portal.safeguards.tasks.look_after_files"),
 }
+
+# Sent elsewhere only where somebody says where to: checkpoints of the audit trail, and all events of it.
+HAVRE_AUDIT_PUSH_FOLDER = _env("AUDIT_PUSH_FOLDER")
+HAVRE_AUDIT_SYSLOG = _env("AUDIT_SYSLOG")  # tcp+tls://host:port, tcp://host:port or udp://host:port
+HAVRE_AUDIT_SYSLOG_CA = _env("AUDIT_SYSLOG_CA")
+HAVRE_AUDIT_SYSLOG_EVENTS = _env_flag("AUDIT_SYSLOG_EVENTS")
+HAVRE_AUDIT_SYSLOG_NAMES = _env_flag("AUDIT_SYSLOG_NAMES")
+if HAVRE_AUDIT_PUSH_FOLDER or HAVRE_AUDIT_SYSLOG:
+    CELERY_BEAT_SCHEDULE["push-audit-trail"] = _each(5.0, "portal.audit.tasks.push")
 
 # --- people ------------------------------------------------------------------------------------------------------
 

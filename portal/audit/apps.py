@@ -12,6 +12,8 @@ class AuditConfig(AppConfig):
     label = "audit"
 
     def ready(self) -> None:
+        from portal.audit import checks  # noqa: F401  (registers them)
+
         post_migrate.connect(_make_key, sender=self, dispatch_uid="audit.key")
 
 

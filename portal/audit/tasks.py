@@ -1,16 +1,18 @@
 """The clock's part of the audit trail."""
 
 import logging
+import time
 
 from celery import shared_task
 from django.db import transaction
 
-from portal.audit import clock, keys, sealing
+from portal.audit import clock, keys, pushing, sealing, verifying
 from portal.audit.models import Checkpoint, Event
 from portal.audit.services import record
 
 logger = logging.getLogger(__name__)
 
+_PUSH_SECONDS = 15.0
 _REFUSED = "audit.sealing_refused"
 
 
@@ -34,3 +36,26 @@ def _record_refusal(error: sealing.Tampered) -> None:
         known = Event.objects.filter(kind=_REFUSED, seq__gt=sealed).values_list("payload", flat=True)
         if payload not in list(known):
             record(_REFUSED, actor="system", payload=payload)
+
+
+@shared_task
+def push() -> None:
+    """Send what waits to the places that the settings name."""
+    ends = time.monotonic() + _PUSH_SECONDS
+    try:
+        pushing.push(lambda: time.monotonic() > ends)
+    except ValueError as error:
+        logger.error("nothing of the audit trail is sent elsewhere: %s", error)
+
+
+@shared_task
+def verify() -> None:
+    """Look at the whole audit trail, and record what was found."""
+    try:
+        outcome = verifying.verify()
+        verifying.keep(outcome, actor="system")
+    except keys.NoAuditKey as error:
+        logger.error("the audit trail is not verified: %s", error)
+        return
+    for one in outcome.findings:
+        logger.critical("the audit trail is not what was recorded: %s", one)

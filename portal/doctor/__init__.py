@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 from django.db import DatabaseError
 
+from portal.doctor._audit import look_at_audit_trail
 from portal.doctor._content import look_at_guidelines, look_at_hotlines, look_at_model, look_at_people, look_at_rules
 from portal.doctor._findings import ERROR, OK, WARNING, Finding
 from portal.doctor._machine import look_at_clock, look_at_data_folder, look_at_secret, look_at_settings
@@ -28,6 +29,7 @@ _LOOKS: tuple[tuple[str, Look], ...] = (
     ("valkey", look_at_valkey),
     ("workers", look_at_workers),
     ("beat", look_at_beat),
+    ("audit trail", look_at_audit_trail),
     ("rules", look_at_rules),
     ("hotlines", look_at_hotlines),
     ("model", look_at_model),
