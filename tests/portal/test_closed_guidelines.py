@@ -211,7 +211,7 @@ def test_sources_of_a_closed_guideline_do_not_open_and_the_others_do(
     client: Client, cast: Cast, version: GuidelineVersion
 ) -> None:
     turn = begun(cast.anna, version)
-    turn.passages.append(passage(turn, a_version("Sleep"), 2, "Sleep at night"))
+    turn.passages = [*turn.passages, passage(turn, a_version("Sleep"), 2, "Sleep at night")]
     turn.save()
     turn = ended(turn)
     close(version)
