@@ -17,7 +17,8 @@ logger = logging.getLogger(__name__)
 
 app = Celery("havre")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["portal.audit", "portal.chat", "portal.guidelines", "portal.safeguards", "portal.modelcards"])
+app.autodiscover_tasks(["portal.audit", "portal.audit.exporting", "portal.chat", "portal.guidelines"])
+app.autodiscover_tasks(["portal.safeguards", "portal.modelcards"])
 
 
 @signals.setup_logging.connect

@@ -1,8 +1,6 @@
 """Reads of the audit trail."""
 
-from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
-from typing import Any
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
@@ -44,21 +42,6 @@ def count_since(kind: str, *, subject: str, since: datetime) -> int:
 def kinds() -> list[str]:
     """The kinds of event that occur, in alphabetical order."""
     return sorted(Event.objects.order_by().values_list("kind", flat=True).distinct())
-
-
-def as_records(found: QuerySet[Event]) -> Iterator[dict[str, Any]]:
-    """The events as plain values, in their order; memory stays flat however many there are."""
-    for event in found.iterator(chunk_size=1000):
-        yield {
-            "seq": event.seq,
-            "at": event.at.isoformat(),
-            "kind": event.kind,
-            "actor": event.actor_id,
-            "actor_name": event.actor.name,
-            "actor_role": event.actor_role,
-            "subject": event.subject,
-            "payload": event.payload,
-        }
 
 
 def _midnight(day: date) -> datetime:

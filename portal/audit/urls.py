@@ -1,6 +1,13 @@
 from django.urls import path
 
-from portal.audit import views
+from portal.audit import export_views, views
 
 app_name = "audit"
-urlpatterns = [path("", views.index, name="index"), path("export/", views.export, name="export")]
+urlpatterns = [
+    path("", views.index, name="index"),
+    path("export/", export_views.index, name="export"),
+    path("export/ask/", export_views.ask, name="ask_export"),
+    path("export/state/", export_views.state, name="export_state"),
+    path("export/<uuid:export_id>/stop/", export_views.stop, name="stop_export"),
+    path("export/<uuid:export_id>/file/", export_views.download, name="download_export"),
+]

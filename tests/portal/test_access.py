@@ -91,6 +91,10 @@ TABLE: dict[str, tuple[str, int, int, int, int, int]] = {
     "modelcards:activate": ("post", SIGN_IN, 403, 403, 302, 403),
     "audit:index": ("get", SIGN_IN, 403, 403, 403, 200),
     "audit:export": ("get", SIGN_IN, 403, 403, 403, 200),
+    "audit:ask_export": ("post", SIGN_IN, 403, 403, 403, 422),
+    "audit:export_state": ("get", SIGN_IN, 403, 403, 403, 200),
+    "audit:stop_export": ("post", SIGN_IN, 403, 403, 403, 404),
+    "audit:download_export": ("get", SIGN_IN, 403, 403, 403, 404),
 }
 PEOPLE = ("anonymous", "anna", "bela", "dora", "emil")
 
@@ -153,6 +157,8 @@ def test_route_and_role(route: str, person: str, turn: Turn) -> None:
         "chat:reasoning": [turn.id],
         "guidelines:page_image": [NOBODY, 2],
         "guidelines:step": [NOBODY, "approve"],
+        "audit:stop_export": [NOBODY],
+        "audit:download_export": [NOBODY],
         "safeguards:detail": [NOBODY],
         "safeguards:progress": [NOBODY],
         "safeguards:restore": [NOBODY],
@@ -175,7 +181,7 @@ def test_route_and_role(route: str, person: str, turn: Turn) -> None:
 
 @pytest.mark.parametrize("route", [name for name, row in TABLE.items() if row[0] == "post"])
 def test_changes_need_a_post_with_a_token(route: str, cast: Cast) -> None:
-    arguments: list[Any] = [NOBODY] if route == "safeguards:restore" else _ids_of(route)
+    arguments: list[Any] = [NOBODY] if route in {"safeguards:restore", "audit:stop_export"} else _ids_of(route)
     arguments = [99] if route == "safeguards:withdraw_case" else arguments
     arguments = ["0a1b2c3d"] if route in {"safeguards:change_hotline", "safeguards:check_hotline"} else arguments
     arguments = [SHA256] if route == "modelcards:activate" else arguments

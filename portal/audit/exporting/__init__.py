@@ -5,15 +5,30 @@ A format is a module of this package with one function, `write` (see `Writer`). 
 """
 
 from portal.audit.exporting._formats import FORMATS, About, Events, Format, Unavailable, Writer, line_of, writer_of
+from portal.audit.exporting._jobs import (
+    KEPT,
+    PROBLEMS,
+    ExportRefused,
+    ask,
+    exports_of,
+    file_of,
+    look_after,
+    record_download,
+    stop,
+    work,
+)
 from portal.audit.exporting._run import Asker, ExportFailed, Order, Outcome, Stopped, begin, write_file
 from portal.audit.exporting._selection import Selection, events
 
 __all__ = [
     "FORMATS",
+    "KEPT",
+    "PROBLEMS",
     "About",
     "Asker",
     "Events",
     "ExportFailed",
+    "ExportRefused",
     "Format",
     "Order",
     "Outcome",
@@ -21,9 +36,16 @@ __all__ = [
     "Stopped",
     "Unavailable",
     "Writer",
+    "ask",
     "begin",
     "events",
+    "exports_of",
+    "file_of",
     "line_of",
+    "look_after",
+    "record_download",
+    "stop",
+    "work",
     "write_file",
     "writer_of",
 ]

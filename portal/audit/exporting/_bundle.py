@@ -1,7 +1,6 @@
 """The bundle: a zip that proves itself, with the program that verifies it."""
 
 import hashlib
-import json
 import re
 import zipfile
 from array import array
@@ -39,8 +38,9 @@ def write(events: Events, out: IO[bytes], about: About, progress: Callable[[int]
     archive.add("support.jsonl", map(line_of, read(support)))
     checkpoints = _checkpoints(about)
     sizes = sorted({size for size in checkpoints.order_by().values_list("tree_size", flat=True) if size})
-    parts = () if about.selection.is_everything else left_out(merge(events.seqs, support), about.up_to, sizes)
-    archive.add("left_out.jsonl", _parts(parts, lambda: progress(count)))
+    kept = () if about.selection.is_everything else merge(events.seqs, support)
+    parts = left_out(kept, about.up_to, sizes, lambda: progress(count)) if kept else ()
+    archive.add("left_out.jsonl", map(_part, parts))
     archive.add("checkpoints.jsonl", _signed(checkpoints))
     archive.add("public_key.txt", [f"{key.public.hex()}".encode()])
     archive.add("README.txt", README.encode().splitlines())
@@ -145,11 +145,9 @@ def _signed(checkpoints: QuerySet[Checkpoint]) -> Iterator[bytes]:
         yield canonical({"body": one.body, "signature": bytes(one.signature).hex()})
 
 
-def _parts(parts: Iterable[tuple[int, int, bytes]], still_wanted: Callable[[], None]) -> Iterator[bytes]:
-    for place, (first, count, root) in enumerate(parts, 1):
-        yield json.dumps({"first": first, "count": count, "hash": root.hex()}, separators=(",", ":")).encode()
-        if not place % _EVENTS_AT_ONCE:
-            still_wanted()
+def _part(part: tuple[int, int, bytes]) -> bytes:
+    first, count, root = part
+    return b'{"first":%d,"count":%d,"hash":"%s"}' % (first, count, root.hex().encode())
 
 
 def _manifest(about: About, key: keys.AuditKey, count: int, files: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ far less room than a proof for each.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from portal.audit._merkle import HASH_BYTES, root_of
@@ -16,10 +16,13 @@ _LEAVES_AT_ONCE = 5000
 _NO_LEAF = bytes(HASH_BYTES)  # of an event that has gone: no root will agree
 
 
-def left_out(kept: Iterable[int], up_to: int, sizes: Sequence[int]) -> Iterator[tuple[int, int, bytes]]:
+def left_out(
+    kept: Iterable[int], up_to: int, sizes: Sequence[int], still_wanted: Callable[[], None]
+) -> Iterator[tuple[int, int, bytes]]:
     """For each part: the number of its first event, how many there are (a power of two), its root. `kept` is the
-    numbers that are not left out, in order; no part goes over one of `sizes` (in order), which checkpoints have."""
-    leaves = _leaves(up_to)
+    numbers that are not left out, in order; no part goes over one of `sizes` (in order), which checkpoints have.
+    `still_wanted` is called now and then, and raises to stop."""
+    leaves = _leaves(up_to, still_wanted)
     first = 1
     for number in _and(kept, up_to + 1):
         while first < number:
@@ -43,9 +46,10 @@ def _largest(before: int, room: int) -> int:
     return min(fits, before & -before) if before else fits
 
 
-def _leaves(up_to: int) -> Iterator[bytes]:
+def _leaves(up_to: int, still_wanted: Callable[[], None]) -> Iterator[bytes]:
     """The hashes of all events up to a number, in order."""
     for start in range(1, up_to + 1, _LEAVES_AT_ONCE):
+        still_wanted()
         end = min(start + _LEAVES_AT_ONCE - 1, up_to)
         page = dict(Event.objects.filter(seq__range=(start, end)).order_by().values_list("seq", "leaf"))
         for number in range(start, end + 1):

@@ -86,21 +86,21 @@ def write_file(order: Order, file: Path, progress: Callable[[int, int], None]) -
         outcome = _write(order, draft, progress)
         draft.replace(file)
     except (Stopped, KeyboardInterrupt):
-        _record_end("audit.export_failed", order, {"code": "stopped"})
+        record_end("audit.export_failed", order, {"code": "stopped"})
         raise
     except OSError as error:
         failed = _as_failure(error)
-        _record_end("audit.export_failed", order, {"code": failed.code})
+        record_end("audit.export_failed", order, {"code": failed.code})
         raise failed from error
     except Exception as error:
-        _record_end("audit.export_failed", order, {"code": type(error).__name__})
+        record_end("audit.export_failed", order, {"code": type(error).__name__})
         raise
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
     ended: dict[str, str | int] = {"events": outcome.count, "up_to": outcome.up_to, "bytes": outcome.size}
     ended["sha256"] = outcome.sha256
-    _record_end("audit.export_finished", order, ended)
+    record_end("audit.export_finished", order, ended)
     return outcome
 
 
@@ -146,7 +146,8 @@ def _about(order: Order) -> About:
     )
 
 
-def _record_end(kind: str, order: Order, payload: Mapping[str, str | int]) -> None:
+def record_end(kind: str, order: Order, payload: Mapping[str, str | int]) -> None:
+    """Record how an export ended."""
     with transaction.atomic():
         asker = order.asker
         record(kind, actor=asker.name, actor_role=asker.role, payload={"export": order.number, **payload})

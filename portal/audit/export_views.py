@@ -1,0 +1,193 @@
+"""The compliance officer's exports: choose, see how far each is, stop it, take it away."""
+
+import uuid
+from collections.abc import AsyncIterator
+from typing import IO, Any
+
+from asgiref.sync import sync_to_async
+from django import forms
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as __
+from django.views.decorators.http import require_GET, require_POST
+
+from guardrails import Action, Category
+from portal.access import for_role
+from portal.audit import exporting, keys
+from portal.audit.exporting import FORMATS, PROBLEMS, Asker, ExportRefused, Selection
+from portal.audit.models import Actor, Export
+
+_BYTES_AT_ONCE = 256 * 1024
+_FORMS = (
+    ("bundle", __("Bundle: events, proofs and a program that verifies them (ZIP)")),
+    ("pdf", __("Report for reading and signing (PDF)")),
+    ("csv", __("Table for a spreadsheet (CSV)")),
+    ("jsonl", __("One line of JSON an event (JSONL)")),
+    ("fhir", __("FHIR R4 audit events (NDJSON)")),
+)
+
+
+class ExportForm(forms.Form):
+    """What to export. Every filter may be empty."""
+
+    format = forms.ChoiceField(label=__("Format"), choices=_FORMS, initial="bundle")
+    first_day = forms.DateField(
+        label=__("From"), required=False, widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
+    )
+    last_day = forms.DateField(
+        label=__("To"), required=False, widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
+    )
+    actor = forms.CharField(label=__("Person"), max_length=170, required=False)
+    role = forms.CharField(label=__("Role"), max_length=16, required=False)
+    kind = forms.CharField(label=__("Kind of event"), max_length=64, required=False)
+    subject = forms.CharField(label=__("Subject"), max_length=170, required=False)
+    conversation = forms.UUIDField(label=__("Conversation"), required=False)
+    document = forms.CharField(
+        label=__("Document"),
+        max_length=64,
+        required=False,
+        help_text=__("The id of a guideline or a version, or the SHA-256 of a file"),
+    )
+    rule = forms.CharField(label=__("Guardrail rule"), max_length=120, required=False)
+    verdict = forms.ChoiceField(
+        label=__("Verdict"),
+        required=False,
+        choices=[("", "–"), *((one.value, one.value) for one in (*Action, *Category))],
+    )
+    model = forms.CharField(
+        label=__("Model"), max_length=170, required=False, help_text=__("Its name, or the SHA-256 of its file")
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """The days are in order."""
+        values: dict[str, Any] = super().clean() or {}
+        first, last = values.get("first_day"), values.get("last_day")
+        if first and last and last < first:
+            self.add_error("last_day", _("This day is before the first one."))
+        return values
+
+    def selection(self) -> Selection:
+        """The filters of a valid form."""
+        values = {name: value for name, value in self.cleaned_data.items() if value and name != "format"}
+        return Selection(
+            **(values | ({"conversation": str(values["conversation"])} if "conversation" in values else {}))
+        )
+
+    def main_fields(self) -> list[forms.BoundField]:
+        """The filters that most exports need."""
+        return [self[name] for name in ("format", "first_day", "last_day")]
+
+    def more_fields(self) -> list[forms.BoundField]:
+        """The others."""
+        return [field for field in self if field.name not in {"format", "first_day", "last_day"}]
+
+
+@require_GET
+@for_role("compliance")
+def index(request: HttpRequest) -> HttpResponse:
+    """The form, filled in from the query (the filters of the page before), and this person's exports."""
+    known = {name: value for name, value in request.GET.items() if name in ExportForm.base_fields}
+    return _page(request, ExportForm(initial=known))
+
+
+@require_POST
+@for_role("compliance")
+def ask(request: HttpRequest) -> HttpResponse:
+    """Have an export written."""
+    form = ExportForm(request.POST)
+    if not form.is_valid():
+        return _page(request, form, status=422)
+    try:
+        exporting.ask(form.cleaned_data["format"], form.selection(), _asker(request))
+    except ExportRefused as error:
+        messages.error(request, str(error))
+    except keys.NoAuditKey:
+        messages.error(request, str(PROBLEMS["no_key"]))
+    return redirect("audit:export")
+
+
+@require_GET
+@for_role("compliance")
+def state(request: HttpRequest) -> JsonResponse:
+    """How far this person's exports are."""
+    found = exporting.exports_of(request.user.get_username())
+    said = [
+        {"id": str(one.pk), "state": one.state, "open": one.is_open, "done": one.done, "total": one.total}
+        for one in found
+    ]
+    return JsonResponse({"exports": said})
+
+
+@require_POST
+@for_role("compliance")
+def stop(request: HttpRequest, export_id: uuid.UUID) -> HttpResponse:
+    """Stop an export."""
+    exporting.stop(_export_of(request, export_id))
+    return redirect("audit:export")
+
+
+@require_GET
+@for_role("compliance")
+def download(request: HttpRequest, export_id: uuid.UUID) -> HttpResponseBase:
+    """The file, for whoever asked for it alone; taking it away is an event."""
+    export = _export_of(request, export_id)
+    try:
+        if export.state != Export.State.READY:
+            raise Http404
+        file = exporting.file_of(export).open("rb")
+    except OSError as error:
+        raise Http404 from error
+    try:
+        exporting.record_download(export)
+    except BaseException:
+        file.close()
+        raise
+    form = FORMATS[export.form]
+    response = StreamingHttpResponse(_pieces(file), content_type=form.media_type)
+    day = timezone.localdate(export.created_at).isoformat()
+    response["Content-Disposition"] = f'attachment; filename="havre-audit-{day}-{export.number}.{form.suffix}"'
+    response["Content-Length"] = str(export.size)
+    return response
+
+
+async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
+    """A piece at a time: under ASGI Django would read a plain file as a whole first."""
+    with file:
+        while piece := await sync_to_async(file.read)(_BYTES_AT_ONCE):
+            yield piece
+
+
+def _page(request: HttpRequest, form: ExportForm, status: int = 200) -> HttpResponse:
+    exports = [_shown(one) for one in exporting.exports_of(request.user.get_username())]
+    context = {"form": form, "exports": exports, "has_open": any(one["export"].is_open for one in exports)}
+    return render(request, "audit/export.html", context, status=status)
+
+
+def _shown(export: Export) -> dict[str, Any]:
+    labels = {name: field.label for name, field in ExportForm.base_fields.items()}
+    names = dict(Actor.objects.filter(code__in=export.filters.values()).values_list("code", "name"))
+    return {
+        "export": export,
+        "form": dict(_FORMS).get(export.form, export.form),
+        "filters": [(labels.get(name, name), names.get(value) or value) for name, value in export.filters.items()],
+        "problem": PROBLEMS.get(export.problem, PROBLEMS["error"]) if export.state == Export.State.FAILED else "",
+        "until": export.created_at + exporting.KEPT,
+    }
+
+
+def _export_of(request: HttpRequest, export_id: uuid.UUID) -> Export:
+    """An export of whoever asks; somebody else's does not exist for him."""
+    export = exporting.exports_of(request.user.get_username()).filter(pk=export_id).first()
+    if export is None:
+        raise Http404
+    return export
+
+
+def _asker(request: HttpRequest) -> Asker:
+    role = str(getattr(request.user, "role", ""))
+    return Asker(request.user.get_username(), role, (get_language() or "en")[:2])

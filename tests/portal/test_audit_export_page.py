@@ -1,0 +1,222 @@
+"""Exports on the page: asked for, written behind the scenes, taken away by whoever asked alone."""
+
+import errno
+import hashlib
+import json
+import uuid
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.db import transaction
+from django.http import StreamingHttpResponse
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from portal.accounts.models import User
+from portal.audit import exporting, verifier
+from portal.audit.exporting import _jobs, _run
+from portal.audit.models import Event, Export
+from portal.audit.services import record
+from tests.conftest import PASSWORD, Cast
+
+URL = "audit:export"
+
+
+async def _whole(response: StreamingHttpResponse) -> bytes:
+    return b"".join([part async for part in response.streaming_content])
+
+
+def whole(response: Any) -> bytes:
+    return async_to_sync(_whole)(response)
+
+
+@pytest.fixture
+def officer(client: Client, cast: Cast, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Client:
+    """The compliance officer's browser; the worker is played by the test."""
+    monkeypatch.setattr(_jobs, "_send", lambda export: None)
+    monkeypatch.setattr(settings, "HAVRE_DATA_DIR", tmp_path)
+    with transaction.atomic():
+        for kind, actor in (("turn.started", "anna"), ("turn.completed", "system"), ("guideline.uploaded", "dora")):
+            record(kind, actor=actor, actor_role="x", subject="s-1", payload={"é": "<b>"})
+    client.force_login(cast.emil)
+    return client
+
+
+def asked(officer: Client, **fields: str) -> Export:
+    response = officer.post(reverse("audit:ask_export"), {"format": "jsonl", **fields})
+    assert response.status_code == 302, response.context["form"].errors
+    return Export.objects.latest("number")
+
+
+def ended() -> list[tuple[str, str]]:
+    found = Event.objects.filter(kind__startswith="audit.export_").order_by("seq")
+    return [(one.kind.partition("_")[2], one.payload.get("code", "")) for one in found]
+
+
+def test_an_export_is_asked_for_written_and_taken_away(officer: Client) -> None:
+    export = asked(officer, kind="turn", actor="anna")
+    assert "anna" not in json.dumps(export.filters)
+    page = officer.get(reverse(URL))
+    assert page.context["exports"][0]["filters"][0][1] == "anna"
+    exporting.work(export.pk)
+    export.refresh_from_db()
+    assert (export.state, export.done, export.total) == ("ready", 1, 1)
+    file = exporting.file_of(export)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+    response = officer.get(reverse("audit:download_export", args=[export.pk]))
+    content = whole(response)
+    assert response["Content-Disposition"].startswith("attachment; filename=")
+    assert hashlib.sha256(content).hexdigest() == export.sha256
+    assert [json.loads(line)["event"]["kind"] for line in content.splitlines()] == ["turn.started"]
+    assert ended() == [("finished", ""), ("downloaded", "")]
+    assert Event.objects.get(kind="audit.exported").actor.name == "emil"
+
+
+def test_the_bundle_of_the_page_is_verified(officer: Client) -> None:
+    export = asked(officer, format="bundle")
+    exporting.work(export.pk)
+    assert verifier.verify(exporting.file_of(export)).findings == []
+
+
+def test_somebody_else_does_not_see_it(officer: Client) -> None:
+    export = asked(officer)
+    exporting.work(export.pk)
+    other = Client()
+    other.force_login(User.objects.create_user("ella", password=PASSWORD, role="compliance"))
+    assert other.get(reverse(URL)).context["exports"] == []
+    assert other.get(reverse("audit:export_state")).json() == {"exports": []}
+    assert other.get(reverse("audit:download_export", args=[export.pk])).status_code == 404
+    assert other.post(reverse("audit:stop_export", args=[export.pk])).status_code == 404
+    assert ended() == [("finished", "")]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"format": "exe"},
+        {"first_day": "yesterday"},
+        {"first_day": "2026-02-02", "last_day": "2026-02-01"},
+        {"conversation": "x"},
+        {"actor": "x" * 200},
+        {"verdict": "<script>"},
+        {"kind": "\x00"},
+    ],
+)
+def test_a_filter_that_is_wrong_exports_nothing(officer: Client, fields: dict[str, str]) -> None:
+    response = officer.post(reverse("audit:ask_export"), {"format": "jsonl", **fields})
+    assert response.status_code == 422
+    assert response.context["form"].errors
+    assert not Event.objects.filter(kind="audit.exported").exists()
+
+
+def test_a_format_that_is_not_installed_is_a_sentence(officer: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = exporting.Format("portal.audit.exporting._nothing", "x", "x/x")
+    monkeypatch.setitem(exporting.FORMATS, "pdf", gone)
+    page = officer.post(reverse("audit:ask_export"), {"format": "pdf"}, follow=True)
+    assert "not installed" in page.content.decode()
+    assert not Event.objects.filter(kind="audit.exported").exists()
+
+
+def test_one_that_waits_is_stopped(officer: Client) -> None:
+    export = asked(officer)
+    officer.post(reverse("audit:stop_export", args=[export.pk]))
+    exporting.work(export.pk)
+    export.refresh_from_db()
+    assert export.state == "stopped"
+    assert ended() == [("failed", "stopped")]
+    assert officer.get(reverse("audit:download_export", args=[export.pk])).status_code == 404
+
+
+def test_one_that_is_written_is_stopped(officer: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    export = asked(officer)
+
+    def stop_it(*_: Any) -> Any:
+        exporting.stop(export)
+        return range(1, 3)
+
+    monkeypatch.setattr(_run, "numbers", stop_it)
+    exporting.work(export.pk)
+    export.refresh_from_db()
+    assert export.state == "stopped"
+    assert ended() == [("failed", "stopped")]
+    assert list(exporting.file_of(export).parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, "disk_full"), (errno.EACCES, "not_written")])
+def test_a_disk_that_does_not_take_it(officer: Client, monkeypatch: pytest.MonkeyPatch, number: int, code: str) -> None:
+    def write(*_: Any) -> int:
+        raise OSError(number, "no")
+
+    monkeypatch.setattr(_run, "writer_of", lambda form: write)
+    export = asked(officer)
+    exporting.work(export.pk)
+    export.refresh_from_db()
+    assert (export.state, export.problem) == ("failed", code)
+    assert ended() == [("failed", code)]
+    assert list(exporting.file_of(export).parent.iterdir()) == []
+    assert str(exporting.PROBLEMS[code])[:20] in officer.get(reverse(URL)).content.decode()
+
+
+def test_a_lost_worker_is_followed_by_another_and_does_not_write_over_it(officer: Client) -> None:
+    export = asked(officer)
+    long_ago = timezone.now() - timedelta(minutes=6)
+    Export.objects.update(state="running", attempt=1, seen_at=long_ago)
+    lost = Export.objects.select_related("asked_by").get()
+    exporting.look_after()
+    export.refresh_from_db()
+    assert export.state == "waiting"
+    exporting.work(export.pk)
+    assert not _jobs._end(lost, Export.State.FAILED, problem="error")
+    with pytest.raises(exporting.Stopped):
+        _jobs._progress(lost)(1, 2)
+    export.refresh_from_db()
+    assert (export.state, export.attempt) == ("ready", 2)
+
+
+def test_one_that_is_lost_again_and_again_is_given_up(officer: Client) -> None:
+    asked(officer)
+    Export.objects.update(state="running", attempt=3, seen_at=timezone.now() - timedelta(minutes=6))
+    exporting.look_after()
+    assert Export.objects.get().problem == "lost"
+    assert ended() == [("failed", "lost")]
+
+
+def test_after_a_day_nothing_is_left(officer: Client) -> None:
+    export = asked(officer)
+    exporting.work(export.pk)
+    (exporting.file_of(export).parent / f"{uuid.uuid4()}.zip").write_bytes(b"left over")
+    exporting.look_after()
+    assert [one.name for one in exporting.file_of(export).parent.iterdir()] == [f"{export.pk}.jsonl"]
+    Export.objects.update(created_at=timezone.now() - timedelta(days=1, minutes=1))
+    exporting.look_after()
+    assert list(exporting.file_of(export).parent.iterdir()) == []
+    assert officer.get(reverse("audit:download_export", args=[export.pk])).status_code == 404
+
+
+def test_nobody_asks_for_any_number_at_once(officer: Client) -> None:
+    for _ in range(3):
+        asked(officer)
+    officer.post(reverse("audit:ask_export"), {"format": "jsonl"})
+    assert Export.objects.count() == 3
+
+
+def test_without_the_audit_key_nothing_is_exported(officer: Client, tmp_path: Path) -> None:
+    with_key = settings.HAVRE_AUDIT_KEY_FILE
+    try:
+        settings.HAVRE_AUDIT_KEY_FILE = tmp_path / "nothing"
+        page = officer.post(reverse("audit:ask_export"), {"format": "jsonl"}, follow=True)
+    finally:
+        settings.HAVRE_AUDIT_KEY_FILE = with_key
+    assert "audit key is missing" in page.content.decode()
+    assert not Export.objects.exists()
+
+
+def test_the_filters_of_the_search_come_along(officer: Client) -> None:
+    page = officer.get(reverse(URL), {"kind": "turn", "page": "2", "nonsense": "x"})
+    assert page.context["form"].initial == {"kind": "turn"}
