@@ -120,7 +120,8 @@ def _tree_of(before: Checkpoint, key: keys.AuditKey) -> Frontier:
     try:
         said = claims(before)
         tree = Frontier(said["tree_size"], bytes(before.frontier))
-        fits = said["root"] == tree.root().hex() and said["number"] == before.number
+        fits = (said["root"], said["number"]) == (tree.root().hex(), before.number)
+        fits = fits and (before.tree_size, bytes(before.root)) == (tree.size, tree.root())
         if said["key"] == key.key_id:  # the last of an earlier key stands under that one's signature
             fits = fits and keys.has_signed(key.public, before.body.encode(), bytes(before.signature))
     except (ValueError, TypeError, KeyError):
