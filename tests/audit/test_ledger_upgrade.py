@@ -44,7 +44,7 @@ def test_the_events_that_were_there_stay_and_are_verified(old_database: Any) -> 
         old_database.get_model("audit", "Event").objects.bulk_create(
             [old_database.get_model("audit", "Event")(**row) for row in rows]
         )
-        old_database.get_model("audit", "Head").objects.create(last_seq=40)
+        old_database.get_model("audit", "Head").objects.create(pk=1, last_seq=40)
     migrate(*MigrationExecutor(connection).loader.graph.leaf_nodes())
     assert verifying.verify().findings == ()
     for row in rows:
