@@ -113,18 +113,33 @@ class Exchange:
     def __init__(self, path: Path) -> None:
         self._path, self._is_there = path, False
         self._draft, self._before = (path.with_name(f".{path.name}.{word}") for word in ("new", "before"))
-        self._draft.unlink(missing_ok=True)  # of an exchange that was cut short
+        if self._before.exists():
+            raise NoAuditKey(
+                f"An exchange of the audit key was cut short: {self._before} is the key from before. Put it back in its "
+                "place when `manage.py doctor` speaks of another key; otherwise delete it."
+            )
+        self._draft.unlink(missing_ok=True)
         try:
             vault.make_key(self._draft)
+            self._look_like_the_old_one()
         except vault.NoKey as error:
             raise NoAuditKey(str(error)) from None
+        except OSError as error:
+            raise NoAuditKey(f"The audit key {path} cannot be replaced ({error.strerror}).") from None
         self.new = _at(self._draft)
+
+    def _look_like_the_old_one(self) -> None:
+        """Whoever could read the old key can read the new one: root may do this for a service."""
+        if self._path.exists():
+            old = self._path.stat()
+            if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
+                os.chown(self._draft, old.st_uid, old.st_gid)
+            self._draft.chmod(old.st_mode & 0o777)
 
     def put(self) -> None:
         """Let the file hold the new key from now on. Raises NoAuditKey."""
         try:
             if self._path.exists():
-                self._before.unlink(missing_ok=True)
                 os.link(self._path, self._before)
             self._draft.replace(self._path)
             _keep(self._path.parent)

@@ -47,11 +47,12 @@ def worst() -> tuple[str, str]:
 
 
 def test_the_old_key_hands_over_to_the_new_one(ledger: Path) -> None:
+    ledger.chmod(0o640)  # whoever may read it goes on reading it
     before, seed = command(), ledger.read_bytes()
     assert before["public_key"] == keys.current().public.hex()
     said = command("--new", "--reason", "each year")
     assert said["old_public_key"] == before["public_key"] != said["public_key"] == keys.current().public.hex()
-    assert ledger.read_bytes() != seed and ledger.stat().st_mode & 0o777 == 0o600
+    assert ledger.read_bytes() != seed and ledger.stat().st_mode & 0o777 == 0o640
     assert [one.name for one in ledger.parent.iterdir()] == [ledger.name]  # the old one is nowhere any more
     last = Checkpoint.objects.order_by("-number").first()
     assert last and sealing.claims(last)["key"] == before["key_id"] and last.tree_size == said["event"]
@@ -127,6 +128,21 @@ def test_an_exchange_that_fails_changes_nothing(
             rotation.replace(actor="system", reason="")
     assert ledger.read_bytes() == before and Event.objects.count() == events
     assert [one.name for one in ledger.parent.iterdir()] == [ledger.name]
+    write()
+    sealing.seal("minute")
+    assert verifying.verify().findings == ()
+
+
+def test_an_exchange_that_was_cut_short_is_not_forgotten(ledger: Path) -> None:
+    """The machine went down between the file and the database."""
+    before = ledger.with_name(f".{ledger.name}.before")
+    ledger.rename(before)
+    vault.make_key(ledger)
+    assert "another key" in worst()[1]
+    for arguments in (["--new"], ["--new", "--lost", "--reason", "x"]):
+        with pytest.raises(CommandError, match=r"was cut short"):
+            command(*arguments)
+    before.rename(ledger)
     write()
     sealing.seal("minute")
     assert verifying.verify().findings == ()
