@@ -24,18 +24,31 @@ from portal.audit.models import Actor, Export
 
 _BYTES_AT_ONCE = 256 * 1024
 _FORMS = (
-    ("bundle", __("Bundle: events, proofs and a program that verifies them (ZIP)")),
-    ("pdf", __("Report for reading and signing (PDF)")),
-    ("csv", __("Table for a spreadsheet (CSV)")),
-    ("jsonl", __("One line of JSON an event (JSONL)")),
-    ("fhir", __("FHIR R4 audit events (NDJSON)")),
+    ("bundle", __("Bundle with proofs (ZIP)")),
+    ("pdf", __("Report (PDF)")),
+    ("csv", __("Table (CSV)")),
+    ("jsonl", __("JSON Lines (JSONL)")),
+    ("fhir", __("FHIR R4 (NDJSON)")),
+)
+_ROLES = (
+    ("", "–"),
+    ("clinician", __("Clinician")),
+    ("admin", __("Administrator")),
+    ("compliance", __("Compliance officer")),
 )
 
 
 class ExportForm(forms.Form):
     """What to export. Every filter may be empty."""
 
-    format = forms.ChoiceField(label=__("Format"), choices=_FORMS, initial="bundle")
+    format = forms.ChoiceField(
+        label=__("Format"),
+        choices=_FORMS,
+        initial="bundle",
+        help_text=__(
+            "The bundle proves itself; the report is for reading and signing, the table for spreadsheets."
+        ),
+    )
     first_day = forms.DateField(
         label=__("From"), required=False, widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
     )
@@ -43,7 +56,7 @@ class ExportForm(forms.Form):
         label=__("To"), required=False, widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
     )
     actor = forms.CharField(label=__("Person"), max_length=170, required=False)
-    role = forms.CharField(label=__("Role"), max_length=16, required=False)
+    role = forms.ChoiceField(label=__("Role"), choices=_ROLES, required=False)
     kind = forms.CharField(label=__("Kind of event"), max_length=64, required=False)
     subject = forms.CharField(label=__("Subject"), max_length=170, required=False)
     conversation = forms.UUIDField(label=__("Conversation"), required=False)

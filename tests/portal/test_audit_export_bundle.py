@@ -84,12 +84,16 @@ def test_the_verifier_runs_alone_on_any_python(bundle: Path, tmp_path: Path, ver
 
 
 def python_of(version: str) -> str | None:
+    """Another Python of this machine: on the path, or installed beside the one that runs the tests."""
     if not version:
         return sys.executable
-    found = shutil.which(f"python{version}")
-    asked = [found or "", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
-    run = subprocess.run(asked, capture_output=True, text=True, check=False) if found else None
-    return found if run and run.stdout.strip() == version else None
+    beside = sorted(Path(sys.base_prefix).parent.glob(f"*/bin/python{version}"))
+    for python in (shutil.which(f"python{version}"), *map(str, beside)):
+        asked = [python or "", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+        run = subprocess.run(asked, capture_output=True, text=True, check=False) if python else None
+        if run and run.stdout.strip() == version:
+            return python
+    return None
 
 
 def test_the_verifier_is_python_3_9_without_packages() -> None:
