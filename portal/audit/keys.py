@@ -115,8 +115,8 @@ class Exchange:
         self._draft, self._before = (path.with_name(f".{path.name}.{word}") for word in ("new", "before"))
         if self._before.exists():
             raise NoAuditKey(
-                f"An exchange of the audit key was cut short: {self._before} is the key from before. Put it back in its "
-                "place when `manage.py doctor` speaks of another key; otherwise delete it."
+                f"An exchange of the audit key was cut short: {self._before} is the key from before. Put it back in "
+                "its place when `manage.py doctor` speaks of another key; otherwise delete it."
             )
         self._draft.unlink(missing_ok=True)
         try:
