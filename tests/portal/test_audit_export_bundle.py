@@ -4,6 +4,7 @@ import ast
 import hashlib
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,11 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import transaction
+from django.db import connection, transaction
 
-from portal.audit import sealing, verifier
+from portal.audit import _triggers, keys, rotation, sealing, verifier
 from portal.audit.models import Actor, Event
 from portal.audit.services import record
 
@@ -262,6 +264,53 @@ def test_an_erased_person_has_no_name_in_later_exports_and_everything_is_still_p
         everything = b"".join(archive.read(name) for name in archive.namelist() if name != "verify.py")
     assert code.encode() in everything
     assert b"anna" not in everything
+
+
+def test_a_ledger_that_somebody_changed_is_exported_as_evidence(db: None, tmp_path: Path) -> None:
+    happen()
+    with transaction.atomic():
+        record("x.happened", actor="system", payload={"n": 1})
+    _triggers.remove(connection)
+    try:
+        Event.objects.filter(kind="x.happened").update(payload={"n": 2})
+        changed_at = Event.objects.get(kind="x.happened").seq
+        Event.objects.filter(seq=3).delete()
+    finally:
+        _triggers.install(connection)
+    found = wrong(file := export(tmp_path))
+    assert any("events 3 to 3: they are missing" in one for one in found), found
+    report = verifier.verify(file)
+    assert any(f"event {changed_at}: it was changed" in note for note in report.notes), report.notes
+
+
+def test_a_key_that_handed_over_is_followed(db: None, tmp_path: Path) -> None:
+    happen()
+    before = keys.current().public.hex()
+    rotation.replace(actor="dora", reason="yearly")
+    happen()
+    whole, part = export(tmp_path), export(tmp_path, "--kind", "turn.started")
+    for file in (whole, part):
+        assert wrong(file, public_keys=[before]) == []
+        assert wrong(file, public_keys=[keys.current().public.hex()]) == []
+
+    def unsigned(files: dict[str, bytes]) -> None:
+        for name in ("events.jsonl", "support.jsonl"):
+            files[name] = re.sub(rb'"signature":"..', b'"signature":"00', files[name])
+
+    found = wrong(changed(whole, unsigned, tmp_path / "unsigned.zip"))
+    assert any("did not sign that another one takes over" in one for one in found), found
+
+
+def test_a_key_that_was_lost_is_no_successor_of_the_one_that_somebody_knows(db: None, tmp_path: Path) -> None:
+    happen()
+    before = keys.current().public.hex()
+    Path(settings.HAVRE_AUDIT_KEY_FILE).unlink()
+    rotation.replace_lost(actor="dora", reason="the disk broke")
+    file = export(tmp_path)
+    report = verifier.verify(file)
+    assert report.findings == []
+    assert any("lost" in note for note in report.notes)
+    assert any("without the signature of the one that you gave" in one for one in wrong(file, public_keys=[before]))
 
 
 def _zip(*members: tuple[str, bytes]) -> bytes:

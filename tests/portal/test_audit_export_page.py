@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.conf import settings
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.http import StreamingHttpResponse
 from django.test import Client
 from django.urls import reverse
@@ -161,6 +161,23 @@ def test_a_disk_that_does_not_take_it(officer: Client, monkeypatch: pytest.Monke
     assert ended() == [("failed", code)]
     assert list(exporting.file_of(export).parent.iterdir()) == []
     assert str(exporting.PROBLEMS[code])[:20] in officer.get(reverse(URL)).content.decode()
+
+
+def test_a_disk_that_takes_no_record_either_is_told_of_even_so(
+    officer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(*_: Any) -> int:
+        raise OSError(errno.ENOSPC, "no")
+
+    def refuse(*_: Any) -> None:
+        raise OperationalError("database or disk is full")
+
+    monkeypatch.setattr(_run, "writer_of", lambda form: write)
+    export = asked(officer)
+    monkeypatch.setattr(_run, "record_end", refuse)
+    exporting.work(export.pk)
+    export.refresh_from_db()
+    assert (export.state, export.problem) == ("failed", "disk_full")
 
 
 def test_a_lost_worker_is_followed_by_another_and_does_not_write_over_it(officer: Client) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import logging
 import os
 import secrets
 from collections.abc import Callable, Mapping
@@ -10,15 +11,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from portal.audit import sealing
+from portal.audit import keys, sealing
 from portal.audit.exporting._formats import About, Events, writer_of
 from portal.audit.exporting._selection import Selection, numbers
 from portal.audit.models import Actor, Checkpoint, Event, Head
 from portal.audit.services import record
+
+logger = logging.getLogger(__name__)
 
 
 class ExportFailed(Exception):
@@ -83,21 +86,22 @@ def write_file(order: Order, file: Path, progress: Callable[[int, int], None]) -
     """
     draft = file.with_name(f".{file.name}.{secrets.token_hex(6)}.part")
     try:
-        outcome = _write(order, draft, progress)
-        draft.replace(file)
+        try:
+            outcome = _write(order, draft, progress)
+            draft.replace(file)
+        finally:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)  # before anything is recorded: a full disk has room again
     except (Stopped, KeyboardInterrupt):
-        record_end("audit.export_failed", order, {"code": "stopped"})
+        _record_failure(order, "stopped")
         raise
     except OSError as error:
         failed = _as_failure(error)
-        record_end("audit.export_failed", order, {"code": failed.code})
+        _record_failure(order, failed.code)
         raise failed from error
     except Exception as error:
-        record_end("audit.export_failed", order, {"code": type(error).__name__})
+        _record_failure(order, type(error).__name__)
         raise
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
     ended: dict[str, str | int] = {"events": outcome.count, "up_to": outcome.up_to, "bytes": outcome.size}
     ended["sha256"] = outcome.sha256
     record_end("audit.export_finished", order, ended)
@@ -151,6 +155,14 @@ def record_end(kind: str, order: Order, payload: Mapping[str, str | int]) -> Non
     with transaction.atomic():
         asker = order.asker
         record(kind, actor=asker.name, actor_role=asker.role, payload={"export": order.number, **payload})
+
+
+def _record_failure(order: Order, code: str) -> None:
+    """What ended the export is what whoever asked is told, also where it can not be recorded any more."""
+    try:
+        record_end("audit.export_failed", order, {"code": code})
+    except (DatabaseError, keys.NoAuditKey) as error:
+        logger.error("the end of export %s (%s) is not recorded: %s", order.number, code, type(error).__name__)
 
 
 def _coded(selection: Selection) -> Selection:

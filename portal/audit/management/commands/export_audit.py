@@ -1,6 +1,7 @@
 """`manage.py export_audit --format bundle -o FILE`."""
 
 import getpass
+import json
 import sys
 import time
 from argparse import ArgumentTypeError
@@ -47,6 +48,7 @@ class Command(BaseCommand):
             parser.add_argument(f"--{name}", default="", help=meaning)
         parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the file to write")
         parser.add_argument("--force", action="store_true", help="write over a file that is there")
+        parser.add_argument("--json", action="store_true", help="say what was written as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         ensure_tables()
@@ -58,7 +60,8 @@ class Command(BaseCommand):
         selection = Selection(options["first_day"], options["last_day"], **{name: options[name] for name in _FILTERS})
         asker = Asker(f"terminal:{getpass.getuser()}")
         try:
-            outcome = write_file(begin(options["format"], selection, asker), file, _Progress())
+            order = begin(options["format"], selection, asker)
+            outcome = write_file(order, file, _Progress())
         except Unavailable as error:
             raise CommandError(str(error)) from error
         except keys.NoAuditKey as error:
@@ -71,6 +74,10 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         except KeyboardInterrupt as error:
             raise CommandError("Stopped: nothing was written.") from error
+        if options["json"]:
+            said = {"export": order.number, "events": outcome.count, "bytes": outcome.size, "sha256": outcome.sha256}
+            self.stdout.write(json.dumps({"file": str(file), **said}))
+            return
         self.stdout.write(f"{outcome.count} events written to {file} ({outcome.size:,} bytes).")
         self.stdout.write(f"SHA-256 {outcome.sha256}")
 
