@@ -37,16 +37,19 @@ def record(
     transaction, keys.NoAuditKey without the audit key, keys.WrongAuditKey with another one than the ledger goes on
     with, ValueError for what JSON cannot hold.
     """
+    event = Event(kind=kind, actor_role=actor_role, subject=plain(subject), payload=plain(payload or {}))
+    code = _known_code(actor)  # all that can be done before is: everybody else waits for the lock
     head = locked_head()
     key = key_of(head)
-    event = Event(kind=kind, actor_id=code_for(head, key, actor), actor_role=actor_role, subject=plain(subject))
-    event.payload = plain(payload or {})
+    event.actor_id = code or code_for(head, key, actor)
     return append(head, key, event)
 
 
 def code_of(name: str) -> str:
     """The code that stands for a person in the audit trail; a name that has none yet gets one, which is recorded. In
     the caller's transaction. Raises as `record` does."""
+    if known := _known_code(name):
+        return known
     head = locked_head()
     return code_for(head, key_of(head), name)
 
@@ -87,8 +90,7 @@ def key_of(head: Head) -> keys.AuditKey:
 
 def code_for(head: Head, key: keys.AuditKey, name: str) -> str:
     """As `code_of`, with the head locked already."""
-    known = Actor.objects.filter(name=name).values_list("code", flat=True).first()
-    if known:
+    if known := _known_code(name):
         return known
     if name in NOBODY:
         return Actor.objects.create(code=name, name=name).code
@@ -98,6 +100,10 @@ def code_for(head: Head, key: keys.AuditKey, name: str) -> str:
     system = code_for(head, key, "system")
     append(head, key, Event(kind="person.named", actor_id=system, subject=actor.code, payload=named))
     return actor.code
+
+
+def _known_code(name: str) -> str | None:
+    return Actor.objects.filter(name=name).values_list("code", flat=True).first()
 
 
 def append(head: Head, key: keys.AuditKey, event: Event) -> Event:
