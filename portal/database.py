@@ -1,6 +1,8 @@
-"""Whether the database is set up, and what several transactions may not do at the same time."""
+"""Whether the database is set up, what several transactions may not do at the same time, and how long they wait."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from django.core.management import call_command
 from django.core.management.base import CommandError
@@ -34,3 +36,23 @@ def one_at_a_time(what: str) -> None:
         key = int.from_bytes(hashlib.sha256(what.encode()).digest()[:8], signed=True)
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
+
+
+@contextmanager
+def patience(seconds: float) -> Iterator[None]:
+    """Wait no longer than this for what others hold, at each statement within: whoever waits for the answer is told
+    why it does not come. A database that holds longer raises OperationalError. Raises DatabaseError."""
+    milliseconds = int(seconds * 1000)
+    on_postgresql = connection.vendor == "postgresql"
+    _execute(f"SET lock_timeout = {milliseconds}" if on_postgresql else f"PRAGMA busy_timeout = {milliseconds}")
+    try:
+        yield
+    finally:
+        usual = int(1000 * connection.settings_dict["OPTIONS"].get("timeout", 5))
+        with suppress(DatabaseError):  # a connection that broke is opened anew, with the usual patience
+            _execute("RESET lock_timeout" if on_postgresql else f"PRAGMA busy_timeout = {usual}")
+
+
+def _execute(statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)

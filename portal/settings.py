@@ -143,6 +143,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "portal.access.keep_out_of_caches",
+    "portal.unwritable.SayThatNothingIsRecorded",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -246,6 +247,7 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 3600},
     },
     "recover-turns": _each(10.0, "portal.chat.tasks.recover_turns"),
+    "write-down-cards": _each(10.0, "portal.chat.tasks.write_down_cards"),
     "ingest-pending": _each(60.0, "portal.guidelines.tasks.ingest_pending"),
     "bring-guidelines-up-to-date": _each(60.0, "portal.guidelines.tasks.bring_up_to_date"),
     "look-into-watched-folder": _each(60.0, "portal.guidelines.tasks.look_into_folder"),

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError
 from django.utils.translation import gettext, override
 
 import guardrails
@@ -21,16 +20,25 @@ from portal import workers
 from portal.chat import events, quoting, rescue, selectors, stored
 from portal.chat.citing import citations
 from portal.chat.models import Quotation, State, Turn
-from portal.chat.prompting import build_request, readable
-from portal.chat.turn import LeaseLost, claim, draw_from, fail, finish, kept, renew, wants_to_stop
+from portal.chat.prompting import INSTRUCTIONS_SHA256, build_request, readable
+from portal.chat.streaming import Pieces, Watch
+from portal.chat.turn import (
+    UNWRITABLE,
+    LeaseLost,
+    begin_anew,
+    claim,
+    draw_from,
+    fail,
+    finish,
+    kept,
+    prompt,
+    show,
+)
 
 logger = logging.getLogger(__name__)
 
 _INJECTION = "passage.instructions"
 _UNSUPPORTED = "output.mostly_unsupported"
-_PUBLISH_SECONDS = 0.05  # text that comes closer together than this travels in one event
-_STOP_CHECK_SECONDS = 0.15
-_ROW_CHECK_SECONDS = 1.0  # how often the row is asked too: a sign in Valkey may be lost
 _CODES = {
     inference.RequestTooLong: "too_long",
     inference.MalformedOutput: "malformed_output",
@@ -91,7 +99,7 @@ class _Tries:
 def generate_answer(turn_id: uuid.UUID) -> bool:
     """Answer a turn whose passages are stored. Ends it in every case that this process survives; False, and nothing is
     done, when the turn has ended or another worker has it."""
-    turn = claim(turn_id, State.GENERATING)
+    turn = claim(turn_id, State.GENERATING, workers.model_snapshot())
     if turn is None:
         return False
     tries = _Tries()
@@ -102,7 +110,7 @@ def generate_answer(turn_id: uuid.UUID) -> bool:
         try:
             _answer(turn, tries)
         except (inference.MalformedOutput, _NoAnswer):  # worth one more try, with less thinking
-            events.publish(turn.id, stored.queued(turn))
+            begin_anew(turn)
             _answer(turn, tries)
     except LeaseLost:
         logger.info("turn %s is no longer this worker's", turn.id)
@@ -118,7 +126,8 @@ def generate_answer(turn_id: uuid.UUID) -> bool:
 def _say_not_covered(turn: Turn) -> None:
     """Nothing in the guidelines is near the question: saying so is the answer, and no model is asked to invent one."""
     answer = quoting.not_covered(turn)
-    events.publish(turn.id, _delta(turn, answer))
+    with suppress(*UNWRITABLE):  # then it is shown when it is written down
+        show(turn, answer)
     finish(turn, State.COMPLETED, answer=answer)
 
 
@@ -138,6 +147,7 @@ def _answer(turn: Turn, tries: _Tries) -> None:
         quote_only=quote_only,
     )
     request = tries.begin(whole)
+    prompt(turn, _settings(request, model.context, tries))
     passages, left_out = readable(turn.passages)
     if left_out and all(one["rule"] != _INJECTION for one in turn.notices):
         turn.notices = [*turn.notices, _injection_notice(turn)]
@@ -150,8 +160,9 @@ def _answer(turn: Turn, tries: _Tries) -> None:
     )
     with suppress(RuntimeError):  # while the model reads its prompt; where there is no memory for a thread, afterwards
         threading.Thread(target=screen.prepare, daemon=True).start()
+    pieces = Pieces(turn, Watch(turn))
     try:
-        last = _stream(turn, request, screen)
+        last = _stream(turn, request, screen, pieces)
     except inference.InferenceError as error:
         tries.spend(error.usage)
         raise
@@ -163,8 +174,8 @@ def _answer(turn: Turn, tries: _Tries) -> None:
     ended = last.finish in {FinishReason.STOP, FinishReason.LENGTH}
     if tries.number == 1 and ended and not screen.stopped and not grounded.text.strip():
         raise _NoAnswer
-    if grounded.tail:
-        events.publish(turn.id, _delta(turn, grounded.tail))
+    pieces.add(grounded.tail)
+    pieces.show(all=True)
     values = _kept(tries) | {"usage": _usage(last, tries)}
     _end(turn, last, grounded, screen, kept=values)
 
@@ -185,11 +196,26 @@ def _injection_notice(turn: Turn) -> dict[str, str]:
         }
 
 
-def _stream(turn: Turn, request: GenerationRequest, screen: OutputScreen) -> Delta:
+def _settings(request: GenerationRequest, context: int, tries: _Tries) -> dict[str, Any]:
+    """With which settings a model is asked, for the record."""
+    return {
+        "try": tries.number,
+        "effort": tries.effort,
+        "temperature": request.temperature,
+        "max_tokens": request.max_tokens,
+        "reasoning_tokens": request.reasoning_tokens,
+        "answer_tokens": request.answer_tokens,
+        "context": context,
+        "seed": request.seed,
+        "messages": len(request.messages),
+        "instructions_sha256": INSTRUCTIONS_SHA256,
+        "model": workers.model_snapshot(),
+    }
+
+
+def _stream(turn: Turn, request: GenerationRequest, screen: OutputScreen, pieces: Pieces) -> Delta:
     """Pass the model's text through the screen into the turn's stream; returns the last delta."""
-    watch = _Watch(turn)
-    waiting: list[str] = []
-    published = time.monotonic()
+    watch = pieces.watch
     thinking_shown = 0.0
     last = Delta(finish=FinishReason.STOP)
     for delta in inference.generate(request, cancelled=watch.is_over):
@@ -198,17 +224,13 @@ def _stream(turn: Turn, request: GenerationRequest, screen: OutputScreen) -> Del
             events.publish(turn.id, {"type": "turn.reasoning", "turn": str(turn.id)})
             thinking_shown = now
         if delta.text and not screen.stopped:
-            waiting.append(screen.feed(delta.text.replace("\x00", "")))  # PostgreSQL stores no NUL
-        if now - published >= _PUBLISH_SECONDS and any(waiting) and watch.holds():
-            events.publish(turn.id, _delta(turn, "".join(waiting)))
-            waiting.clear()
-            published = now
+            pieces.add(screen.feed(delta.text.replace("\x00", "")))  # PostgreSQL stores no NUL
+        pieces.show()
         if delta.finish:
             last = delta
         if screen.stopped:  # the model stops as for a person; its last word is what it has thought
             watch.stop()
-    if any(waiting) and watch.holds():
-        events.publish(turn.id, _delta(turn, "".join(waiting)))
+    pieces.show(all=True)
     if watch.lost:
         raise LeaseLost
     return last
@@ -223,8 +245,7 @@ def _end(turn: Turn, last: Delta, grounded: GroundedAnswer, screen: OutputScreen
         "notices": turn.notices + said,
         "model": workers.model_snapshot(),
     }
-    for one in said:
-        events.publish(turn.id, stored.notice(turn, one))
+    values["first"] = [stored.notice(turn, one) for one in said]
     if screen.stopped:
         card = guardrails.crisis_card(
             "first_person", region=settings.HAVRE_REGION, language=turn.language, answer_stopped=True
@@ -246,58 +267,10 @@ def _end(turn: Turn, last: Delta, grounded: GroundedAnswer, screen: OutputScreen
         # the share belongs to a text that nobody sees any more: the notice says what became of it
         values |= {"answer": quoting.not_covered(turn), "citations": [], "groundedness": None}
         notice = {"rule": _UNSUPPORTED, "message": _mostly_unsupported(turn)}
-        events.publish(turn.id, stored.notice(turn, notice))
+        values["first"] = [*values["first"], stored.notice(turn, notice)]
         finish(turn, State.COMPLETED, **values | {"notices": [*values["notices"], notice]})
     else:
         finish(turn, State.COMPLETED, **values)
-
-
-class _Watch:
-    """Asked by the engine between tokens, every 50 ms or so: has the person stopped, is the turn still ours? Renews the
-    lease on the way, so that a worker that hangs loses its turn."""
-
-    def __init__(self, turn: Turn) -> None:
-        self._turn = turn
-        self._renewed = self._looked = self._asked_row = time.monotonic()
-        self._over = False
-        self.lost = False
-
-    def stop(self) -> None:
-        """Enough, whatever the person says."""
-        self._over = True
-
-    def holds(self) -> bool:
-        """Whether the turn is ours for certain. A process that stood still for longer than its lease asks before it
-        says another word: somebody else may be writing the answer."""
-        if time.monotonic() - self._renewed > settings.HAVRE_LEASE_SECONDS:
-            self.is_over()
-        return not self.lost and time.monotonic() - self._renewed <= settings.HAVRE_LEASE_SECONDS
-
-    def is_over(self) -> bool:
-        now = time.monotonic()
-        try:
-            self._look(now)
-        except LeaseLost:
-            self.lost = self._over = True
-        except DatabaseError as error:  # away for a moment; the lease says how long that may last
-            logger.warning("turn %s not renewed: %s", self._turn.id, type(error).__name__)
-        return self._over
-
-    def _look(self, now: float) -> None:
-        if not self._over and now - self._renewed > settings.HAVRE_LEASE_SECONDS / 3:
-            renew(self._turn)
-            self._renewed = now
-        if not self._over and now - self._looked > _STOP_CHECK_SECONDS:
-            self._looked = now
-            asked = events.is_asked_to_stop(self._turn.id)
-            if not asked and now - self._asked_row > _ROW_CHECK_SECONDS:
-                self._asked_row = now
-                asked = wants_to_stop(self._turn)
-            self._over = bool(asked)
-
-
-def _delta(turn: Turn, text: str) -> dict[str, Any]:
-    return {"type": "turn.delta", "turn": str(turn.id), "text": text}
 
 
 def _kept(tries: _Tries) -> dict[str, Any]:

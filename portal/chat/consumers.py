@@ -167,7 +167,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._send_error(error.code, str(error), content)
             return
         if isinstance(frame, TurnStart):
-            turn = await for_safety(services.unrecorded)(self.conversation, frame, uuid.uuid4(), final=True)
+            turn = await for_safety(services.unwritten)(self.user_pk or 0, self.conversation, frame, uuid.uuid4())
             await self._send_all(stored.events(turn))
         else:
             await self._send_error("forbidden", _("Your session cannot be checked at this moment."), content)

@@ -7,7 +7,7 @@ get the stored answer afterwards.
 import json
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import redis.asyncio
@@ -47,25 +47,6 @@ async def follow(
     return [(entry, json.loads(fields["event"])) for _, entries in _streams(found) for entry, fields in entries]
 
 
-def shown_text(turn: uuid.UUID) -> str:
-    """The text of the turn's deltas since it last began: what a person who watched has seen. Empty without Valkey."""
-    if valkey.is_paused():
-        return ""
-    try:
-        entries: Any = valkey.client().xrange(_stream(turn))
-    except valkey.Unreachable:
-        valkey.pause()
-        return ""
-    pieces: list[str] = []
-    for _, fields in entries:
-        event = json.loads(fields["event"])
-        if event["type"] == "turn.queued":  # a second attempt starts the answer anew
-            pieces.clear()
-        elif event["type"] == "turn.delta":
-            pieces.append(event["text"])
-    return "".join(pieces)
-
-
 def ask_to_stop(turn: uuid.UUID) -> None:
     """Put up the stop sign that a generating worker looks at between tokens. Best effort: the row carries the same
     wish, and is looked at too, less often."""
@@ -86,6 +67,18 @@ def is_asked_to_stop(turn: uuid.UUID) -> bool | None:
     except valkey.Unreachable:
         valkey.pause()
         return None
+
+
+def forget(turns: Sequence[uuid.UUID]) -> bool:
+    """Delete the streams and stop signs of these turns. False when Valkey cannot be reached."""
+    try:
+        for start in range(0, len(turns), 500):
+            some = turns[start : start + 500]
+            valkey.client().delete(*map(_stream, some), *map(_stop_sign, some))
+    except valkey.Unreachable:
+        valkey.pause()
+        return False
+    return True
 
 
 def _streams(found: Any) -> list[tuple[str, list[tuple[str, dict[str, str]]]]]:

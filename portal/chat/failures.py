@@ -33,6 +33,11 @@ MESSAGES = {
         "Your question could not be written down (the disk may be full), and nothing is answered without its record. "
         "Please tell your IT department. Hotlines keep working."
     ),
+    "key_missing": _(
+        "A key of this installation is missing, so nothing can be written down, and nothing is answered without its "
+        "record. Please tell your IT department. Hotlines keep working."
+    ),
+    "erased": _("This conversation was erased. Please start a new one."),
     "internal": _("Something went wrong here. Please ask again; if it goes on, tell your IT department."),
 }
 

@@ -170,6 +170,24 @@ class Turn(sealed.HoldsSealed):
         return self.state in ACTIVE
 
 
+class Piece(models.Model):
+    """A piece of an answer that was shown, sealed; `chain` binds it to those before it (`chat.showing`)."""
+
+    turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="pieces")
+    attempt = models.PositiveIntegerField()
+    number = models.PositiveIntegerField()
+    words = models.BinaryField()
+    chain = models.BinaryField(max_length=32)
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["attempt", "number"]
+        constraints = [models.UniqueConstraint(fields=["turn", "attempt", "number"], name="piece_is_shown_once")]
+
+    def __str__(self) -> str:
+        return f"{self.turn_id} {self.attempt}.{self.number}"
+
+
 class ConversationKey(models.Model):
     """The key that a conversation's sealed texts are read with, itself sealed with the installation's master key, which
     lies outside the database. Without this row what was sealed is gone for good."""

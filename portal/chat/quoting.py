@@ -109,7 +109,7 @@ def _can_be_quoted() -> bool:
 def _go_on(turn_id: uuid.UUID) -> None:
     turn = selectors.get_turn(turn_id)
     if turn.cancel_requested:  # a moment before: no worker takes it any more
-        end_unheld(turn.id, State.CANCELLED, answer=events.shown_text(turn.id))
+        end_unheld(turn.id, State.CANCELLED)
         return
     events.publish(turn.id, queued(turn))
     dispatch.go_on(turn)

@@ -41,14 +41,19 @@ def _stop(turn: Turn, code: str = "", **actor: str) -> None:
         running = Turn.objects.filter(pk=turn.pk, state__in=ACTIVE, cancel_requested=False)
         if not running.update(cancel_requested=True, failure_code=code):
             return
-        record("turn.stop_asked", subject=str(turn.id), payload={"code": code} if code else {}, **actor)
+        record(
+            "turn.stop_asked",
+            subject=str(turn.id),
+            payload={"conversation": str(turn.conversation_id)} | ({"code": code} if code else {}),
+            **actor,
+        )
     events.ask_to_stop(turn.id)
-    end(turn.id, State.CANCELLED, among=(State.QUEUED, State.RETRIEVING), answer=events.shown_text(turn.id))
+    end(turn.id, State.CANCELLED, among=(State.QUEUED, State.RETRIEVING))
 
 
 def end_stopped(turn_id: uuid.UUID) -> None:
     """End a turn that somebody stopped and whose worker does not; whoever holds it loses it."""
-    end(turn_id, State.CANCELLED, among=ACTIVE, answer=events.shown_text(turn_id))
+    end(turn_id, State.CANCELLED, among=ACTIVE)
 
 
 def rescue_turn(turn: Turn) -> None:
@@ -56,7 +61,7 @@ def rescue_turn(turn: Turn) -> None:
     call at any time by anybody: a turn whose lease holds is left alone, and of two that rescue at once one does."""
     now = timezone.now()
     if turn.cancel_requested:
-        end_unheld(turn.id, State.CANCELLED, answer=events.shown_text(turn.id))
+        end_unheld(turn.id, State.CANCELLED)
         return
     lost = turn.lease_until is not None
     overdue = now - turn.created_at > timedelta(seconds=2 * settings.HAVRE_TURN_DEADLINE_SECONDS)
@@ -100,7 +105,12 @@ def _again(turn: Turn, turns: QuerySet[Turn], kind: str, payload: Mapping[str, A
     with transaction.atomic():
         if not turns.update(recoveries=F("recoveries") + 1, **requeued()):
             return False
-        record(kind, actor="system", subject=str(turn.id), payload={"attempt": turn.attempt + 1, **payload})
+        record(
+            kind,
+            actor="system",
+            subject=str(turn.id),
+            payload={"conversation": str(turn.conversation_id), "attempt": turn.attempt + 1, **payload},
+        )
     events.publish(turn.id, queued(turn))
     dispatch.go_on(turn)
     return True

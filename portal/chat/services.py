@@ -16,18 +16,19 @@ from guardrails import Action, Category, Verdict
 from portal import parts, vault
 from portal.accounts.models import User
 from portal.audit.services import record
-from portal.chat import dispatch, events, sealed, selectors, stored, waiting
+from portal.chat import dispatch, events, late, sealed, selectors, stored, waiting
 from portal.chat.access import conversation_of
 from portal.chat.failures import message
 from portal.chat.models import Conversation, Quotation, State, Turn
 from portal.chat.protocol import FrameError, TurnStart
 from portal.chat.turn import fail_unheld, hand_over_unheld
-from portal.database import one_at_a_time
+from portal.database import one_at_a_time, patience
 from portal.parts import Parts
 
 logger = logging.getLogger(__name__)
 
 _TITLE_CHARACTERS = 80
+_PATIENCE_SECONDS = 3.0  # whoever asks is told within five that nothing can be written down
 
 
 class NotRecorded(Exception):
@@ -64,17 +65,20 @@ def start_turn(
     NotRecorded when the database does not take the turn, or what the person wrote cannot be sealed.
     """
     history: list[str] = []
+    given = turn_id or uuid.uuid4()
     try:
         if known := _already_started(user, conversation_id, start):
             return known
         history = selectors.earlier_questions(conversation_id)
-        screened = _screen(conversation_id, start, turn_id or uuid.uuid4(), history)
+        screened = _screen(conversation_id, start, given, history)
         if screened.verdict.action != Action.REDIRECT:
             screened = replace(screened, present=parts.look())
-        turn = _write_once(user, screened)
+        with patience(_PATIENCE_SECONDS):
+            turn = _write_once(user, screened)
     except (DatabaseError, vault.VaultError) as error:
         logger.error("turn not recorded: %s", type(error).__name__)
-        raise NotRecorded(unrecorded(conversation_id, start, turn_id or uuid.uuid4(), history, final=True)) from error
+        turn = unwritten(user.pk, conversation_id, start, given, history=history, code=_why(error))
+        raise NotRecorded(turn) from error
     _publish_beginning(turn)
     if turn.is_active and queue and screened.present:
         _queue(turn, screened.present)
@@ -83,23 +87,40 @@ def start_turn(
 
 
 def unrecorded(
-    conversation_id: uuid.UUID,
-    start: TurnStart,
-    turn_id: uuid.UUID,
-    history: list[str] | None = None,
-    *,
-    final: bool = False,
+    conversation_id: uuid.UUID, start: TurnStart, turn_id: uuid.UUID, history: list[str] | None = None
 ) -> Turn:
-    """The turn as it stands in memory, without a look at the database: the card if there is one. With `final` nothing
-    can be written, so that what would have been answered fails with a sentence."""
+    """The turn as it stands in memory, without a look at the database: the card if there is one."""
     screened = _screen(conversation_id, start, turn_id, history or [])
     turn = _turn(screened)
     turn.created_at = timezone.now()
     _decide(turn, screened.verdict, refusal=None)
-    if final and turn.is_active:
-        turn.state, turn.finished_at = State.FAILED, timezone.now()
-        turn.failure_code, turn.failure_message = "not_recorded", message("not_recorded", turn.language)
     return turn
+
+
+def unwritten(
+    person: int,
+    conversation_id: uuid.UUID,
+    start: TurnStart,
+    turn_id: uuid.UUID,
+    *,
+    history: list[str] | None = None,
+    code: str = "not_recorded",
+) -> Turn:
+    """The same where nothing can be written: what would have been answered fails with the sentence of `code`. A card is
+    shown all the same; it is kept, and its record follows."""
+    turn = unrecorded(conversation_id, start, turn_id, history)
+    if turn.is_active:
+        turn.state, turn.finished_at = State.FAILED, timezone.now()
+        turn.failure_code, turn.failure_message = code, message(code, turn.language)
+    if turn.card:
+        late.keep(turn, person)
+    return turn
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, sealed.Erased):
+        return "erased"
+    return "key_missing" if isinstance(error, vault.VaultError) else "not_recorded"
 
 
 def _screen(conversation_id: uuid.UUID, start: TurnStart, turn_id: uuid.UUID, history: list[str]) -> _Screened:

@@ -11,7 +11,7 @@ import uuid
 import inference
 from portal import parts
 from portal.celery import app
-from portal.chat import dispatch, rescue, selectors
+from portal.chat import dispatch, late, rescue, selectors
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +61,12 @@ def _leave_to_another_worker(turn: uuid.UUID) -> bool:
     except dispatch.Undeliverable:
         pass  # recover_turns queues it again
     return True
+
+
+@app.task
+def write_down_cards() -> None:
+    """Every ten seconds: the records of hotline cards that were shown when nothing could be written down."""
+    late.write_down()
 
 
 @app.task

@@ -13,18 +13,29 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, OperationalError, connection, connections, transaction
+from django.db import DatabaseError, InternalError, OperationalError, connection, connections, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext, override
 
+from portal import vault
 from portal.audit.services import record
-from portal.chat import events, sealed, stored
+from portal.chat import events, sealed, showing, stored
 from portal.chat.failures import message
 from portal.chat.models import ACTIVE, Quotation, State, Turn
 from portal.chat.reading import stands_on
+from portal.database import patience
 
 _PATIENCE_SECONDS = 40.0  # a database server is started again in less
 _PAUSE_SECONDS = 0.5
+_TRY_SECONDS = 2.0  # how long one try to write waits for what others hold
+_SAY_AFTER_SECONDS = 2.5  # the person is told within five that it takes longer
+UNWRITABLE = (OperationalError, InternalError, vault.VaultError)
+"""What keeps a record from being written for a while: a disk, a lock, a key."""
+
+
+NOT_WRITTEN = "turn.not_written_yet"
+"""The rule of the notice that something waits to be written down."""
 
 
 class LeaseLost(Exception):
@@ -32,8 +43,9 @@ class LeaseLost(Exception):
 
 
 @transaction.atomic
-def claim(turn_id: uuid.UUID, state: State) -> Turn | None:
-    """Take a turn for work in `state`, or None: somebody else has it, or it has ended.
+def claim(turn_id: uuid.UUID, state: State, by: Mapping[str, Any] | None = None) -> Turn | None:
+    """Take a turn for work in `state`, or None: somebody else has it, or it has ended. `by` is the model that is to
+    answer, for the record.
 
     Retrieval and generation each claim, and each claim raises the token. A turn whose worker is lost is not taken here,
     even by a second message for it: `rescue_turn` gives it back first, which counts how often, and tells the browser
@@ -47,7 +59,12 @@ def claim(turn_id: uuid.UUID, state: State) -> Turn | None:
     if not taken:
         return None
     turn = Turn.objects.select_related(*sealed.WITH_KEY).get(pk=turn_id)
-    record(f"turn.{state.value}", actor="system", subject=str(turn.id), payload={"attempt": turn.attempt})
+    record(
+        f"turn.{state.value}",
+        actor="system",
+        subject=str(turn.id),
+        payload=_payload(turn, **({"model": by} if by else {})),
+    )
     return turn
 
 
@@ -96,17 +113,66 @@ def wants_to_stop(turn: Turn) -> bool:
 def store_passages(turn: Turn, passages: list[dict[str, Any]], covered: bool, *, keep: bool = False) -> None:
     """Keep what was retrieved, and give the claim back for the inference worker, or `keep` it. Raises LeaseLost."""
     released: dict[str, Any] = {"lease_until": _lease_end() if keep else None, "enqueued_at": timezone.now()}
-    row, _ = sealed.columns(turn, {"passages": passages, "covered": covered})
+    row, proofs = sealed.columns(turn, {"passages": passages, "covered": covered})
     if not held(turn).update(**row, **released):
         raise LeaseLost
     turn.covered, turn.passage_versions = covered, row["passage_versions"]
-    keys = ("marker", "version_id", "chunk_id", "page", "score")
-    record(
-        "turn.passages",
-        actor="system",
-        subject=str(turn.id),
-        payload={"covered": covered, "passages": [{key: one[key] for key in keys} for one in passages]},
-    )
+    keys = ("marker", "version_id", "guideline_id", "version", "chunk_id", "page", "score")
+    found = [{key: one[key] for key in keys if key in one} for one in passages]
+    payload = _payload(turn, covered=covered, passages=found, proof=proofs["passages"])
+    record("turn.passages", actor="system", subject=str(turn.id), payload=payload)
+
+
+def prompt(turn: Turn, how: Mapping[str, Any]) -> None:
+    """Record with which settings the model is about to be asked. Raises what is in `UNWRITABLE`."""
+    with patience(_TRY_SECONDS), transaction.atomic():
+        record("turn.prompted", actor="system", subject=str(turn.id), payload=_payload(turn, **how))
+
+
+def show(turn: Turn, text: str) -> None:
+    """Record a piece of the answer, and then publish it; the claim is renewed on the way. Nobody sees a word that is
+    not recorded. Raises LeaseLost, and what is in `UNWRITABLE`: then nothing was shown."""
+    with _fresh_connection_next_time(), patience(_TRY_SECONDS), transaction.atomic():
+        if not held(turn).update(lease_until=_lease_end()):
+            raise LeaseLost
+        showing.append(turn, text)
+    events.publish(turn.id, {"type": "turn.delta", "turn": str(turn.id), "text": text})
+
+
+def say_not_written(turn: Turn) -> None:
+    """Tell the person, once, that something cannot be written down yet and therefore not be shown."""
+    if turn.__dict__.setdefault("_is_told", False):
+        return
+    turn.__dict__["_is_told"] = True
+    with override(turn.language):
+        said = gettext(
+            "The answer cannot be written down at this moment, and nothing is shown without its record. It is being "
+            "tried again. If this goes on, please tell your IT department."
+        )
+    events.publish(turn.id, stored.notice(turn, {"rule": NOT_WRITTEN, "message": str(said)}))
+
+
+@contextmanager
+def _told_when_slow(turn: Turn) -> Iterator[None]:
+    clock = threading.Timer(_SAY_AFTER_SECONDS, say_not_written, (turn,))
+    clock.daemon = True
+    with suppress(RuntimeError):  # no memory for a thread
+        clock.start()
+    try:
+        yield
+    finally:
+        clock.cancel()
+
+
+def begin_anew(turn: Turn) -> None:
+    """Take back what was shown of an answer, to write it once more under the same claim. Raises LeaseLost, and what is
+    in `UNWRITABLE`."""
+    with transaction.atomic():
+        if not held(turn).update(attempt=F("attempt") + 1, lease_until=_lease_end()):
+            raise LeaseLost
+        record("turn.taken_back", actor="system", subject=str(turn.id), payload=_payload(turn))
+    turn.attempt += 1
+    events.publish(turn.id, stored.queued(turn))
 
 
 def draw_from(turn: Turn, history: Iterable[Turn]) -> None:
@@ -126,7 +192,12 @@ def hand_over(turn: Turn, quotation: Quotation, kept: Mapping[str, Any], spent: 
     row, _ = sealed.columns(turn, kept)
     if not held(turn).update(**_for_quotation(quotation), **row):
         raise LeaseLost
-    record("turn.handed_over", actor="system", subject=str(turn.id), payload={"quotation": quotation.value, **spent})
+    record(
+        "turn.handed_over",
+        actor="system",
+        subject=str(turn.id),
+        payload=_payload(turn, quotation=quotation.value, **spent),
+    )
 
 
 @transaction.atomic
@@ -135,7 +206,9 @@ def hand_over_unheld(turn_id: uuid.UUID, quotation: Quotation) -> bool:
     turns = Turn.objects.filter(unheld(), pk=turn_id, state__in=ACTIVE, quotation="", cancel_requested=False)
     if not turns.update(**_for_quotation(quotation)):
         return False
-    record("turn.handed_over", actor="system", subject=str(turn_id), payload={"quotation": quotation.value})
+    turn = Turn.objects.get(pk=turn_id)
+    payload = _payload(turn, quotation=quotation.value)
+    record("turn.handed_over", actor="system", subject=str(turn_id), payload=payload)
     return True
 
 
@@ -158,22 +231,26 @@ def unheld() -> Q:
     return Q(lease_until=None) | Q(lease_until__lt=timezone.now())
 
 
-def finish(turn: Turn, state: State, **values: Any) -> None:
-    """End a turn that this worker holds, with its record, then publish the last event. A database that is away for half
-    a minute does not cost a finished answer. Raises LeaseLost, and DatabaseError when it stays away."""
+def finish(turn: Turn, state: State, *, first: Sequence[Mapping[str, Any]] = (), **values: Any) -> None:
+    """End a turn that this worker holds, with its record, then publish the events in `first` and the last one. A
+    database that is away for half a minute does not cost a finished answer, nor does a disk that is full for so long;
+    the person is told. Raises LeaseLost, and what is in `UNWRITABLE` when it stays so."""
     ends = time.monotonic() + _PATIENCE_SECONDS
     row, proofs = sealed.columns(turn, values)
-    while True:
-        try:
-            with _fresh_connection_next_time(), transaction.atomic():
-                if not held(turn).update(**_ended(state, row)):
-                    raise LeaseLost
-                _record_end(turn, state, values, proofs)
-            break
-        except OperationalError:
-            if time.monotonic() > ends:
-                raise
-            time.sleep(_PAUSE_SECONDS)
+    with _told_when_slow(turn):
+        while True:
+            try:
+                with _fresh_connection_next_time(), patience(_TRY_SECONDS), transaction.atomic():
+                    if not held(turn).update(**_ended(state, row)):
+                        raise LeaseLost
+                    _record_end(turn, state, values, proofs)
+                break
+            except UNWRITABLE:
+                if time.monotonic() > ends:
+                    raise
+                time.sleep(_PAUSE_SECONDS)
+    for event in first:
+        events.publish(turn.pk, event)
     _announce(turn.pk)
 
 
@@ -221,10 +298,11 @@ def _end(turns: QuerySet[Turn], turn_id: uuid.UUID, state: State, values: dict[s
         turn = turns.select_related(*sealed.WITH_KEY).select_for_update(of=("self",)).first()
         if turn is None:
             return False
+        if state == State.CANCELLED and (shown := showing.text_of(turn)):
+            values = {"answer": shown, **values}
         row, proofs = sealed.columns(turn, values)
-        turn.attempt += 1
-        Turn.objects.filter(pk=turn_id).update(attempt=turn.attempt, **_ended(state, row))
         _record_end(turn, state, values, proofs)
+        Turn.objects.filter(pk=turn_id).update(attempt=turn.attempt + 1, **_ended(state, row))
     _announce(turn_id)
     return True
 
@@ -244,9 +322,8 @@ def _ended(state: State, values: dict[str, Any]) -> dict[str, Any]:
 
 def _record_end(turn: Turn, state: State, values: Mapping[str, Any], proofs: Mapping[str, Any]) -> None:
     markers = [one["marker"] for one in values.get("citations", [])]
-    payload = {
-        "conversation": str(turn.conversation_id),
-        "attempt": turn.attempt,
+    payload = _payload(turn) | {
+        "shown": showing.summary(turn),
         "answer": proofs.get("answer"),
         "citations": proofs["citations"] | {"markers": markers} if markers else None,
         "groundedness": values.get("groundedness"),
@@ -263,6 +340,10 @@ def _record_end(turn: Turn, state: State, values: Mapping[str, Any], proofs: Map
         subject=str(turn.id),
         payload={key: value for key, value in payload.items() if value not in (None, "", [], {})},
     )
+
+
+def _payload(turn: Turn, **more: Any) -> dict[str, Any]:
+    return {"conversation": str(turn.conversation_id), "attempt": turn.attempt, **more}
 
 
 def _announce(turn_id: uuid.UUID) -> None:

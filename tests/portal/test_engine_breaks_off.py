@@ -104,7 +104,7 @@ def test_what_broke_off_once_is_answered_by_the_second_try(
     play(sent, turn)
     assert (turn.state, turn.quotation, turn.recoveries, sent) == (State.COMPLETED, "", 1, [])
     assert turn.answer.startswith("Write down the warning signs [1].")
-    assert kinds(turn) == ["generating", "broken_off", "generating", "completed"]
+    assert kinds(turn) == ["generating", "prompted", "broken_off", "generating", "prompted", "shown", "completed"]
     entries = valkey.client().xrange(f"havre:turn:{turn.id}")
     told = [json.loads(fields["event"])["type"] for _, fields in entries]
     assert told.count("turn.queued") == 1, "what was shown is taken back"
@@ -167,4 +167,4 @@ def test_whoever_lost_the_turn_begins_nothing_again(
     breaking(1, RuntimeError("CUDA error"), lose)
     generate_answer(turn.id)
     turn.refresh_from_db()
-    assert (turn.recoveries, kinds(turn)) == (1, ["generating", "requeued"])
+    assert (turn.recoveries, kinds(turn)) == (1, ["generating", "prompted", "requeued"])

@@ -11,12 +11,13 @@ import pytest
 import inference
 from inference import Effort
 from portal.audit.models import Event
-from portal.chat import events, rescue, services
+from portal.chat import rescue, sealed, services
 from portal.chat.answering import generate_answer
 from portal.chat.models import Quotation, State, Turn
 from portal.chat.protocol import TurnStart
 from portal.chat.quoting import quote_answer
 from portal.chat.retrieving import retrieve_passages
+from portal.chat.showing import shown_text
 from tests.conftest import Cast
 from tests.portal.streams import stream_of
 
@@ -68,9 +69,18 @@ def test_the_stream_tells_the_turn_in_order_and_its_text_is_the_answer(cast: Cas
 def test_every_step_is_in_the_audit_trail_without_gaps_or_words(cast: Cast) -> None:
     turn = run(begin(cast))
     found = list(Event.objects.filter(subject=str(turn.id)).order_by("seq"))
-    assert [event.kind for event in found] == [
-        "turn.started", "turn.retrieving", "turn.passages", "turn.generating", "turn.completed",
+    shown = [event.payload for event in found if event.kind == "turn.shown"]
+    assert [event.kind for event in found if event.kind != "turn.shown"] == [
+        "turn.started", "turn.retrieving", "turn.passages", "turn.generating", "turn.prompted", "turn.completed",
     ]  # fmt: skip
+    assert {event.payload["conversation"] for event in found} == {str(turn.conversation_id)}
+    assert [one["piece"] for one in shown] == list(range(1, len(shown) + 1))
+    assert found[-1].payload["shown"] == {"pieces": len(shown), "chain": shown[-1]["chain"]}
+    assert sum(one["characters"] for one in shown) == len(turn.answer)
+    asked_how = next(event.payload for event in found if event.kind == "turn.prompted")
+    assert {"temperature", "max_tokens", "context", "seed", "effort", "instructions_sha256"} <= set(asked_how)
+    assert found[0].payload["question"] == sealed.proof(turn, "question")
+    assert found[-1].payload["answer"] == sealed.proof(turn, "answer")
     everything = list(Event.objects.order_by("seq"))
     assert [event.seq for event in everything] == list(range(1, len(everything) + 1))
     trail = " ".join(str(event.payload) for event in everything)
@@ -131,9 +141,9 @@ def test_stop_ends_generation_and_keeps_what_was_shown(cast: Cast) -> None:
     worker.start()
     try:
         deadline = time.monotonic() + 20
-        while not events.shown_text(turn.id) and time.monotonic() < deadline:
+        while not shown_text(turn.id) and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert events.shown_text(turn.id)
+        assert shown_text(turn.id)
         rescue.cancel_turn(cast.anna, turn.id)
     finally:
         worker.join(20)
@@ -153,7 +163,7 @@ def test_a_worker_that_lost_its_turn_stops_quietly(cast: Cast, settings: Any) ->
     worker.start()
     try:
         deadline = time.monotonic() + 20
-        while not events.shown_text(turn.id) and time.monotonic() < deadline:
+        while not shown_text(turn.id) and time.monotonic() < deadline:
             time.sleep(0.02)
         Turn.objects.filter(pk=turn.id).update(attempt=99)
     finally:
@@ -229,9 +239,9 @@ def test_two_people_are_answered_at_the_same_time(cast: Cast) -> None:
         worker.start()
     try:
         deadline = time.monotonic() + 20
-        while not all(events.shown_text(turn.id) for turn in turns) and time.monotonic() < deadline:
+        while not all(shown_text(turn.id) for turn in turns) and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert all(events.shown_text(turn.id) for turn in turns)
+        assert all(shown_text(turn.id) for turn in turns)
         assert all(worker.is_alive() for worker in workers), "one waited for the other"
     finally:
         rescue.cancel_turn(cast.anna, turns[0].id)

@@ -220,7 +220,8 @@ def test_an_answer_is_handed_over_by_the_worker_that_holds_it(cast: Cast, sent: 
             life.finish(late, State.COMPLETED, answer="what the model says too late")
         check(play(sent, turn), Quotation.NOT_GROUNDED)
     over = Event.objects.get(subject=str(turn.id), kind="turn.handed_over")
-    assert over.payload == {"quotation": "not_grounded", "model": {"name": "tiny"}}
+    made = {"quotation": "not_grounded", "model": {"name": "tiny"}}
+    assert over.payload == {"conversation": str(turn.conversation_id), "attempt": 2, **made}
 
 
 @pytest.mark.usefixtures("guideline")

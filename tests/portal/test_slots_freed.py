@@ -14,11 +14,12 @@ from django.db import connection
 import inference
 from inference import Effort
 from portal.accounts.models import User
-from portal.chat import events, presence, rescue, services
+from portal.chat import presence, rescue, services
 from portal.chat.answering import generate_answer
 from portal.chat.models import State, Turn
 from portal.chat.protocol import TurnStart
 from portal.chat.retrieving import retrieve_passages
+from portal.chat.showing import shown_text
 from tests.conftest import Cast
 
 pytestmark = [
@@ -64,7 +65,7 @@ def begin(cast: Cast, settings: Any) -> Iterator[Begin]:
 def first_words(turn: Turn, seconds: float = 30) -> float:
     """When the first words of the answer are there."""
     deadline = time.monotonic() + seconds
-    while not events.shown_text(turn.id):
+    while not shown_text(turn.id):
         assert time.monotonic() < deadline, "no word of the answer"
         time.sleep(0.01)
     return time.monotonic()
@@ -117,7 +118,7 @@ def test_the_slot_is_free_within_a_second(
     settings.HAVRE_TURN_DEADLINE_SECONDS = 300
     waiting = begin("waiting", QUESTION)
     time.sleep(0.3)
-    assert not events.shown_text(waiting.id), "every slot is taken"
+    assert not shown_text(waiting.id), "every slot is taken"
     begun = end(mine)
     seconds = first_words(waiting) - begun
     with capsys.disabled():

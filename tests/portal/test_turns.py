@@ -15,9 +15,9 @@ from portal.audit.models import Event
 from portal.chat import rescue, selectors, services, stored
 from portal.chat import turn as life
 from portal.chat.access import NotAllowed
-from portal.chat.answering import _Watch
 from portal.chat.models import Conversation, State, Turn
 from portal.chat.protocol import FrameError, TurnStart
+from portal.chat.streaming import Watch
 from tests.conftest import Cast, at_once
 
 QUESTION = "What are the steps of a safety plan?"
@@ -251,7 +251,7 @@ def test_a_worker_that_stood_still_asks_before_it_says_another_word(
 ) -> None:
     mine = life.claim(turn.id, State.GENERATING)
     assert mine
-    watch = _Watch(mine)
+    watch = Watch(mine)
     assert watch.holds()
     watch._renewed -= 2 * settings.HAVRE_LEASE_SECONDS
     if given_up:

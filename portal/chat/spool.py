@@ -1,0 +1,112 @@
+"""Hotline cards whose record could not be written: they are shown at once, and kept here until it can.
+
+A file each, in the data folder, sealed with the master key; where there is no key, a file without words, so that at
+least their number is recorded. A file of no use is kept beside them, to be given up for them when the disk is full.
+"""
+
+import errno
+import json
+import logging
+import os
+import secrets
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from portal import vault
+
+logger = logging.getLogger(__name__)
+
+_SEALED, _BARE = ".sealed", ".bare"
+_RESERVE_BYTES = 256 * 1024
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was kept: the values of a turn and who asked (`person`), None where only the card's number and time are
+    known, or it cannot be opened any more."""
+
+    path: Path
+    values: dict[str, Any] | None
+
+
+def keep(values: dict[str, Any]) -> None:
+    """Keep the values of a turn with a card until they can be written down. Never raises: the card comes first."""
+    name = str(values["turn"])
+    try:
+        try:
+            whole = vault.seal(vault.master_key(), json.dumps(values).encode(), name.encode())
+            _write(_folder() / f"{name}{_SEALED}", whole)
+        except vault.VaultError:
+            _write(_folder() / f"{name}{_BARE}", b"")
+    except OSError as error:
+        logger.critical("a hotline card was shown and its record can be kept nowhere: %s", error.strerror)
+
+
+def kept() -> Iterator[Kept]:
+    """What waits to be written down, the oldest first. Raises NoMasterKey where it cannot be opened now."""
+    with suppress(FileNotFoundError):
+        for path in sorted(_folder().iterdir(), key=lambda one: one.stat().st_mtime_ns):
+            if path.suffix == _SEALED:
+                yield Kept(path, _opened(path))
+            elif path.suffix == _BARE:
+                yield Kept(path, None)
+
+
+def done(one: Kept) -> None:
+    """Its record is written."""
+    one.path.unlink(missing_ok=True)
+
+
+def reserve() -> None:
+    """Have room for a few cards, also on a disk that will be full."""
+    path = _folder() / "reserve"
+    try:
+        if not path.exists():
+            _write(path, secrets.token_bytes(_RESERVE_BYTES))
+    except OSError as error:
+        logger.warning("no room is reserved for hotline cards on this disk: %s", error.strerror)
+
+
+def _opened(path: Path) -> dict[str, Any] | None:
+    try:
+        whole = vault.open(vault.master_key(), path.read_bytes(), path.stem.encode())
+    except vault.Unreadable:
+        logger.error("a hotline card that was kept cannot be opened: %s", path.name)
+        return None
+    values: dict[str, Any] = json.loads(whole)
+    return values
+
+
+def _write(path: Path, whole: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        _write_once(path, whole)
+    except OSError as error:
+        if error.errno not in _FULL or not (path.parent / "reserve").exists():
+            raise
+        (path.parent / "reserve").unlink(missing_ok=True)
+        _write_once(path, whole)
+
+
+def _write_once(path: Path, whole: bytes) -> None:
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(whole)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(path)  # whole or not at all
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _folder() -> Path:
+    return Path(settings.HAVRE_DATA_DIR) / "spool" / "cards"

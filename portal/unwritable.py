@@ -1,0 +1,36 @@
+"""Where nothing can be written down, nobody signs in and nothing is changed: a page that says so, and why."""
+
+import logging
+from collections.abc import Callable
+
+from django.db import InternalError, OperationalError
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+
+from portal import vault
+
+logger = logging.getLogger(__name__)
+
+
+class SayThatNothingIsRecorded:
+    """Middleware: a view that failed for a missing key or a database that does not take anything answers 503."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Pass on."""
+        return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """The page; None for any other error."""
+        if isinstance(exception, vault.NoKey):
+            why = _("A key of this installation is missing.")
+        elif isinstance(exception, (OperationalError, InternalError)):
+            why = _("The database cannot be written at this moment.")
+        else:
+            return None
+        logger.error("%s %s: nothing can be recorded: %s", request.method, request.path, type(exception).__name__)
+        # no context of a request: who is signed in is a question to the database
+        return render(None, "503.html", {"why": why}, status=503)
