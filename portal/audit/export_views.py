@@ -45,9 +45,7 @@ class ExportForm(forms.Form):
         label=__("Format"),
         choices=_FORMS,
         initial="bundle",
-        help_text=__(
-            "The bundle proves itself; the report is for reading and signing, the table for spreadsheets."
-        ),
+        help_text=__("The bundle proves itself; the report is for reading and signing, the table for spreadsheets."),
     )
     first_day = forms.DateField(
         label=__("From"), required=False, widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
@@ -183,11 +181,14 @@ def _page(request: HttpRequest, form: ExportForm, status: int = 200) -> HttpResp
 
 def _shown(export: Export) -> dict[str, Any]:
     labels = {name: field.label for name, field in ExportForm.base_fields.items()}
-    names = dict(Actor.objects.filter(code__in=export.filters.values()).values_list("code", "name"))
+    filters = export.filters
+    names = dict(Actor.objects.filter(code__in=filters.values()).values_list("code", "name"))
     return {
         "export": export,
         "form": dict(_FORMS).get(export.form, export.form),
-        "filters": [(labels.get(name, name), names.get(value) or value) for name, value in export.filters.items()],
+        "filters": [
+            (label, names.get(value) or value) for name, label in labels.items() if (value := filters.get(name))
+        ],
         "problem": PROBLEMS.get(export.problem, PROBLEMS["error"]) if export.state == Export.State.FAILED else "",
         "until": export.created_at + exporting.KEPT,
     }

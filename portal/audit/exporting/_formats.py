@@ -89,7 +89,7 @@ def writer_of(name: str) -> Writer:
     module = FORMATS[name].module
     try:
         write: Writer = importlib.import_module(module).write
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         raise Unavailable(f"Exports as {name} are not installed here ({error.name} is missing).") from error
     return write
 
