@@ -12,6 +12,8 @@ class ChatConfig(AppConfig):
     label = "chat"
 
     def ready(self) -> None:
+        from portal.chat import keeping  # noqa: F401  (models beside those of `models`)
+
         post_migrate.connect(_make_master_key, sender=self, dispatch_uid="chat.master_key")
 
 

@@ -1,0 +1,264 @@
+"""Erasing: the key of a conversation is destroyed, or a person's name, and every proof of the audit trail still holds.
+
+Of a conversation nothing is left but what events hold anyway: that it was, when, which rules spoke. Its key goes, and
+with it every copy of its words, wherever backups of the database lie that do not hold the key; the sealed columns are
+emptied besides. Of a person all conversations go, the sessions and the sign-in; in every table the code by which the
+audit trail knows them stands in the place of the name, and there nobody can say any more whose code it is.
+
+    NotErased          a sentence for whoever wanted it: held, running, the last administrator, gone already
+"""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.apps import apps
+from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.models import Session
+from django.db import connection, transaction
+from django.db.models import BinaryField, Case, Count, Max, Min, QuerySet, Value, When
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from portal.accounts.models import RESERVED, Role, User
+from portal.accounts.sessions import announce_end
+from portal.audit.services import code_of, forget, record
+from portal.chat import events, late, rescue
+from portal.chat.keeping import Hold
+from portal.chat.models import ACTIVE, Conversation, ConversationKey, Piece, Turn
+
+ERASED = b"\x00"
+"""What stands in a sealed column whose words were erased: reading it says so."""
+
+SEALED = ("asked", "found", "said", "reasoning")
+
+NAMES = (
+    ("knowledge.Opening", "asked_by"),
+    ("knowledge.GuidelineVersion", "uploaded_by"),
+    ("knowledge.GuidelineVersion", "submitted_by"),
+    ("knowledge.GuidelineVersion", "approved_by"),
+    ("knowledge.Question", "added_by"),
+    ("safeguards.RuleRelease", "requested_by"),
+    ("safeguards.RuleRelease", "released_by"),
+    ("safeguards.LabelledCase", "added_by"),
+    ("modelcards.Trial", "asked_by"),
+)
+"""Where sign-in names stand beside accounts and the audit trail; the code takes their place."""
+
+_DELETED = (("knowledge.Trial", "asked_by"),)  # what somebody tried in the test bench goes with them
+
+Target = Conversation | User
+
+
+class NotErased(Exception):
+    """Nothing was erased; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who erases and why: a sign-in name, "terminal:<name>" or "system"; the role; a reason without names, which the
+    audit trail keeps."""
+
+    actor: str
+    role: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What there is to erase: conversations that still have their words, their turns, pieces of answers that were
+    shown, and the times of the first and the last question."""
+
+    conversations: int
+    turns: int
+    pieces: int
+    first: datetime | None
+    last: datetime | None
+
+
+def extent_of(target: Target) -> Extent:
+    """What erasing would erase."""
+    found = _conversations(target)
+    turns = Turn.objects.filter(conversation__in=found).order_by()
+    counted = turns.aggregate(number=Count("id"), first=Min("created_at"), last=Max("created_at"))
+    pieces = Piece.objects.filter(turn__in=turns).count()
+    return Extent(found.count(), counted["number"], pieces, counted["first"], counted["last"])
+
+
+def refusal(target: Target) -> str:
+    """Why this cannot be erased, in a sentence; empty where it can."""
+    if isinstance(target, Conversation):
+        if target.erased_at:
+            return _("This conversation was erased already.")
+        if held(conversation_id=target.pk, owner_id=target.owner_id):
+            return _("A legal hold is on this conversation or its person: lift it first.")
+        return ""
+    return _refusal_of_person(target)
+
+
+def held(*, conversation_id: uuid.UUID | None = None, owner_id: int) -> bool:
+    """Whether a legal hold is on this conversation or its owner; without a conversation, on anything of the owner."""
+    holds = Hold.objects.filter(lifted_at=None)
+    if conversation_id:
+        of_conversation = holds.filter(conversation_id=conversation_id)
+    else:
+        of_conversation = holds.filter(conversation__owner_id=owner_id)
+    return holds.filter(person_id=owner_id).exists() or of_conversation.exists()
+
+
+def erase(target: Target, by: By, *, then: Callable[[Extent], None] = lambda extent: None) -> Extent:
+    """Erase a conversation, or a person with everything that is theirs. What is being answered is stopped first.
+
+    `then` is called in the same transaction, with what went. Raises NotErased; keys.NoAuditKey, and DatabaseError when
+    nothing can be written: then nothing is erased.
+    """
+    if reason := refusal(target):
+        raise NotErased(reason)
+    owner_id = target.pk if isinstance(target, User) else target.owner_id
+    late.write_down()  # a hotline card that waits for its record is theirs, too
+    _stop_running(target)
+    with transaction.atomic():
+        User.objects.select_for_update().get(pk=owner_id)  # nobody sets a hold or starts a question meanwhile
+        target.refresh_from_db()
+        if reason := refusal(target):
+            raise NotErased(reason)
+        extent = extent_of(target)
+        turns = [turn for one in _conversations(target).order_by("pk") for turn in _erase_conversation(one, by)]
+        if isinstance(target, User):
+            _erase_person(target, by)
+        then(extent)
+    events.forget(turns)
+    write_over()
+    return extent
+
+
+def write_over() -> bool:
+    """Have SQLite write what was erased over in its file, too: it stands in the log until that is emptied. Returns
+    False where somebody read at this moment; the clock does it again. PostgreSQL: docs/compliance.md."""
+    if connection.vendor != "sqlite" or connection.in_atomic_block:
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return not cursor.fetchone()[0]
+
+
+def forget_streams(since: datetime) -> None:
+    """Delete the streams of what was erased since then once more: a worker that lost its turn in that moment may have
+    published after that, and Valkey may have been away."""
+    erased = Conversation.objects.filter(erased_at__gte=since).order_by()
+    if turns := list(Turn.objects.filter(conversation__in=erased).order_by().values_list("pk", flat=True)):
+        events.forget(turns)
+        write_over()
+
+
+def _conversations(target: Target) -> QuerySet[Conversation]:
+    """Those that still have their words."""
+    mine = {"owner": target} if isinstance(target, User) else {"pk": target.pk}
+    return Conversation.objects.filter(erased_at=None, **mine)
+
+
+def _stop_running(target: Target) -> None:
+    running = Turn.objects.filter(conversation__in=_conversations(target), state__in=ACTIVE)
+    for turn in running.order_by().values_list("pk", flat=True):
+        events.ask_to_stop(turn)
+        rescue.end_stopped(turn)
+
+
+def _erase_conversation(conversation: Conversation, by: By) -> list[uuid.UUID]:
+    """Erase one, in the caller's transaction; returns its turns."""
+    Conversation.objects.select_for_update().get(pk=conversation.pk)
+    turns = Turn.objects.filter(conversation=conversation).order_by()
+    if turns.filter(state__in=ACTIVE).exists():
+        raise NotErased(_("A question is being answered at this moment. Try again in a minute."))
+    pieces, _by_model = Piece.objects.filter(turn__in=turns).delete()
+    ConversationKey.objects.filter(conversation=conversation).delete()
+    emptied: dict[str, Any] = {
+        name: Case(When(**{f"{name}__isnull": False}, then=Value(ERASED, output_field=BinaryField())))
+        for name in SEALED
+    }
+    number = turns.update(**emptied)
+    titled = Case(When(titled__isnull=False, then=Value(ERASED, output_field=BinaryField())))
+    Conversation.objects.filter(pk=conversation.pk).update(titled=titled, erased_at=timezone.now())
+    record(
+        "conversation.erased",
+        actor=by.actor,
+        actor_role=by.role,
+        subject=str(conversation.pk),
+        payload={"conversation": str(conversation.pk), "reason": by.reason, "turns": number, "pieces": pieces},
+    )
+    return list(turns.values_list("pk", flat=True))
+
+
+def _refusal_of_person(person: User) -> str:
+    if person.username.casefold() in RESERVED:
+        return _("This is nobody's name: Havre uses it itself. Erase its conversations one by one.")
+    if is_code(person.username) and not person.is_active:
+        return _("This person was erased already.")
+    if held(owner_id=person.pk):
+        return _("A legal hold is on this person or one of their conversations: lift it first.")
+    others = User.objects.filter(is_active=True, role=person.role).exclude(pk=person.pk)
+    if person.is_active and person.role in {Role.ADMIN, Role.COMPLIANCE} and not others.exists():
+        return _("This is the last person with this role: give it to somebody else first.")
+    return ""
+
+
+def is_code(name: str) -> bool:
+    """Whether this is the code of somebody whose name was erased, in the place of a name."""
+    return len(name) == 26 and name.startswith("p-")
+
+
+def _erase_person(person: User, by: By) -> None:
+    """The sign-in, the sessions and the name, everywhere, in the caller's transaction."""
+    name = person.username
+    code = code_of(name)
+    others = User.objects.select_for_update().filter(is_active=True, role=person.role).order_by("pk")
+    if person.is_active and person.role != Role.CLINICIAN and not [one for one in others if one.pk != person.pk]:
+        raise NotErased(_("This is the last person with this role: give it to somebody else first."))
+    _replace_name(name, code)
+    _end_sessions(person.pk)
+    person.username, person.is_active, person.last_login = code, False, None
+    person.first_name = person.last_name = person.email = ""
+    person.set_unusable_password()
+    person.save()
+    person.departments.clear()
+    forget(name, actor=by.actor, actor_role=by.role, payload={"reason": by.reason})
+    transaction.on_commit(lambda: announce_end(person.pk))
+
+
+def _replace_name(name: str, code: str) -> None:
+    for model, column in NAMES:
+        apps.get_model(model)._default_manager.filter(**{column: name}).update(**{column: code})
+    for model, column in _DELETED:
+        apps.get_model(model)._default_manager.filter(**{column: name}).delete()
+    releases = apps.get_model("safeguards.RuleRelease")._default_manager
+    for release in releases.select_for_update().order_by("created_at"):
+        if name in release.authors:
+            release.authors = [code if one == name else one for one in release.authors]
+            release.save(update_fields=["authors"])
+
+
+def _end_sessions(user_pk: int) -> None:
+    """Delete every session that signs this person in, expired ones, too."""
+    mine = [one.pk for one in Session.objects.iterator() if str(one.get_decoded().get(SESSION_KEY)) == str(user_pk)]
+    Session.objects.filter(pk__in=mine).delete()
+
+
+def find(text: str) -> Target | None:
+    """What somebody means: the id of a conversation or of a question, or a sign-in name, exactly."""
+    return find_conversation(text) or find_person(text)
+
+
+def find_conversation(text: str) -> Conversation | None:
+    """The conversation with this id, or with a question that has it."""
+    try:
+        given = uuid.UUID(text)
+    except ValueError:
+        return None
+    return Conversation.objects.filter(pk=given).first() or Conversation.objects.filter(turns=given).first()
+
+
+def find_person(name: str) -> User | None:
+    """The person with exactly this sign-in name."""
+    return User.objects.filter(username=name).first()

@@ -1,0 +1,357 @@
+"""Erasing: nothing that somebody asked, read or was called is left anywhere, and every proof still holds."""
+
+import io
+import json
+import logging
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.sessions.backends.db import SessionStore
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import connection, transaction
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from knowledge.models import Department, Guideline, GuidelineVersion, Opening
+from knowledge.models import Trial as BenchTrial
+from portal import logs, valkey
+from portal.accounts.models import User
+from portal.audit import sealing, verifier, verifying
+from portal.audit.models import Actor, Event
+from portal.audit.services import code_of
+from portal.chat import erasing, events, sealed, stored
+from portal.chat.erasing import By, NotErased, erase
+from portal.chat.keeping import Hold
+from portal.chat.models import Conversation, ConversationKey, Piece, State, Turn
+from portal.chat.reading import reading
+from portal.chat.turn import claim, finish, show
+from tests.conftest import Cast
+
+BY = By("terminal:root", reason="She asked for it.")
+
+
+def talk(owner: User, words: str = "word", *, turns: int = 1) -> Conversation:
+    """A conversation with everything in it that a conversation can have, through the functions of a worker."""
+    conversation = Conversation.objects.create(owner=owner, title=f"title-{words}")
+    for number in range(turns):
+        begun = Turn.objects.create(
+            conversation=conversation, client_ref=uuid.uuid4(), question=f"question-{words}-{number}",
+            matched=[f"matched-{words}"], language="en", effort="low",
+        )  # fmt: skip
+        with transaction.atomic():
+            code_of(owner.username)
+        for event in stored.beginning(begun):
+            events.publish(begun.id, event)
+        taken = claim(begun.id, State.GENERATING)
+        assert taken
+        show(taken, f"piece-{words} ")
+        finish(taken, State.COMPLETED, answer=f"answer-{words}", thoughts=f"thoughts-{words}")
+    return conversation
+
+
+# --- a hundred people -----------------------------------------------------------------------------------------------
+
+
+def everything_stored() -> bytes:
+    """All bytes of the database, free pages and logs included; on PostgreSQL each row of each table."""
+    if connection.vendor == "sqlite":
+        file = Path(connection.settings_dict["NAME"])
+        return b"".join(path.read_bytes() for path in file.parent.glob(f"{file.name}*"))
+    rows = []
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names(cursor):
+            cursor.execute(f'SELECT t::text FROM "{table}" t')
+            rows += [row[0] for row in cursor.fetchall()]
+    return "\n".join(rows).encode()
+
+
+def streams() -> bytes:
+    client = valkey.client()
+    found = [json.dumps(client.xrange(name)) for name in client.scan_iter("havre:turn:*")]
+    return "\n".join(found).encode()
+
+
+def hits(haystack: bytes, words: list[str]) -> list[str]:
+    return [one for one in words if one.encode() in haystack or one.encode().hex().encode() in haystack]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_a_hundred_people_nothing_is_left_and_every_proof_holds(valkey_server: str, tmp_path: Path) -> None:
+    log = tmp_path / "havre.log"
+    handler = logging.FileHandler(log)
+    handler.setFormatter(logs.WithoutContent("%(message)s"))
+    logging.getLogger().addHandler(handler)
+    secrets = []
+    for _ in range(100):
+        token = uuid.uuid4().hex
+        person = User.objects.create_user(f"name-{token}", role="clinician", first_name=f"first-{token}")
+        talk(person, token)
+        kinds = ("name", "first", "title", "question", "matched", "piece", "answer", "thoughts")
+        secrets += [f"{kind}-{token}" for kind in kinds]
+    sealing.seal("minute")
+    names = [one for one in secrets if one.startswith("name-")]
+    assert len(hits(everything_stored(), names)) == 100, "where it is looked for, it can be found"
+    assert len(hits(streams(), secrets)) >= 300
+    for name in names:
+        call_command("erase", "--user", name, "--yes", stdout=io.StringIO())
+    sealing.seal("minute")
+    for form in ("jsonl", "csv", "bundle"):
+        call_command("export_audit", "--format", form, "-o", str(tmp_path / form), stdout=io.StringIO())
+    logging.getLogger().removeHandler(handler)
+    handler.close()
+    assert hits(everything_stored(), secrets) == []
+    assert hits(streams(), secrets) == []
+    for path in (log, tmp_path / "jsonl", tmp_path / "csv"):
+        assert hits(path.read_bytes(), secrets) == [], path.name
+    call_command("export_audit", "--format", "bundle", "-o", str(tmp_path / "again"), stdout=io.StringIO())
+    assert hits(unzipped(tmp_path / "again"), secrets) == []
+    assert verifier.verify(tmp_path / "bundle").findings == []
+    assert verifying.verify().findings == ()
+    assert Event.objects.filter(kind="conversation.erased").count() == 100
+    assert Event.objects.filter(kind="person.erased").count() == 100
+
+
+def unzipped(file: Path) -> bytes:
+    import zipfile
+
+    with zipfile.ZipFile(file) as archive:
+        return b"".join(archive.read(name) for name in archive.namelist())
+
+
+# --- one conversation -----------------------------------------------------------------------------------------------
+
+
+def test_a_conversation_leaves_a_tombstone_that_holds_no_word(cast: Cast) -> None:
+    conversation = talk(cast.anna, turns=2)
+    other = talk(cast.anna, "kept")
+    extent = erase(conversation, BY)
+    assert (extent.conversations, extent.turns, extent.pieces) == (1, 2, 2)
+    gone = Conversation.objects.get(pk=conversation.pk)
+    assert gone.erased_at and gone.title == "Erased"
+    assert not ConversationKey.objects.filter(conversation=gone).exists()
+    assert not Piece.objects.filter(turn__conversation=gone).exists()
+    for turn in Turn.objects.filter(conversation=gone):
+        with pytest.raises(sealed.Erased):
+            _ = turn.question
+        assert all(bytes(getattr(turn, name) or b"") in {b"", erasing.ERASED} for name in erasing.SEALED)
+        assert "was erased" in reading(turn).question and "word" not in json.dumps(stored.events(turn))
+    event = Event.objects.get(kind="conversation.erased")
+    assert event.subject == str(conversation.pk)
+    assert event.payload == {"conversation": event.subject, "reason": BY.reason, "turns": 2, "pieces": 2}
+    assert Turn.objects.get(conversation=other).answer == "answer-kept", "and nobody else's is touched"
+    sealing.seal("minute")
+    assert verifying.verify().findings == ()
+
+
+def test_nothing_is_added_to_what_was_erased_and_its_pages_say_so(cast: Cast, client: Client) -> None:
+    from portal.chat.models import Turn
+
+    conversation = talk(cast.anna)
+    erase(conversation, BY)
+    with pytest.raises(sealed.Erased):
+        Turn.objects.create(
+            conversation=Conversation.objects.get(pk=conversation.pk), client_ref=uuid.uuid4(), question="More?",
+            language="en", effort="low",
+        )  # fmt: skip
+    client.force_login(cast.anna)  # type: ignore[arg-type]
+    page = client.get(reverse("chat:conversation", args=[conversation.pk])).content.decode()
+    assert "was erased" in page and "question-word" not in page
+
+
+def test_a_running_answer_is_stopped_and_its_worker_loses_it(cast: Cast) -> None:
+    from portal.chat.turn import LeaseLost
+
+    conversation = Conversation.objects.create(owner=cast.anna, title="x")
+    begun = Turn.objects.create(
+        conversation=conversation, client_ref=uuid.uuid4(), question="What?", language="en", effort="low"
+    )
+    taken = claim(begun.id, State.GENERATING)
+    assert taken
+    show(taken, "The first half ")
+    erase(conversation, BY)
+    assert Turn.objects.get(pk=begun.pk).state == State.CANCELLED
+    with pytest.raises(LeaseLost):
+        show(taken, "and the second")
+    assert valkey.client().exists(f"havre:turn:{begun.pk}") == 0
+    events.publish(begun.id, {"type": "turn.delta", "text": "late"})  # by a worker that was slower than that
+    erasing.forget_streams(timezone.now() - timedelta(minutes=5))
+    assert valkey.client().exists(f"havre:turn:{begun.pk}") == 0
+
+
+def test_erasing_goes_on_without_valkey(cast: Cast, dead_valkey: None) -> None:
+    conversation = talk(cast.anna)
+    assert erase(conversation, BY).turns == 1
+
+
+def test_without_the_audit_key_nothing_is_erased(cast: Cast, settings: Any, tmp_path: Path) -> None:
+    conversation = talk(cast.anna)
+    settings.HAVRE_AUDIT_KEY_FILE = tmp_path / "none.key"
+    with pytest.raises(CommandError):
+        call_command("erase", "--conversation", str(conversation.pk), "--yes", stdout=io.StringIO())
+    assert Turn.objects.get(conversation=conversation).question == "question-word-0"
+
+
+# --- a person -------------------------------------------------------------------------------------------------------
+
+
+def test_every_column_that_holds_a_name_is_known() -> None:
+    """Whoever adds a column with names finds out here that erasing has to know of it."""
+    from django.apps import apps
+    from django.db.models import CharField
+
+    known = set(erasing.NAMES) | set(erasing._DELETED)
+    found = {
+        (f"{model._meta.app_label}.{model._meta.object_name}", field.name)
+        for model in apps.get_models()
+        for field in model._meta.get_fields()
+        if isinstance(field, CharField) and (field.name.endswith("_by") or field.name in {"author", "actor", "person"})
+    }
+    assert found == known
+
+
+def test_a_person_loses_sign_in_sessions_and_name_everywhere(cast: Cast) -> None:
+    from portal.modelcards.models import Trial as ModelTrial
+    from portal.safeguards.models import LabelledCase, RuleRelease
+
+    User.objects.create_user("zoe", role="admin", password="x", email="zoe@example.org", first_name="Zoë")
+    zoe = User.objects.get(username="zoe")
+    guideline = Guideline.objects.create(title="Plan")
+    version = GuidelineVersion.objects.create(
+        guideline=guideline, number=1, filename="a.pdf", media_type="x", sha256="1" * 64, size=1,
+        uploaded_by="zoe", submitted_by="zoe", approved_by="dora",
+    )  # fmt: skip
+    Opening.objects.create(guideline=guideline, asked_by="zoe")
+    BenchTrial.objects.create(question="What did I try?", asked_by="zoe")
+    ModelTrial.objects.create(name="m", sha256="2" * 64, asked_by="zoe")
+    LabelledCase.objects.create(text="x", language="en", label="benign", added_by="zoe")
+    RuleRelease.objects.create(authors=["dora", "zoe"], requested_by="zoe")
+    zoe.departments.add(Department.objects.create(name="Ward 3"))
+    browser = Client()
+    browser.force_login(zoe)
+    assert browser.get(reverse("guidelines:index")).status_code == 200
+    erase(zoe, BY)
+    zoe.refresh_from_db()
+    code = zoe.username
+    assert erasing.is_code(code) and Actor.objects.get(code=code).name is None
+    assert (zoe.is_active, zoe.email, zoe.first_name, zoe.has_usable_password()) == (False, "", "", False)
+    assert browser.get(reverse("guidelines:index")).status_code == 302
+    assert not [one for one in SessionStore.get_model_class().objects.all() if one.get_decoded()]
+    version.refresh_from_db()
+    assert (version.uploaded_by, version.submitted_by, version.approved_by) == (code, code, "dora")
+    assert RuleRelease.objects.get().authors == ["dora", code] and RuleRelease.objects.get().requested_by == code
+    assert Opening.objects.get().asked_by == ModelTrial.objects.get().asked_by == code
+    assert LabelledCase.objects.get().added_by == code and not BenchTrial.objects.exists()
+    with pytest.raises(NotErased, match="already"):
+        erase(zoe, BY)
+    sealing.seal("minute")
+    assert verifying.verify().findings == ()
+
+
+@pytest.mark.parametrize(("name", "last"), [("dora", True), ("emil", True), ("anna", False)])
+def test_the_last_administrator_and_the_last_compliance_officer_stay(name: str, last: bool, cast: Cast) -> None:
+    person = User.objects.get(username=name)
+    if not last:
+        erase(person, BY)
+        return
+    with pytest.raises(NotErased, match="last person"):
+        erase(person, BY)
+    assert User.objects.filter(username=name, is_active=True).exists()
+    User.objects.create_user("second", role=person.role)
+    erase(person, BY)
+
+
+def test_nobodys_name_is_not_erased(cast: Cast) -> None:
+    with pytest.raises(NotErased, match="nobody"):
+        erase(User.objects.create(username="terminal", role="clinician"), BY)
+
+
+# --- legal hold -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("on", "what", "refused"),
+    [
+        ("conversation", "conversation", True),
+        ("conversation", "person", True),
+        ("person", "conversation", True),
+        ("person", "person", True),
+        ("other", "conversation", False),
+    ],
+)
+def test_what_is_held_is_not_erased(on: str, what: str, refused: bool, cast: Cast) -> None:
+    conversation, other = talk(cast.anna), talk(cast.bela, "other")
+    with transaction.atomic():
+        by = Actor.objects.get(code=code_of("emil"))
+    about: dict[str, dict[str, Any]] = {
+        "conversation": {"conversation": conversation},
+        "person": {"person": cast.anna},
+        "other": {"conversation": other},
+    }
+    hold = Hold.objects.create(reason="Case 12 of the court.", set_by=by, **about[on])
+    target: Any = conversation if what == "conversation" else cast.anna
+    if refused:
+        with pytest.raises(NotErased, match="legal hold"):
+            erase(target, BY)
+        assert Turn.objects.get(conversation=conversation).question == "question-word-0"
+        hold.lifted_at = timezone.now()
+        hold.save()
+    erase(target, BY)
+
+
+# --- the command ----------------------------------------------------------------------------------------------------
+
+
+def run(*arguments: str) -> dict[str, Any]:
+    out = io.StringIO()
+    call_command("erase", *arguments, "--json", stdout=out)
+    report: dict[str, Any] = json.loads(out.getvalue())
+    return report
+
+
+def test_a_dry_run_says_what_would_go_and_erases_nothing(cast: Cast) -> None:
+    conversation = talk(cast.anna, turns=3)
+    report = run("--user", "anna", "--dry-run")
+    assert (report["conversations"], report["turns"], report["erased"], report["refusal"]) == (1, 3, False, "")
+    assert "anna" not in json.dumps(report)
+    assert ConversationKey.objects.filter(conversation=conversation).exists()
+    assert "last person" in run("--user", "dora", "--dry-run")["refusal"]
+
+
+def test_the_command_erases_by_a_questions_id_too(cast: Cast) -> None:
+    turn = Turn.objects.get(conversation=talk(cast.anna))
+    report = run("--conversation", str(turn.pk), "--yes", "--reason", "Request 7")
+    assert report["erased"] and report["turns"] == 1
+    assert Event.objects.get(kind="conversation.erased").payload["reason"] == "Request 7"
+
+
+def _wrong(*arguments: str) -> Callable[[], None]:
+    return lambda: call_command("erase", *arguments, stdout=io.StringIO())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--user", "Anna", "--yes"), "no person"),
+        (("--user", "ann", "--yes"), "no person"),
+        (("--conversation", "x", "--yes"), "no conversation"),
+        (("--conversation", str(uuid.uuid4()), "--yes"), "no conversation"),
+        ((), "required"),
+    ],
+)
+def test_what_is_not_there_is_said(arguments: tuple[str, ...], said: str, cast: Cast) -> None:
+    with pytest.raises(CommandError, match=said):
+        _wrong(*arguments)()
+
+
+def test_it_asks_first(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    talk(cast.anna)
+    monkeypatch.setattr("builtins.input", lambda _: "no")
+    with pytest.raises(CommandError, match="Nothing was erased"):
+        call_command("erase", "--user", "anna", stdout=io.StringIO())
+    assert User.objects.filter(username="anna").exists()
