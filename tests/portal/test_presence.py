@@ -33,7 +33,7 @@ def patience(settings: Any, request: pytest.FixtureRequest, monkeypatch: pytest.
 
 async def asked(browser: Any) -> Turn:
     await browser.send_json_to(start())
-    accepted = await browser.receive_json_from(timeout=5)
+    accepted = await browser.receive_json_from(timeout=30)
     await eventually(lambda: _is_known(accepted))
     return await Turn.objects.select_related("conversation").aget(pk=accepted["turn"])
 
@@ -60,7 +60,7 @@ async def test_closing_the_page_stops_a_waiting_turn_after_a_while(cast: Cast, c
         assert (await state_of(turn))[0] == State.QUEUED, "a reload takes a moment"
         await eventually(lambda: is_left(turn))
     asked_to, ended = [one async for one in Event.objects.filter(subject=str(turn.id)).order_by("seq")][-2:]
-    assert (asked_to.kind, asked_to.actor_id, asked_to.payload) == ("turn.stop_asked", "system", {"code": "left"})
+    assert (asked_to.kind, asked_to.actor_id, asked_to.payload) == ("turn.stop_asked", "system", {"code": "left", "conversation": str(turn.conversation_id)})
     assert ended.kind == "turn.cancelled"
 
 
@@ -89,7 +89,7 @@ async def test_a_reload_stops_nothing(cast: Cast) -> None:
         await browser.disconnect(code=1001)
     async with socket(cast.anna, turn.conversation_id) as reloaded:
         await reloaded.send_json_to({"type": "turn.resume", "turn": str(turn.id), "after": ""})
-        assert (await reloaded.receive_json_from(timeout=5))["type"] == "turn.accepted"
+        assert (await reloaded.receive_json_from(timeout=30))["type"] == "turn.accepted"
         await asyncio.sleep(1.5)
         assert (await state_of(turn))[0] == State.QUEUED
 
@@ -97,7 +97,7 @@ async def test_a_reload_stops_nothing(cast: Cast) -> None:
 async def test_another_page_of_the_chat_and_a_source_that_is_read_keep_the_answer(cast: Cast) -> None:
     async with socket(cast.anna) as browser, socket(cast.anna) as elsewhere:
         await elsewhere.send_json_to({"type": "ping"})
-        await elsewhere.receive_json_from(timeout=5)
+        await elsewhere.receive_json_from(timeout=30)
         turn = await asked(browser)
         await eventually(sync_to_async(lambda: valkey.client().zcard(presence._key(cast.anna.pk)) == 2))
         await browser.disconnect(code=1001)
@@ -125,10 +125,10 @@ async def test_signing_out_on_one_device_leaves_the_other_its_answer(cast: Cast)
     key = client.cookies[live_settings.SESSION_COOKIE_NAME].value
     async with socket(cast.anna) as ward, socket(session=key) as office:
         await office.send_json_to({"type": "ping"})
-        await office.receive_json_from(timeout=5)
+        await office.receive_json_from(timeout=30)
         turn = await asked(ward)
         await sync_to_async(client.post)("/accounts/logout/")
-        assert (await office.receive_output(timeout=5))["code"] == 4401
+        assert (await office.receive_output(timeout=30))["code"] == 4401
         await asyncio.sleep(0.5)
         assert (await state_of(turn))[0] == State.QUEUED
 
