@@ -6,6 +6,7 @@ from django.views.i18n import set_language
 
 from portal import views
 from portal.accounts.views import ChangePassword, SignIn, SignOut
+from portal.chat.story_views import turn_story
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -21,6 +22,9 @@ urlpatterns = [
     path("chat/", include("portal.chat.urls")),
     path("guidelines/", include("portal.guidelines.urls")),
     path("safeguards/", include("portal.safeguards.urls")),
+    path(
+        "audit/turns/<uuid:turn_id>/", turn_story, name="story"
+    ),
     path("audit/", include("portal.audit.urls")),
     path("models/", include("portal.modelcards.urls")),
 ]

@@ -25,7 +25,6 @@ from portal.chat.turn import claim, finish
 from tests.conftest import Cast
 
 THOUGHTS = "The clinician asks about a safety plan. é 🧠 SECRET-THOUGHT"
-REASON = "Complaint 2026-117: the answer contradicts the guideline."
 KEY = bytes(range(32))
 
 
@@ -186,85 +185,13 @@ def test_no_event_no_page_and_no_export_holds_it(turn: Turn, cast: Cast) -> None
     client = Client()
     for person, pages in (
         (cast.anna, [reverse("chat:conversation", args=[turn.conversation_id])]),
-        (cast.emil, [reverse("audit:index"), reverse("chat:reasoning", args=[turn.id])]),
+        (cast.emil, [reverse("audit:index"), reverse("story", args=[turn.id])]),
     ):
         client.force_login(person)
         said += "".join(client.get(page).content.decode() for page in pages)
     assert "SECRET" not in said and bytes(turn.reasoning).hex() not in said
     ended = Event.objects.get(kind="turn.completed")
     assert ended.payload["reasoning"]["sealed_sha256"] == sealed.fingerprint(bytes(turn.reasoning))
-
-
-# --- the page ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def officer(client: Client, cast: Cast) -> Client:
-    client.force_login(cast.emil)
-    return client
-
-
-def readings() -> list[Event]:
-    return list(Event.objects.filter(kind="turn.reasoning_read"))
-
-
-def test_a_compliance_officer_reads_it_with_a_reason_and_that_is_an_event(officer: Client, turn: Turn) -> None:
-    page = officer.post(reverse("chat:reasoning", args=[turn.id]), {"reason": REASON})
-    assert "SECRET-THOUGHT" in page.content.decode()
-    assert "no-store" in page["Cache-Control"]
-    event = readings()[0]
-    assert (event.actor.name, event.subject, event.actor_role) == ("emil", str(turn.id), "compliance")
-    assert event.payload == {"reason": REASON, "outcome": "read"}
-
-
-@pytest.mark.parametrize("reason", ["", "because", "              ", "x" * 501])
-def test_without_a_reason_nothing_is_shown_and_nothing_recorded(officer: Client, turn: Turn, reason: str) -> None:
-    page = officer.post(reverse("chat:reasoning", args=[turn.id]), {"reason": reason})
-    assert "SECRET" not in page.content.decode()
-    assert "field__error" in page.content.decode()
-    assert readings() == []
-
-
-@pytest.mark.parametrize("name", ["anna", "bela", "dora"])
-def test_nobody_else_reads_it_not_even_who_asked(name: str, client: Client, cast: Cast, turn: Turn) -> None:
-    client.force_login(getattr(cast, name))
-    assert client.post(reverse("chat:reasoning", args=[turn.id]), {"reason": REASON}).status_code == 403
-    assert readings() == []
-
-
-def test_who_asked_does_not_read_it_even_as_an_officer_later(client: Client, cast: Cast, turn: Turn) -> None:
-    type(cast.anna).objects.filter(username="anna").update(role="compliance")  # type: ignore[attr-defined]
-    client.force_login(type(cast.anna).objects.get(username="anna"))  # type: ignore[attr-defined]
-    assert client.post(reverse("chat:reasoning", args=[turn.id]), {"reason": REASON}).status_code == 404
-
-
-def test_an_unknown_turn_is_not_found(officer: Client, turn: Turn) -> None:
-    assert officer.get(reverse("chat:reasoning", args=[uuid.uuid4()])).status_code == 404
-
-
-@pytest.mark.parametrize("loss", ["erased", "unreadable"])
-def test_what_cannot_be_read_says_why_and_the_attempt_is_an_event(
-    loss: str, officer: Client, turn: Turn, tmp_path: Path, settings: Any
-) -> None:
-    if loss == "erased":
-        ConversationKey.objects.all().delete()
-    else:
-        settings.HAVRE_MASTER_KEY_FILE = tmp_path / "other.key"
-        vault.make_master_key()
-    page = officer.post(reverse("chat:reasoning", args=[turn.id]), {"reason": REASON}).content.decode()
-    assert "SECRET" not in page and "notice--caution" in page
-    assert [one.payload["outcome"] for one in readings()] == [loss]
-
-
-def test_thoughts_are_shown_as_text(officer: Client, turn: Turn) -> None:
-    turn.thoughts = "<script>alert(1)</script>"
-    turn.save()
-    page = officer.post(reverse("chat:reasoning", args=[turn.id]), {"reason": REASON}).content.decode()
-    assert "&lt;script&gt;" in page and "<script>alert" not in page
-
-
-def test_the_audit_trail_leads_to_it(officer: Client, turn: Turn) -> None:
-    assert reverse("chat:reasoning", args=[turn.id]) in officer.get(reverse("audit:index")).content.decode()
 
 
 def test_the_master_key_file_of_the_tests_is_not_this_users_own() -> None:

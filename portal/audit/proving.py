@@ -1,0 +1,109 @@
+"""Whether single events are what was recorded: each against its own hash and mark, and against the signed checkpoint
+that covers it. The whole ledger is `verifying`'s."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from portal.audit import keys, sealing
+from portal.audit._merkle import Frontier
+from portal.audit._succession import Succession, succession
+from portal.audit.models import Checkpoint, Event, Head
+from portal.audit.rotation import KIND as KEY_REPLACED
+from portal.audit.services import leaf_of
+
+_MOST_BETWEEN = 20_000  # events of one checkpoint that a page waits for: about a second
+_NO_VALUES = (ValueError, TypeError, KeyError, AttributeError)
+
+
+class Standing(StrEnum):
+    """How an event stands: `PROVEN` by a signed checkpoint, which was computed a moment ago; `SEALED` under one that is
+    over too many events for a page; `WAITING` for the next one; `WRONG`: it is not what was recorded."""
+
+    PROVEN = "proven"
+    SEALED = "sealed"
+    WAITING = "waiting"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """How one event stands, and the number and time of the checkpoint that covers it."""
+
+    standing: Standing
+    checkpoint: int | None = None
+    sealed_at: datetime | None = None
+
+
+def proofs(events: Iterable[Event]) -> dict[int, Proof]:
+    """How these events stand, by their numbers. Reads a few rows for each checkpoint that covers some of them."""
+    chosen = sorted(events, key=lambda one: one.seq)
+    history, key = _history()
+    found: dict[int, Proof] = {}
+    covering: Checkpoint | None = None
+    standing = Standing.WAITING
+    for event in chosen:
+        if covering is None or covering.tree_size < event.seq:
+            covering = _covering(event.seq)
+            standing = _of_checkpoint(covering, history) if covering else Standing.WAITING
+        own = standing if _is_whole(event, history, key) else Standing.WRONG
+        found[event.seq] = Proof(own, covering.number, covering.at) if covering else Proof(own)
+    return found
+
+
+def _history() -> tuple[Succession, keys.AuditKey | None]:
+    head = Head.objects.filter(pk=1).first() or Head(last_seq=0)
+    try:
+        key: keys.AuditKey | None = keys.current()
+    except keys.NoAuditKey:
+        key = None
+    trusted = key.public if key else bytes.fromhex(head.public_key)
+    replaced = Event.objects.filter(kind=KEY_REPLACED).order_by("seq").values_list("seq", "payload")
+    return succession(str(head.ledger), trusted, list(replaced)), key
+
+
+def _is_whole(event: Event, history: Succession, key: keys.AuditKey | None) -> bool:
+    try:
+        leaf = leaf_of(event)
+    except _NO_VALUES:
+        return False
+    marked = key is None or event.seq <= history.marked_after or key.has_marked(leaf, bytes(event.mac))
+    return leaf == bytes(event.leaf) and marked
+
+
+def _covering(seq: int) -> Checkpoint | None:
+    """The first checkpoint over this event. Sizes never fall, so twenty looks find it among a million."""
+    newest = Checkpoint.objects.order_by("-number").first()
+    if newest is None or newest.tree_size < seq:
+        return None
+    low, high = 1, newest.number
+    while low < high:
+        middle = (low + high) // 2
+        size = Checkpoint.objects.filter(number=middle).values_list("tree_size", flat=True).first()
+        low, high = (low, middle) if size is not None and size >= seq else (middle + 1, high)
+    return Checkpoint.objects.filter(number=low).first()
+
+
+def _of_checkpoint(checkpoint: Checkpoint, history: Succession) -> Standing:
+    """Whether the checkpoint is signed, and its root the one over the events that are there."""
+    public, body = history.key_for(checkpoint.number), checkpoint.body.encode("utf-8", errors="replace")
+    if not keys.has_signed(public, body, bytes(checkpoint.signature)):
+        return Standing.WRONG
+    try:
+        said = sealing.claims(checkpoint)
+        before = Checkpoint.objects.filter(number=checkpoint.number - 1).first()
+        tree = Frontier(before.tree_size, bytes(before.frontier)) if before else Frontier()
+        size, root = int(said["tree_size"]), str(said["root"])
+    except _NO_VALUES:
+        return Standing.WRONG
+    if size - tree.size > _MOST_BETWEEN:
+        return Standing.SEALED
+    for leaf in _leaves(tree.size, size):
+        tree.append(leaf)
+    return Standing.PROVEN if tree.size == size and tree.root().hex() == root else Standing.WRONG
+
+
+def _leaves(after: int, until: int) -> Sequence[bytes]:
+    rows = Event.objects.filter(seq__gt=after, seq__lte=until).order_by("seq")
+    return [bytes(leaf) for leaf in rows.values_list("leaf", flat=True)]

@@ -1,0 +1,71 @@
+"""Events as the pages tell them: a sentence, who it was, and what they hold, with names in the place of codes."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from portal.audit import wording
+from portal.audit.models import Actor, Event
+
+_PERSON = "p-"  # what the code of a person begins with
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An event in words. `subject` is what it happened to: a person's name, or an id as it is; `turn` is its id where
+    it belongs to the story of a turn."""
+
+    event: Event
+    words: str
+    who: str
+    is_person: bool
+    role: str
+    subject: str
+    turn: str
+    details: tuple[tuple[str, str], ...]
+
+    @property
+    def leaf(self) -> str:
+        """The event's hash, in hexadecimal."""
+        return bytes(self.event.leaf).hex()
+
+
+def lines(events: Iterable[Event]) -> list[Line]:
+    """Some events, in their order. Names are asked for once."""
+    chosen = list(events)
+    codes = {one for event in chosen for one in _codes(event)}
+    names = {code: name for code, name in Actor.objects.filter(code__in=codes).values_list("code", "name") if name}
+    return [_line(one, names) for one in chosen]
+
+
+def _line(event: Event, names: dict[str, str]) -> Line:
+    payload = event.payload if isinstance(event.payload, dict) else {}
+    room = event.kind.partition(".")[0]
+    is_person = event.subject.startswith(_PERSON)
+    return Line(
+        event=event,
+        words=wording.sentence(event.kind, payload),
+        who=wording.who(event.actor_id, names.get(event.actor_id)),
+        is_person=event.actor_id.startswith(_PERSON),
+        role=str(wording.ROLES.get(event.actor_role, event.actor_role)),
+        subject=wording.who(event.subject, names.get(event.subject)) if is_person else event.subject,
+        turn=event.subject if room == "turn" or event.kind == "conversation.read" else "",
+        details=tuple(wording.details(payload, names)),
+    )
+
+
+def _codes(event: Event) -> Iterator[str]:
+    yield event.actor_id
+    yield from _strings(event.subject)
+    yield from _strings(event.payload)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str) and value.startswith(_PERSON):
+        yield value
+    elif isinstance(value, dict):
+        for one in value.values():
+            yield from _strings(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _strings(one)

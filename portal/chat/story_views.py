@@ -1,0 +1,81 @@
+"""The page on which a compliance officer sees the whole story of a turn, and reads its words with a reason that goes
+into the audit trail."""
+
+import uuid
+from typing import Any
+
+from django import forms
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_http_methods
+
+from portal.access import for_role
+from portal.accounts.models import User
+from portal.audit import keys, verifying
+from portal.chat.access import NotAllowed, sealed_turn_of
+from portal.chat.models import Turn
+from portal.chat.story import NotReadable, read, story, times_read
+
+_LEAST_REASON = 15  # characters: a sentence, not a tick
+
+
+class ReasonForm(forms.Form):
+    """Why somebody wants to read it. `times` is how often this person has read it before, so that a page that is
+    loaded again asks again."""
+
+    reason = forms.CharField(
+        label=_("Why do you need to read it?"),
+        help_text=_(
+            "At least %(number)s characters. It is kept in the audit trail with your name: no names of patients."
+        )
+        % {"number": _LEAST_REASON},
+        min_length=_LEAST_REASON,
+        max_length=500,
+        widget=forms.Textarea({"rows": 3}),
+    )
+    times = forms.IntegerField(widget=forms.HiddenInput)
+
+
+@require_http_methods(["GET", "POST"])
+@for_role("compliance")
+def turn_story(request: HttpRequest, turn_id: uuid.UUID) -> HttpResponse:
+    """What is known of a turn without its words; a POST with a reason shows them, once: a reload asks again."""
+    if not isinstance(request.user, User):
+        raise PermissionDenied
+    try:
+        turn = sealed_turn_of(request.user, turn_id)
+    except NotAllowed as error:
+        raise Http404 from error
+    context: dict[str, Any] = {"opened": None, "problem": ""}
+    form = _form(request.user, turn)
+    if request.method == "POST":
+        given = ReasonForm(request.POST)
+        if not given.is_valid():
+            form = given
+        elif given.cleaned_data["times"] != times_read(request.user, turn):
+            form = _form(request.user, turn)
+            context["problem"] = _now("These words were shown once. To read them again, say again why.")
+        else:
+            context |= _read(request.user, turn, given.cleaned_data["reason"])
+            form = _form(request.user, turn)
+    context |= {"turn": turn, "story": story(turn), "form": form, "last": verifying.last()}
+    return render(request, "chat/story.html", context)
+
+
+def _form(user: User, turn: Turn) -> ReasonForm:
+    return ReasonForm(initial={"times": times_read(user, turn)})
+
+
+def _read(user: User, turn: Turn, reason: str) -> dict[str, Any]:
+    try:
+        return {"opened": read(user, turn, reason)}
+    except NotReadable as problem:
+        return {"problem": str(problem)}
+    except (keys.NoAuditKey, DatabaseError):
+        said = _now("It was not opened: that you read it cannot be recorded at this moment. Please tell your IT "
+                    "department.")  # fmt: skip
+        return {"problem": said}
