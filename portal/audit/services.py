@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from portal.audit import keys
+from portal.audit import _rows, keys
 from portal.audit._canonical import entry, moment, plain
 from portal.audit._merkle import leaf_hash
 from portal.audit.models import Actor, Event, Head
@@ -38,7 +38,7 @@ def record(
     with, ValueError for what JSON cannot hold.
     """
     event = Event(kind=kind, actor_role=actor_role, subject=plain(subject), payload=plain(payload or {}))
-    code = _known_code(actor)  # all that can be done before is: everybody else waits for the lock
+    code = _rows.code_of_name(actor)  # all that can be done before is: everybody else waits for the lock
     head = locked_head()
     key = key_of(head)
     event.actor_id = code or code_for(head, key, actor)
@@ -48,7 +48,7 @@ def record(
 def code_of(name: str) -> str:
     """The code that stands for a person in the audit trail; a name that has none yet gets one, which is recorded. In
     the caller's transaction. Raises as `record` does."""
-    if known := _known_code(name):
+    if known := _rows.code_of_name(name):
         return known
     head = locked_head()
     return code_for(head, key_of(head), name)
@@ -77,7 +77,7 @@ def locked_head() -> Head:
     TransactionManagementError outside a transaction."""
     if not transaction.get_connection().in_atomic_block:
         raise transaction.TransactionManagementError("An event is recorded in the transaction of what it records.")
-    return Head.objects.select_for_update().get_or_create(pk=1)[0]
+    return _rows.lock_head() or Head.objects.select_for_update().get_or_create(pk=1)[0]
 
 
 def key_of(head: Head) -> keys.AuditKey:
@@ -90,7 +90,7 @@ def key_of(head: Head) -> keys.AuditKey:
 
 def code_for(head: Head, key: keys.AuditKey, name: str) -> str:
     """As `code_of`, with the head locked already."""
-    if known := _known_code(name):
+    if known := _rows.code_of_name(name):
         return known
     if name in NOBODY:
         return Actor.objects.create(code=name, name=name).code
@@ -102,10 +102,6 @@ def code_for(head: Head, key: keys.AuditKey, name: str) -> str:
     return actor.code
 
 
-def _known_code(name: str) -> str | None:
-    return Actor.objects.filter(name=name).values_list("code", flat=True).first()
-
-
 def append(head: Head, key: keys.AuditKey, event: Event) -> Event:
     """Give an event its number, time, hash and mark, and write it. `head` is locked. For `record`, and for the event
     by which another key begins."""
@@ -115,11 +111,11 @@ def append(head: Head, key: keys.AuditKey, event: Event) -> Event:
         append(head, key, Event(kind=CLOCK_WENT_BACK, actor_id=code_for(head, key, "system"), payload=jump))
     head.last_seq, head.last_at = head.last_seq + 1, now
     head.public_key = head.public_key or key.public.hex()
-    head.save(update_fields=["last_seq", "last_at", "public_key"])
+    _rows.move_head(head)
     event.seq, event.at = head.last_seq, now
     event.leaf = leaf_of(event)
     event.mac = key.mark(event.leaf)
-    event.save(force_insert=True)
+    _rows.insert(event)
     return event
 
 
