@@ -181,7 +181,7 @@ def _page(request: HttpRequest, form: ExportForm, status: int = 200) -> HttpResp
 
 def _shown(export: Export) -> dict[str, Any]:
     labels = {name: field.label for name, field in ExportForm.base_fields.items()}
-    filters = export.filters
+    filters = {name: export.filters[name] for name in labels if name in export.filters}
     names = dict(Actor.objects.filter(code__in=filters.values()).values_list("code", "name"))
     return {
         "export": export,
