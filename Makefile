@@ -51,6 +51,7 @@ bench: $(VENV)/.dev ## speed of the whole path beside the bare engine (ARGS='--p
 	@$(PY) -m tests.knowledge.parsing_speed knowledge/samples
 	@$(PY) -m tests.knowledge.index_speed
 	@$(PY) -m tests.knowledge.bench_retrieval
+	@$(PY) -m tests.stack.ledger --bench
 
 soak: $(VENV)/.dev ## 100,000 random strings at the guardrails; 50 ingestions and 200 workers killed; the running whole, ROUNDS times over
 	@HAVRE_UNSEEN=all $(PY) -m pytest -q tests/guardrails/test_guardrails_unseen.py
@@ -59,6 +60,10 @@ soak: $(VENV)/.dev ## 100,000 random strings at the guardrails; 50 ingestions an
 	@HAVRE_KILLS=50 $(PY) -m pytest -q tests/knowledge/test_knowledge_interrupted.py
 	@$(PY) -m tests.stack.faults --kills 200
 	@$(PY) -m tests.stack.faults --kills 20 --postgres
+	@$(PY) -m tests.stack.ledger
+	@$(PY) -m tests.stack.ledger --postgres
+	@$(PY) -m tests.stack.ledger --verify-only --events 1000000
+	@$(PY) -m pytest -q -m soak tests/audit
 	@round=1; while [ $$round -le $(ROUNDS) ]; do \
 		echo "round $$round of $(ROUNDS)"; $(PY) -m pytest -q -m stack $(ARGS) || exit 1; round=$$((round + 1)); \
 	done

@@ -208,3 +208,20 @@ def test_an_empty_ledger_is_sound(db: None, audit_key: Path, settings: Any) -> N
     assert verifying.verify().findings == ()
     sealing.seal("minute")
     assert verifying.verify().findings == ()
+
+
+@pytest.mark.usefixtures("full_ledger")
+def test_a_bundle_is_checked_by_its_own_verifier(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = tmp_path / "audit.zip"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("sys.stderr", io.StringIO())
+        call_command("export_audit", "--format", "bundle", "-o", str(bundle), stdout=io.StringIO())
+    pushed = tmp_path / "elsewhere.jsonl"
+    pushed.write_text("".join(f"{pushing.as_text(one)}\n" for one in Checkpoint.objects.order_by("number")))
+    whole = ["--public-key", keys.current().public.hex(), "--checkpoints", str(pushed)]
+    assert run(str(bundle), *whole)[0] == 0, capsys.readouterr().out
+    content = bytearray(bundle.read_bytes())
+    content[len(content) // 3] ^= 1
+    bundle.write_bytes(content)
+    assert run(str(bundle))[0] != 0
+    assert run(str(bundle), "--public-key", "00" * 32)[0] != 0

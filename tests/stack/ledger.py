@@ -228,10 +228,13 @@ def _prepare(folder: Path, database_url: str | None) -> None:
 
 
 def _run(chosen: argparse.Namespace) -> bool:
-    if not chosen.bench:
+    if not chosen.bench and not chosen.verify_only:
         counted = append_at_once(chosen.writers, chosen.appends) | {"appends": chosen.writers * chosen.appends}
         print(json.dumps(counted, indent=2))
         return is_right(counted)
+    if chosen.verify_only:
+        print(json.dumps({"verification": verification(chosen.events)}))
+        return True
     alone = append_at_once(1, 500) | {"appends": 500}
     print(json.dumps({"one writer": alone}), flush=True)
     for users in (1, 16, 64):
@@ -247,6 +250,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--writers", type=int, default=16)
     parser.add_argument("--appends", type=int, default=1000, help="of each writer")
     parser.add_argument("--bench", action="store_true", help="measure instead")
+    parser.add_argument("--verify-only", action="store_true", help="measure verification alone")
     parser.add_argument("--events", type=int, default=10_000, help="of the ledger that is verified")
     parser.add_argument("--seconds", type=float, default=40.0, help="of turns for each number of people")
     chosen = parser.parse_args(arguments)
