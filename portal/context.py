@@ -19,8 +19,13 @@ _PAGES = {
         ("guidelines:index", _("Guidelines")),
         ("safeguards:index", _("Safeguards")),
         ("modelcards:index", _("Models")),
+        ("chat:erasures", _("Erasure")),
     ],
-    "compliance": [("audit:index", _("Audit trail")), ("safeguards:index", _("Safeguards"))],
+    "compliance": [
+        ("audit:index", _("Audit trail")),
+        ("chat:erasures", _("Erasure")),
+        ("safeguards:index", _("Safeguards")),
+    ],
 }
 
 

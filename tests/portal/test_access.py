@@ -30,6 +30,12 @@ TABLE: dict[str, tuple[str, int, int, int, int, int]] = {
     "chat:passage": ("get", SIGN_IN, 200, 404, 403, 403),
     "chat:passage_image": ("get", SIGN_IN, 404, 404, 403, 403),
     "story": ("get", SIGN_IN, 403, 403, 403, 200),
+    "chat:erasures": ("get", SIGN_IN, 403, 403, 200, 200),
+    "chat:ask_erasure": ("post", SIGN_IN, 403, 403, 403, 422),
+    "chat:erasure": ("get", SIGN_IN, 403, 403, 404, 404),
+    "chat:decide_erasure": ("post", SIGN_IN, 403, 403, 404, 404),
+    "chat:set_hold": ("post", SIGN_IN, 403, 403, 403, 422),
+    "chat:lift_hold": ("post", SIGN_IN, 403, 403, 403, 404),
     "guidelines:bench": ("get", SIGN_IN, 403, 403, 200, 403),
     "guidelines:ask": ("post", SIGN_IN, 403, 403, 200, 403),
     "guidelines:trial": ("get", SIGN_IN, 403, 403, 404, 403),
@@ -155,6 +161,9 @@ def test_route_and_role(route: str, person: str, turn: Turn) -> None:
         "chat:passage": [turn.id, 1],
         "chat:passage_image": [turn.id, 1, 2],
         "story": [turn.id],
+        "chat:erasure": [NOBODY],
+        "chat:decide_erasure": [NOBODY],
+        "chat:lift_hold": [NOBODY],
         "guidelines:page_image": [NOBODY, 2],
         "guidelines:step": [NOBODY, "approve"],
         "audit:stop_export": [NOBODY],
@@ -181,7 +190,8 @@ def test_route_and_role(route: str, person: str, turn: Turn) -> None:
 
 @pytest.mark.parametrize("route", [name for name, row in TABLE.items() if row[0] == "post"])
 def test_changes_need_a_post_with_a_token(route: str, cast: Cast) -> None:
-    arguments: list[Any] = [NOBODY] if route in {"safeguards:restore", "audit:stop_export"} else _ids_of(route)
+    with_id = {"safeguards:restore", "audit:stop_export", "chat:decide_erasure", "chat:lift_hold"}
+    arguments: list[Any] = [NOBODY] if route in with_id else _ids_of(route)
     arguments = [99] if route == "safeguards:withdraw_case" else arguments
     arguments = ["0a1b2c3d"] if route in {"safeguards:change_hotline", "safeguards:check_hotline"} else arguments
     arguments = [SHA256] if route == "modelcards:activate" else arguments
