@@ -32,11 +32,22 @@ class Shown:
     salt: str
 
 
-def append(turn: Turn, text: str) -> None:
-    """Keep and record the next piece of this attempt, in the caller's transaction and before anybody sees it. Raises
-    what `record` raises, sealed.Erased, VaultError."""
-    last = Piece.objects.filter(turn=turn, attempt=turn.attempt).order_by("-number").first()
-    number, before = (last.number + 1, bytes(last.chain)) if last else (1, _beginning(turn.pk, turn.attempt))
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The last piece of an attempt that was shown."""
+
+    attempt: int
+    number: int
+    chain: bytes
+
+
+def append(turn: Turn, text: str, last: Link | None) -> Link:
+    """Keep and record the next piece of this attempt, in the caller's transaction and before anybody sees it. `last` is
+    what this returned for the one before, if the caller has shown it. Raises what `record` raises, sealed.Erased,
+    VaultError."""
+    if last is None or last.attempt != turn.attempt:
+        last = _last(turn) or Link(turn.attempt, 0, _beginning(turn.pk, turn.attempt))
+    number, before = last.number + 1, last.chain
     salt = secrets.token_bytes(_SALT_BYTES)
     words = sealed.seal_with(turn, salt + text.encode("utf-8", errors="replace"), _purpose(turn.attempt, number))
     proof = sealed.commitment(salt.hex(), text)
@@ -56,12 +67,19 @@ def append(turn: Turn, text: str) -> None:
             "chain": chain.hex(),
         },
     )
+    return Link(turn.attempt, number, chain)
 
 
 def summary(turn: Turn) -> dict[str, Any] | None:
     """How many pieces of this attempt were shown, and the last link of their chain; None where none were."""
-    last = Piece.objects.filter(turn=turn, attempt=turn.attempt).order_by("-number").first()
-    return {"pieces": last.number, "chain": bytes(last.chain).hex()} if last else None
+    last = _last(turn)
+    return {"pieces": last.number, "chain": last.chain.hex()} if last else None
+
+
+def _last(turn: Turn) -> Link | None:
+    found = Piece.objects.filter(turn=turn, attempt=turn.attempt).order_by("-number")
+    row = found.values_list("number", "chain").first()
+    return Link(turn.attempt, row[0], bytes(row[1])) if row else None
 
 
 def pieces(turn: Turn) -> Iterator[Shown]:

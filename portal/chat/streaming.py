@@ -8,6 +8,7 @@ from django.db import DatabaseError
 
 from portal.chat import events
 from portal.chat.models import Turn
+from portal.chat.showing import Link
 from portal.chat.turn import UNWRITABLE, LeaseLost, renew, say_not_written, show, wants_to_stop
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class Pieces:
         self._turn = turn
         self._waiting: list[str] = []
         self._tried = float("-inf")  # the first sentence is shown at once
+        self._last: Link | None = None
         self.watch = watch
 
     def add(self, text: str) -> None:
@@ -85,7 +87,7 @@ class Pieces:
         if not self._waiting or not (all or time.monotonic() - self._tried >= _SHOW_SECONDS) or not self.watch.holds():
             return
         try:
-            show(self._turn, "".join(self._waiting))
+            self._last = show(self._turn, "".join(self._waiting), self._last)
         except LeaseLost:
             self.watch.lost = True
             self.watch.stop()

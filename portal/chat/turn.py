@@ -129,14 +129,16 @@ def prompt(turn: Turn, how: Mapping[str, Any]) -> None:
         record("turn.prompted", actor="system", subject=str(turn.id), payload=_payload(turn, **how))
 
 
-def show(turn: Turn, text: str) -> None:
+def show(turn: Turn, text: str, last: showing.Link | None = None) -> showing.Link:
     """Record a piece of the answer, and then publish it; the claim is renewed on the way. Nobody sees a word that is
-    not recorded. Raises LeaseLost, and what is in `UNWRITABLE`: then nothing was shown."""
+    not recorded. `last` is what this returned for the piece before. Raises LeaseLost, and what is in `UNWRITABLE`: then
+    nothing was shown."""
     with _fresh_connection_next_time(), patience(_TRY_SECONDS), transaction.atomic():
         if not held(turn).update(lease_until=_lease_end()):
             raise LeaseLost
-        showing.append(turn, text)
+        last = showing.append(turn, text, last)
     events.publish(turn.id, {"type": "turn.delta", "turn": str(turn.id), "text": text})
+    return last
 
 
 def say_not_written(turn: Turn) -> None:
