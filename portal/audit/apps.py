@@ -25,5 +25,5 @@ def _make_key(*, using: str, **kwargs: Any) -> None:
 
     if Checkpoint._meta.db_table not in connections[using].introspection.table_names():
         return  # other apps alone were migrated, or this one back
-    if not Event.objects.using(using).exists():
+    if not Event.objects.using(using).exists() and not Checkpoint.objects.using(using).exists():
         keys.make()

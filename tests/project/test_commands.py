@@ -12,6 +12,8 @@ _OPTIONS = {
     "ingest": {"--language", "--title", "--approve"},
     "ask": {"--effort", "--json"},
     "export_audit": {"--format", "--from", "--to", "-o"},
+    "verify_audit": {"--checkpoints", "--public-key", "--json"},
+    "audit_key": {"--new", "--lost", "--reason", "--json"},
     "screen": {"--json"},
     "eval_guardrails": {"--json"},
     "bench": {"--json"},
@@ -20,8 +22,7 @@ _OPTIONS = {
     "reindex": {"--json", "--reread"},
 }
 _NOT_YET = {
-    *("eval_scenarios", "verify_audit"),
-    *("erase", "backup", "restore"),
+    *("eval_scenarios", "erase", "backup", "restore"),
 }
 
 
