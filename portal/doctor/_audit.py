@@ -70,8 +70,12 @@ def _places() -> Iterator[Finding]:
     for lag in lags:
         late = lag.arrived_at is None or timezone.now() - lag.arrived_at > _ARRIVED_WITHIN
         if lag.waiting and (lag.error or late):
-            since = f"since {lag.arrived_at:%Y-%m-%d %H:%M} UTC" if lag.arrived_at else "and nothing has arrived yet"
-            message = f"{lag.waiting} {lag.place} wait {since}. {lag.error}".strip()
+            last = (
+                f"the last ones arrived at {lag.arrived_at:%Y-%m-%d %H:%M} UTC"
+                if lag.arrived_at
+                else "none has arrived"
+            )
+            message = f"{lag.waiting} {lag.place} wait; {last}. {lag.error}".strip()
             yield Finding(_PART, ERROR, message, "Mend the way there; nothing is lost, it goes on by itself.")
         else:
             yield Finding(_PART, OK, f"{lag.place}: {lag.waiting} wait.")

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from django.db import transaction
 
+from portal import doctor
 from portal.audit import _syslog, checks, pushing, sealing
 from portal.audit._canonical import canonical
 from portal.audit._merkle import leaf_hash
@@ -206,6 +207,27 @@ def test_a_server_that_dies_and_comes_back_misses_nothing(
     assert {one["event"]["seq"] for one in bodies(got, "event")} == set(range(1, Event.objects.count() + 1))
     assert {one["body"] for one in bodies(got, "signature")} == set(Checkpoint.objects.values_list("body", flat=True))
     assert all(lag.waiting == 0 and not lag.error for lag in pushing.lags())
+
+
+@pytest.mark.usefixtures("full_ledger")
+@pytest.mark.parametrize("reads", [0, 10])
+def test_a_server_that_closes_without_having_read_has_received_nothing(reads: int, settings: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        settings.HAVRE_AUDIT_SYSLOG = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+
+        def close_at_once() -> None:
+            connection, _ = listener.accept()
+            if reads:
+                connection.recv(reads)
+            connection.close()
+
+        closing = threading.Thread(target=close_at_once)
+        closing.start()
+        pushing.push()
+        closing.join()
+    assert Delivery.objects.get().last == 0 and Delivery.objects.get().failures == 1
+    late = [one for one in doctor.examine() if one.part == "audit trail" and "wait; none has arrived" in one.message]
+    assert [one.level for one in late] == [doctor.ERROR]
 
 
 @pytest.mark.usefixtures("full_ledger")

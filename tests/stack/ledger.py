@@ -119,16 +119,16 @@ def added_to_a_turn(users: int, seconds: float) -> dict[str, Any]:
     processes = min(4, users)
     pause = 0.25 if users == 1 else 5.0
 
-    def turn(who: str, *, recorded: bool) -> float:
-        began = time.perf_counter()
+    def turn(who: str, *, recorded: bool) -> tuple[float, float]:
+        began, worked = time.perf_counter(), time.thread_time()
         for kind in _TURN:
             with transaction.atomic():
                 Delivery.objects.filter(pk=who).update(last=F("last") + 1)
                 if recorded:
                     record(kind, actor="system", subject=who, payload=_PAYLOAD)
-        return time.perf_counter() - began
+        return time.perf_counter() - began, time.thread_time() - worked
 
-    def ask(who: str, offset: float, times: dict[bool, list[float]]) -> None:
+    def ask(who: str, offset: float, times: dict[bool, list[tuple[float, float]]]) -> None:
         Delivery.objects.get_or_create(pk=who)
         next_at, number, ends = time.monotonic() + offset, 0, time.monotonic() + seconds
         while time.monotonic() < ends:
@@ -138,8 +138,8 @@ def added_to_a_turn(users: int, seconds: float) -> dict[str, Any]:
             number, next_at = number + 1, next_at + pause
         connection.close()
 
-    def people(number: int) -> dict[bool, list[float]]:
-        times: dict[bool, list[float]] = {True: [], False: []}
+    def people(number: int) -> dict[bool, list[tuple[float, float]]]:
+        times: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
         mine = range(number, users, processes)
         threads = [
             threading.Thread(target=ask, args=(f"bench {one}", pause * one / users, times), name=str(one))
@@ -152,10 +152,14 @@ def added_to_a_turn(users: int, seconds: float) -> dict[str, Any]:
         return times
 
     found = in_processes(processes, people)
-    with_records = _spread([ms for one in found for ms in one[True]])
-    without = _spread([ms for one in found for ms in one[False]])
-    added = {name: round(with_records[name] - without[name], 1) for name in ("p50", "p95")}
-    return {"users": users, "turn_ms": with_records, "without_records_ms": without, "added_ms": added}
+    said: dict[str, Any] = {"users": users}
+    for place, name in enumerate(("wall_ms", "processor_ms")):
+        with_records, without = (
+            _spread([one[place] for those in found for one in those[kind]]) for kind in (True, False)
+        )
+        added = {name: round(with_records[name] - without[name], 1) for name in ("p50", "p95")}
+        said[name] = {"with records": with_records, "without": without, "added": added}
+    return said
 
 
 def fill(events: int) -> None:
