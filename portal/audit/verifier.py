@@ -2,7 +2,7 @@
 """Verifies a bundle of a Havre audit trail. Needs Python 3.9 or newer, and nothing else: not Havre, no package, no
 network. It writes nothing, and runs nothing of the bundle.
 
-    python3 verify.py BUNDLE.zip [--public-key HEX] [--checkpoint FILE]
+    python3 verify.py BUNDLE.zip [--public-key HEX] [--checkpoint FILE] [--prove NUMBER]
 
 Exit code 0: everything was verified. 1: something is wrong, and is named. 2: nothing could be verified (no bundle).
 
@@ -64,6 +64,7 @@ class Report:
     events: int = 0
     tree_size: int = 0
     public_key: str = ""
+    proof: dict[str, Any] = field(default_factory=dict)
 
     def wrong(self, where: str, what: str) -> None:
         """Add a finding."""
@@ -205,6 +206,16 @@ class Tree:
         for left in reversed(self._roots[:-1]):
             right = hashlib.sha256(b"\x01" + left + right).digest()
         return right.hex()
+
+
+def siblings(index: int, start: int, end: int) -> list[tuple[int, int]]:
+    """The parts of a tree whose roots are the inclusion proof of a leaf, in the order of RFC 6962, section 2.1.1."""
+    if end - start < 2:
+        return []
+    middle = start + (1 << ((end - start - 1).bit_length() - 1))
+    if index < middle:
+        return [*siblings(index, start, middle), (middle, end)]
+    return [*siblings(index, middle, end), (start, middle)]
 
 
 # --- reading what may be hostile -----------------------------------------------------------------------------------
@@ -361,12 +372,19 @@ class Walk:
     stopped: bool = False
 
 
-def verify(path: Path | str, *, public_keys: Iterable[str] = (), checkpoints: Iterable[Path | str] = ()) -> Report:
+def verify(
+    path: Path | str,
+    *,
+    public_keys: Iterable[str] = (),
+    checkpoints: Iterable[Path | str] = (),
+    prove: int = 0,
+) -> Report:
     """Verify a bundle: a zip, or the folder that it was unpacked to.
 
     `public_keys` are hexadecimal, got from elsewhere: one of them must be a key of this ledger. `checkpoints` are files
-    (or folders of files) with checkpoints that were kept elsewhere: the bundle must agree with them. Raises NotABundle
-    when nothing can be said, ValueError for a key that is none.
+    (or folders of files) with checkpoints that were kept elsewhere: the bundle must agree with them. `prove` is the
+    number of an event whose inclusion proof the report is to hold. Raises NotABundle when nothing can be said,
+    ValueError for a key that is none.
     """
     trusted = [Key(bytes.fromhex(one.strip())) for one in public_keys]
     kept = [one for given in checkpoints for one in kept_elsewhere(Path(given))]
@@ -384,7 +402,10 @@ def verify(path: Path | str, *, public_keys: Iterable[str] = (), checkpoints: It
         if not key.has_signed(MANIFEST + bundle.whole("manifest.json"), signed):
             report.wrong("manifest.json", "it does not carry the signature of the key that it names")
         walk = Walk(sealed=listed(bundle, report, ledger))
-        go_through(bundle, report, walk, {one.size for one in kept})
+        proof = Proof(prove - 1, walk.sealed[-1].size) if prove and walk.sealed else None
+        go_through(bundle, report, walk, {one.size for one in kept}, proof)
+        if proof:
+            report.proof = proof.told(walk)
         compare_roots(report, walk)
         walk.keys = eras(report, walk, key, ledger)
         check_signatures(report, walk)
@@ -458,7 +479,31 @@ def subtrees(bundle: Bundle, walk: Walk) -> Iterator[tuple[int, int, bytes]]:
         yield first, count, root
 
 
-def go_through(bundle: Bundle, report: Report, walk: Walk, others: set[int]) -> None:
+class Proof:
+    """The inclusion proof of one event, for programs that know RFC 6962 (or RFC 9162) and nothing of bundles."""
+
+    def __init__(self, index: int, size: int) -> None:
+        self._index, self._size, self._leaf = index, size, b""
+        self._parts = [(start, end, Tree()) for start, end in siblings(index, 0, size)] if index < size else []
+
+    def add(self, first: int, count: int, root: bytes) -> None:
+        """One event, or a part that was left out, in their order."""
+        if first - 1 == self._index and count == 1:
+            self._leaf = root
+        for start, end, tree in self._parts:
+            if start <= first - 1 < end:
+                tree.add(count, root)
+
+    def told(self, walk: Walk) -> dict[str, Any]:
+        """The proof. Raises Broken for an event that is not in the bundle."""
+        if not self._leaf or self._index >= self._size:
+            raise Broken(f"event {self._index + 1} is not in this bundle, or no checkpoint covers it")
+        path = [tree.root() for _, _, tree in self._parts]
+        proven = {"leaf_index": self._index, "leaf_hash": self._leaf.hex(), "inclusion_path": path}
+        return {**proven, "tree_size": self._size, "root_hash": walk.roots.get(self._size, "")}
+
+
+def go_through(bundle: Bundle, report: Report, walk: Walk, others: set[int], proof: Proof | None) -> None:
     """Go through everything once, in the order of the numbers, and compute the root at the size of each checkpoint and
     at these others. Raises Broken."""
     tree, sizes = Tree(), {one.size for one in walk.sealed}
@@ -476,6 +521,8 @@ def go_through(bundle: Bundle, report: Report, walk: Walk, others: set[int]) -> 
                 report.wrong(f"event {first}", f"it stands where event {tree.size + 1} belongs")
             continue
         tree.add(count, root)
+        if proof:
+            proof.add(first, count, root)
         if tree.size in sizes or tree.size in others:
             walk.roots[tree.size] = tree.root()
         if tree.size in sizes and not walk.left_out:
@@ -677,6 +724,7 @@ def told(report: Report, path: str) -> str:
     if len(report.findings) > 100:
         lines.append(f"  WRONG     and {len(report.findings) - 100:,} more")
     lines += [f"  note      {one}" for one in report.notes]
+    lines += ["", json.dumps(report.proof, indent=1)] if report.proof else []
     good = "VERIFIED: this is what the ledger holds, unchanged."
     bad = f"NOT VERIFIED: {len(report.findings):,} findings."
     return "\n".join([*lines, "", good if report.is_good else bad, ""])
@@ -689,10 +737,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("bundle", nargs="?", default=str(here), help="the zip, or the folder it was unpacked to")
     parser.add_argument("--public-key", action="append", default=[], metavar="HEX", help="a key got from elsewhere")
     parser.add_argument("--checkpoint", action="append", default=[], metavar="FILE", help="a checkpoint kept elsewhere")
+    parser.add_argument(
+        "--prove", type=int, default=0, metavar="NUMBER", help="the RFC 6962 inclusion proof of an event"
+    )
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     options = parser.parse_args(arguments)
     try:
-        report = verify(options.bundle, public_keys=options.public_key, checkpoints=options.checkpoint)
+        report = verify(
+            options.bundle, public_keys=options.public_key, checkpoints=options.checkpoint, prove=options.prove
+        )
     except (NotABundle, ValueError) as error:
         sys.stderr.write(f"Nothing was verified: {error}\n")
         return 2

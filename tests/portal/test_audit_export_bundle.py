@@ -12,6 +12,7 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -19,7 +20,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection, transaction
 
-from portal.audit import _triggers, keys, rotation, sealing, verifier
+from portal.audit import _merkle, _triggers, keys, rotation, sealing, verifier
 from portal.audit.models import Actor, Event
 from portal.audit.services import record
 
@@ -46,7 +47,7 @@ def export(folder: Path, *filters: str) -> Path:
     return file
 
 
-def wrong(path: Path, **given: list[str]) -> list[str]:
+def wrong(path: Path, **given: Any) -> list[str]:
     return [f"{one.where}: {one.what}" for one in verifier.verify(path, **given).findings]
 
 
@@ -232,6 +233,24 @@ def test_a_selection_proves_each_of_its_events(db: None, tmp_path: Path, filters
         assert any("something there was changed" in one for one in wrong(edited))
         thinned = changed(file, in_lines("events.jsonl", lambda every: every.pop(0)), tmp_path / "thinned.zip")
         assert any("missing" in one for one in wrong(thinned))
+
+
+@pytest.mark.parametrize("filters", [[], ["--kind", "turn.completed"], ["--role", "clinician"]])
+def test_an_event_is_proven_to_programs_that_know_only_the_rfc(db: None, tmp_path: Path, filters: list[str]) -> None:
+    happen()
+    file = export(tmp_path, *filters)
+    with zipfile.ZipFile(file) as archive:
+        lines = {json.loads(line)["seq"]: line for line in archive.read("events.jsonl").splitlines()}
+        support = {json.loads(line)["seq"] for line in archive.read("support.jsonl").splitlines()}
+        body = json.loads(json.loads(archive.read("checkpoints.jsonl").splitlines()[-1])["body"])
+    for seq, line in lines.items():
+        proof = verifier.verify(file, prove=seq).proof
+        assert (proof["tree_size"], proof["root_hash"]) == (body["tree_size"], body["root"])
+        path = [bytes.fromhex(one) for one in proof["inclusion_path"]]
+        root = bytes.fromhex(body["root"])
+        assert _merkle.is_included(_merkle.leaf_hash(line), seq - 1, body["tree_size"], path, root)
+    missing = min({*range(1, body["tree_size"] + 2)} - set(lines) - support)
+    assert any("is not in this bundle" in one for one in wrong(file, prove=missing))
 
 
 def test_a_tail_that_was_cut_off_shows_beside_checkpoints_kept_elsewhere(db: None, tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ Do not trust the bundle alone. Whoever could forge a bundle could put another ke
  - take verify.py from a copy of Havre that you trust
  - give checkpoints that were kept elsewhere (a folder, a syslog): --checkpoint FILE. They show a tail that was cut off.
 
+--prove NUMBER prints the inclusion proof of one event as RFC 6962 has it, for programs that know nothing of bundles.
+
 Without our program. The hash of an event is SHA-256 over the byte 00 and its line without the line break. The tree is
 that of RFC 6962, section 2.1; an event stands at its number. A line of left_out.jsonl is a whole subtree: the number of
 its first event, how many there are, its root. At tree_size events the root is what the checkpoint says. The signature
@@ -58,6 +60,9 @@ Ne vous fiez pas à l'export seul. Qui saurait forger un export pourrait y mettr
  - prenez verify.py dans une copie de Havre à laquelle vous faites confiance
  - donnez des déclarations conservées ailleurs (un dossier, un syslog) : --checkpoint FICHIER. Elles révèlent une fin
    de piste qui aurait été coupée.
+
+--prove NUMÉRO imprime la preuve d'inclusion d'un événement au sens de la RFC 6962, pour des programmes qui ne savent
+rien de ces exports.
 
 Sans notre programme : l'empreinte d'un événement est le SHA-256 de l'octet 00 suivi de sa ligne sans le saut de ligne.
 L'arbre est celui de la RFC 6962, section 2.1 ; un événement y occupe la place de son numéro. Une ligne de
