@@ -246,6 +246,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(hour="3", minute="20"),
         "options": {"expires": 3600},
     },
+    "erase-what-was-kept-long-enough": {
+        "task": "portal.chat.tasks.retain",
+        "schedule": crontab(hour="4", minute="10"),
+        "options": {"expires": 3600},
+    },
+    "forget-erased-streams": _each(60.0, "portal.chat.tasks.forget_erased_streams"),
     "recover-turns": _each(10.0, "portal.chat.tasks.recover_turns"),
     "write-down-cards": _each(10.0, "portal.chat.tasks.write_down_cards"),
     "ingest-pending": _each(60.0, "portal.guidelines.tasks.ingest_pending"),
@@ -270,6 +276,10 @@ HAVRE_AUDIT_SYSLOG_EVENTS = _env_flag("AUDIT_SYSLOG_EVENTS")
 HAVRE_AUDIT_SYSLOG_NAMES = _env_flag("AUDIT_SYSLOG_NAMES")
 if HAVRE_AUDIT_PUSH_FOLDER or HAVRE_AUDIT_SYSLOG:
     CELERY_BEAT_SCHEDULE["push-audit-trail"] = _each(5.0, "portal.audit.tasks.push")
+
+# How long things are kept, in days; 0: for ever. docs/compliance.md says why so long.
+HAVRE_KEEP_CONVERSATIONS_DAYS = _env_int("KEEP_CONVERSATIONS_DAYS", 365)  # after the last use
+HAVRE_KEEP_NAMES_DAYS = _env_int("KEEP_NAMES_DAYS", 365)  # of people whose account is closed
 
 # --- people ------------------------------------------------------------------------------------------------------
 

@@ -7,11 +7,15 @@ back what was lost.
 import logging
 import time
 import uuid
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils import timezone
 
 import inference
 from portal import parts
 from portal.celery import app
-from portal.chat import dispatch, late, rescue, selectors
+from portal.chat import dispatch, erasing, late, rescue, retaining, selectors
 
 logger = logging.getLogger(__name__)
 
@@ -77,3 +81,16 @@ def recover_turns() -> None:
             rescue.rescue_turn(turn)
         except Exception as error:  # one that cannot be helped does not keep the others waiting
             logger.error("turn %s not rescued: %s", turn.id, type(error).__name__, exc_info=error)
+
+
+@app.task
+def retain() -> None:
+    """Each night: erase what has been kept long enough."""
+    retaining.retain()
+
+
+@app.task
+def forget_erased_streams() -> None:
+    """Every minute, for what was erased so short ago that a stream of it may live."""
+    seconds = 2 * settings.HAVRE_STREAM_SECONDS
+    erasing.forget_streams(timezone.now() - timedelta(seconds=seconds))
