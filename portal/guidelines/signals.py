@@ -18,7 +18,7 @@ from knowledge.signals import (
 from portal.accounts.models import User
 from portal.accounts.selectors import role_of
 from portal.accounts.services import set_departments
-from portal.audit.services import record
+from portal.audit.services import code_of, record
 
 State = GuidelineVersion.State
 # (before, after): what happened; where only one of both says it, the other is None
@@ -72,7 +72,8 @@ def _described(
     version: GuidelineVersion | None,
     **_: Any,
 ) -> None:
-    payload = {"title": guideline.title, **({"changes": dict(changes)} if changes else {})}
+    said = {name: _coded(pair) if name == "asked_by" else pair for name, pair in changes.items()}
+    payload = {"title": guideline.title, **({"changes": said} if said else {})}
     _record(kind, guideline, actor, version, payload)
 
 
@@ -103,6 +104,11 @@ def _ended(sender: object, version: GuidelineVersion, **_: Any) -> None:
 def _index(sender: object, index: Index, kind: str, details: Mapping[str, Any], **_: Any) -> None:
     payload = {"embedder": index.embedder, **details}
     record(f"index.{kind}", actor="system", subject=str(index.pk), payload=payload)
+
+
+def _coded(names: list[str]) -> list[str]:
+    """Names as events hold them: as codes, so that a name can be erased."""
+    return [code_of(one) if one else "" for one in names]
 
 
 def _record(

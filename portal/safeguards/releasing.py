@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from guardrails import RuleError, releases
 from guardrails.releases import Release
 from portal.accounts.models import Role, User
-from portal.audit.services import record
+from portal.audit.services import code_of, record
 from portal.safeguards import selectors
 from portal.safeguards.models import OPEN, RuleRelease, State
 from portal.safeguards.problems import SafeguardError
@@ -123,8 +123,8 @@ def _put_into_force(actor: User, draft: RuleRelease) -> None:
         release=number,
         release_sha256=written.sha256,
         rule_set=draft.rule_set,
-        requested_by=draft.requested_by,
-        authors=draft.authors,
+        requested_by=code_of(draft.requested_by),
+        authors=[code_of(one) for one in draft.authors],
         replaces=draft.base.number if draft.base else None,
         restores=draft.restores.number if draft.restores else None,
     )

@@ -80,7 +80,7 @@ def test_one_administrator_asks_and_another_one_agrees(dora: Client, dina: Clien
     assert [(one.kind, one.actor.name) for one in events] == [
         ("guideline.opening_asked", "dora"), ("guideline.opened", "dina"),
     ]  # fmt: skip
-    assert events[1].payload["changes"]["asked_by"] == ["dora", ""]
+    assert events[1].payload["changes"]["asked_by"] == [events[0].actor_id, ""]
 
 
 @pytest.mark.parametrize("who", ["dora", "dina"])

@@ -10,7 +10,7 @@ from django.db import DatabaseError
 
 from guardrails import Action, Category, hotlines, releases, screen_input
 from portal.accounts.models import User
-from portal.audit.models import Event
+from portal.audit.models import Actor, Event
 from portal.safeguards import drafting, releasing, selectors, testing
 from portal.safeguards.models import LabelledCase, RuleRelease, State
 from portal.safeguards.problems import SafeguardError
@@ -243,7 +243,8 @@ def test_the_record_names_people_hashes_and_no_words(cast: Cast, second: User) -
         "case_added", "draft_started", "draft_changed", "test_requested", "tested", "release_requested", "released",
     ]  # fmt: skip
     last = events[-1]
-    assert (last.actor.name, last.payload["requested_by"], last.payload["release"]) == ("dina", "dora", 1)
+    asked_by = Actor.objects.get(code=last.payload["requested_by"])
+    assert (last.actor.name, asked_by.name, last.payload["release"]) == ("dina", "dora", 1)
     assert last.payload["release_sha256"] == release.sha256
     said = json.dumps([event.payload for event in events], ensure_ascii=False)
     assert "secrète" not in said
