@@ -22,9 +22,7 @@ urlpatterns = [
     path("chat/", include("portal.chat.urls")),
     path("guidelines/", include("portal.guidelines.urls")),
     path("safeguards/", include("portal.safeguards.urls")),
-    path(
-        "audit/turns/<uuid:turn_id>/", turn_story, name="story"
-    ),
+    path("audit/turns/<uuid:turn_id>/", turn_story, name="story"),
     path("audit/", include("portal.audit.urls")),
     path("models/", include("portal.modelcards.urls")),
 ]

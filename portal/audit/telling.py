@@ -1,5 +1,7 @@
 """Events as the pages tell them: a sentence, who it was, and what they hold, with names in the place of codes."""
 
+import re
+import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 from portal.audit import wording
 from portal.audit.models import Actor, Event
 
+_SHA256 = re.compile("[0-9a-f]{64}")
 _PERSON = "p-"  # what the code of a person begins with
 
 
@@ -23,6 +26,15 @@ class Line:
     subject: str
     turn: str
     details: tuple[tuple[str, str], ...]
+
+    @property
+    def model(self) -> str:
+        """The SHA-256 of the model that the event names; empty where it names none."""
+        payload = self.event.payload if isinstance(self.event.payload, dict) else {}
+        named = payload.get("model") if isinstance(payload.get("model"), dict) else {}
+        of_model = payload.get("sha256", "") if self.event.kind.startswith("model.") else ""
+        sha256 = str((named or {}).get("sha256", "") or of_model)
+        return sha256 if _SHA256.fullmatch(sha256) else ""
 
     @property
     def leaf(self) -> str:
@@ -49,9 +61,16 @@ def _line(event: Event, names: dict[str, str]) -> Line:
         is_person=event.actor_id.startswith(_PERSON),
         role=str(wording.ROLES.get(event.actor_role, event.actor_role)),
         subject=wording.who(event.subject, names.get(event.subject)) if is_person else event.subject,
-        turn=event.subject if room == "turn" or event.kind == "conversation.read" else "",
+        turn=event.subject if (room == "turn" or event.kind == "conversation.read") and _is_id(event.subject) else "",
         details=tuple(wording.details(payload, names)),
     )
+
+
+def _is_id(subject: str) -> bool:
+    try:
+        return str(uuid.UUID(subject)) == subject
+    except ValueError:
+        return False
 
 
 def _codes(event: Event) -> Iterator[str]:

@@ -1,37 +1,57 @@
 """The compliance officer's pages: find events."""
 
+from itertools import groupby
 from typing import Any
 
 from django import forms
-from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
 from portal.access import for_role
-from portal.audit import selectors
+from portal.audit import selectors, wording
+from portal.audit.export_views import ExportForm
+from portal.audit.exporting import Selection
+from portal.audit.telling import lines
 
-_EVENTS_A_PAGE = 50
+_FIRST = ("first_day", "last_day", "actor", "kind", "number")
+_PLACES = ("before", "after", "page")
+_MOST = 2**63 - 1  # what a database counts to
 
 
-class FilterForm(forms.Form):
-    """Which events to show. Every field may be empty."""
+class FilterForm(ExportForm):
+    """Which events to show: the filters of an export, and a number. Every field may be empty."""
 
-    kind = forms.CharField(label=_("Kind"), max_length=64, required=False)
-    actor = forms.CharField(label=_("Person"), max_length=170, required=False)
-    subject = forms.CharField(label=_("Subject"), max_length=170, required=False)
-    first_day = forms.DateField(
-        label=_("From"), required=False, widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
-    )
-    last_day = forms.DateField(
-        label=_("To"), required=False, widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
-    )
+    format = None  # type: ignore[assignment]
+    number = forms.IntegerField(label=_("Number"), required=False, min_value=1, max_value=_MOST)
 
-    def chosen(self) -> dict[str, Any]:
+    def chosen(self) -> Selection:
         """The filters that are set and valid."""
         self.is_valid()
-        return {name: value for name, value in self.cleaned_data.items() if value}
+        values = {name: value for name, value in self.cleaned_data.items() if value and name != "number"}
+        if "conversation" in values:
+            values["conversation"] = str(values["conversation"])
+        return Selection(**values)
+
+    @property
+    def number_wanted(self) -> int | None:
+        """The number of the one event that is asked for."""
+        found: int | None = self.cleaned_data.get("number")
+        return found
+
+    def main_fields(self) -> list[forms.BoundField]:
+        """The filters that are always there."""
+        return [self[name] for name in _FIRST]
+
+    def more_fields(self) -> list[forms.BoundField]:
+        """The others."""
+        return [field for field in self if field.name not in _FIRST]
+
+    @property
+    def has_more(self) -> bool:
+        """Whether one of the others is set."""
+        return any(field.value() for field in self.more_fields())
 
 
 @require_GET
@@ -39,9 +59,39 @@ class FilterForm(forms.Form):
 def index(request: HttpRequest) -> HttpResponse:
     """The events, newest first, filtered by the form in the query."""
     form = FilterForm(request.GET)
-    found = selectors.events(**form.chosen())
-    page = Paginator(found, _EVENTS_A_PAGE).get_page(request.GET.get("page"))
+    selection = form.chosen()
+    found = selectors.search(
+        selection, number=form.number_wanted, before=_place(request.GET, "before"), after=_place(request.GET, "after")
+    )
     query = request.GET.copy()
-    query.pop("page", None)
-    context = {"form": form, "events": page, "kinds": selectors.kinds(), "query": query.urlencode()}
+    for name in [*_PLACES, *(name for name, value in request.GET.items() if not value)]:
+        query.pop(name, None)
+    context = {
+        "form": form,
+        "found": found,
+        "lines": lines(found.events),
+        "kinds": list(_kinds(form["kind"].value() or "")),
+        "query": query.urlencode(),
+        "is_filtered": bool(query),
+    }
     return render(request, "audit/index.html", context)
+
+
+def _place(query: QueryDict, name: str) -> int | None:
+    given = query.get(name, "")
+    return int(given) if given.isascii() and given.isdigit() and int(given) <= _MOST else None
+
+
+def _kinds(chosen: str) -> list[dict[str, Any]]:
+    """The kinds that occur, by the rooms that they belong to; one that was asked for and does not occur by itself."""
+    occur = selectors.kinds()
+    rooms = [
+        {
+            "room": room,
+            "label": wording.ROOMS.get(room, room),
+            "kinds": [(kind, wording.plain(kind)) for kind in kinds],
+        }
+        for room, kinds in groupby(occur, key=lambda kind: kind.partition(".")[0])
+    ]
+    known = {*occur, *(one["room"] for one in rooms), ""}
+    return rooms if chosen in known else [*rooms, {"room": chosen, "label": chosen, "kinds": []}]

@@ -1,6 +1,5 @@
 """What the pages call the events of the audit trail: one sentence a kind, beside the code."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,7 +17,7 @@ SENTENCES: dict[str, Words] = {
     "session.ended": _("A session was ended"),
     "session.refused": _("A sign-in was refused: wrong name or password"),
     "session.locked": _("Sign-in was locked after too many wrong passwords"),
-    "user.created": _("Made an account (%(role)s)"),
+    "user.created": _("Made an account"),
     "user.departments_changed": _("Changed a person's departments"),
     "user.password_changed": _("Changed the own password"),
     "user.password_renewed": _("Gave an account a new password"),
@@ -32,24 +31,31 @@ SENTENCES: dict[str, Words] = {
     "turn.retrieving": _("The guidelines are searched"),
     "turn.passages": _("The search of the guidelines ended"),
     "turn.generating": _("A model took the question"),
-    "turn.prompted": _("The model was asked, try %(try)s"),
-    "turn.shown": _("Piece %(piece)s of the answer was shown (%(characters)s characters)"),
+    "turn.prompted": _("The model was asked"),
+    "turn.shown": _("A piece of the answer was shown"),
     "turn.taken_back": _("What was shown was taken back: the answer begins anew"),
     "turn.handed_over": _("Handed over: the guidelines are quoted instead"),
-    "turn.broken_off": _("The model broke off (%(code)s)"),
+    "turn.broken_off": _("The model broke off"),
     "turn.requeued": _("The answering process was lost: the question waits again"),
     "turn.stop_asked": _("Asked to stop the answer"),
     "turn.completed": _("The answer was completed"),
     "turn.redirected": _("The hotlines were shown instead of an answer"),
-    "turn.refused": _("The question was refused (%(code)s%(rule)s)"),
+    "turn.refused": _("The question was refused"),
     "turn.cancelled": _("The answer was stopped"),
-    "turn.failed": _("No answer came about (%(code)s)"),
-    "turn.source_opened": _("Opened source %(marker)s of the answer"),
+    "turn.failed": _("No answer came about"),
+    "turn.source_opened": _("Opened a source of the answer"),
     "turn.verified": _("Checked the answer against the guideline"),
     "turn.verification_withdrawn": _("Took back that the answer was checked"),
     "turn.reasoning_read": _("Read what the model thought"),
     "conversation.read": _("Read the words of a question and its answer"),
     "conversation.erased": _("Erased a conversation"),
+    "erasure.asked": _("Asked for an erasure"),
+    "erasure.confirmed": _("Confirmed an erasure"),
+    "erasure.declined": _("Declined an erasure"),
+    "erasure.withdrawn": _("Took back that an erasure was asked for"),
+    "hold.set": _("Set a legal hold"),
+    "hold.lifted": _("Lifted a legal hold"),
+    "retention.ran": _("The retention periods were applied"),
     # guidelines
     "guideline.uploaded": _("Uploaded a guideline"),
     "guideline.indexed": _("A guideline was read and indexed"),
@@ -109,15 +115,30 @@ SENTENCES: dict[str, Words] = {
     "safeguards.files_written_again": _("Wrote the files of the safeguards again"),
     "settings.changed": _("The settings of this installation changed"),
     # the audit trail
-    "audit.exported": _("Asked for an export (%(format)s)"),
-    "audit.export_finished": _("An export was written: %(events)s events"),
-    "audit.export_failed": _("An export came to nothing (%(code)s)"),
+    "audit.exported": _("Asked for an export"),
+    "audit.export_finished": _("An export was written"),
+    "audit.export_failed": _("An export came to nothing"),
     "audit.export_downloaded": _("Downloaded an export"),
-    "audit.verified": _("The audit trail was verified: %(events)s events, %(findings)s findings"),
+    "audit.verified": _("The audit trail was verified"),
     "audit.verification_asked": _("Asked for a verification of the whole audit trail"),
     "audit.sealing_refused": _("Sealing was refused: the audit trail is not what was recorded"),
     "audit.key_replaced": _("The audit key was replaced"),
     "clock.went_back": _("The clock went back"),
+    "clock.jumped": _("The clock jumped"),
+}
+
+_TELLING: dict[str, Words] = {  # the same with what a single event of it holds
+    "user.created": _("Made an account: %(role)s"),
+    "turn.prompted": _("The model was asked, try %(try)s"),
+    "turn.shown": _("Piece %(piece)s of the answer was shown (%(characters)s characters)"),
+    "turn.broken_off": _("The model broke off (%(code)s)"),
+    "turn.refused": _("The question was refused (%(rule)s)"),
+    "turn.failed": _("No answer came about (%(code)s)"),
+    "turn.source_opened": _("Opened source %(marker)s of the answer"),
+    "audit.exported": _("Asked for an export (%(format)s)"),
+    "audit.export_finished": _("An export was written: %(events)s events"),
+    "audit.export_failed": _("An export came to nothing (%(code)s)"),
+    "audit.verified": _("The audit trail was verified: %(events)s events, %(findings)s findings"),
     "clock.jumped": _("The clock jumped by %(seconds)s seconds"),
 }
 
@@ -154,14 +175,20 @@ _NOBODY: dict[str, Words] = {
 }
 
 
+def plain(kind: str) -> str:
+    """A kind in words; one that this version does not know by the room it belongs to and its code."""
+    if kind in SENTENCES:
+        return str(SENTENCES[kind])
+    room, _dot, what = kind.partition(".")
+    return f"{ROOMS.get(room, room)}: {what.replace('_', ' ')}"
+
+
 def sentence(kind: str, payload: Mapping[str, Any]) -> str:
-    """What happened, in words; of a kind that this version does not know, the room it belongs to and its code."""
-    words = SENTENCES.get(kind)
-    if words is None:
-        room, _dot, what = kind.partition(".")
-        return f"{ROOMS.get(room, room)}: {what.replace('_', ' ')}"
-    said = defaultdict(str, {name: str(value) for name, value in payload.items()} if "%" in str(words) else {})
-    return (str(words) % said).replace(" ()", "").rstrip(", ")
+    """What happened, in words, with what the event holds."""
+    try:
+        return str(_TELLING[kind]) % payload
+    except KeyError:
+        return plain(kind)
 
 
 def who(code: str, name: str | None) -> str:
