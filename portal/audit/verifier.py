@@ -435,8 +435,8 @@ def listed(bundle: Bundle, report: Report, ledger: str) -> list[Checkpoint]:
     return found
 
 
-def entries(bundle: Bundle, name: str, walk: Walk) -> Iterator[tuple[int, int, bytes]]:
-    """For each line of events its number, 1, and its hash."""
+def entries(bundle: Bundle, name: str, walk: Walk) -> Iterator[tuple[int, int, bytes, bool]]:
+    """For each line of events its number, 1, its hash, and that it is there."""
     exported = name == "events.jsonl"
     for line in bundle.lines(name):
         event = parsed(line, f"a line of {name}")
@@ -460,11 +460,12 @@ def entries(bundle: Bundle, name: str, walk: Walk) -> Iterator[tuple[int, int, b
             walk.exported += 1
         if len(walk.handovers) > MOST_KEYS:
             raise Broken("there are more audit keys than any ledger has had")
-        yield seq, 1, hashlib.sha256(b"\x00" + line).digest()
+        yield seq, 1, hashlib.sha256(b"\x00" + line).digest(), True
 
 
-def subtrees(bundle: Bundle, walk: Walk) -> Iterator[tuple[int, int, bytes]]:
-    """For each part of the tree that was left out the number of its first event, how many they are, its root."""
+def subtrees(bundle: Bundle, walk: Walk) -> Iterator[tuple[int, int, bytes, bool]]:
+    """For each part of the tree that was left out the number of its first event, how many they are, its root, and that
+    they are not there."""
     for line in bundle.lines("left_out.jsonl"):
         held = parsed(line, "a line of left_out.jsonl")
         try:
@@ -476,7 +477,7 @@ def subtrees(bundle: Bundle, walk: Walk) -> Iterator[tuple[int, int, bytes]]:
         except (KeyError, TypeError, ValueError) as error:
             raise Broken("a line of left_out.jsonl is no part of a tree") from error
         walk.left_out += count
-        yield first, count, root
+        yield first, count, root, False
 
 
 class Proof:
@@ -486,9 +487,9 @@ class Proof:
         self._index, self._size, self._leaf = index, size, b""
         self._parts = [(start, end, Tree()) for start, end in siblings(index, 0, size)] if index < size else []
 
-    def add(self, first: int, count: int, root: bytes) -> None:
+    def add(self, first: int, count: int, root: bytes, is_there: bool) -> None:
         """One event, or a part that was left out, in their order."""
-        if first - 1 == self._index and count == 1:
+        if first - 1 == self._index and is_there:
             self._leaf = root
         for start, end, tree in self._parts:
             if start <= first - 1 < end:
@@ -509,8 +510,8 @@ def go_through(bundle: Bundle, report: Report, walk: Walk, others: set[int], pro
     tree, sizes = Tree(), {one.size for one in walk.sealed}
     before: dict[str, int] = {}
     streams = [entries(bundle, name, walk) for name in STREAMS[:2]] + [subtrees(bundle, walk)]
-    for first, count, root in heapq.merge(*streams):
-        report.events += count == 1
+    for first, count, root, is_there in heapq.merge(*streams):
+        report.events += is_there
         if walk.stopped:
             continue  # the rest is read for its file's hash
         if first != tree.size + 1:
@@ -522,7 +523,7 @@ def go_through(bundle: Bundle, report: Report, walk: Walk, others: set[int], pro
             continue
         tree.add(count, root)
         if proof:
-            proof.add(first, count, root)
+            proof.add(first, count, root, is_there)
         if tree.size in sizes or tree.size in others:
             walk.roots[tree.size] = tree.root()
         if tree.size in sizes and not walk.left_out:
