@@ -4,6 +4,7 @@ import ast
 import hashlib
 import io
 import json
+import random
 import re
 import shutil
 import subprocess
@@ -424,3 +425,20 @@ def test_the_command_refuses_to_write_over_a_file(db: None, tmp_path: Path) -> N
     call_command(*arguments, "--force", stdout=io.StringIO())
     assert wrong(tmp_path / "0.zip") == []
     assert (tmp_path / "0.zip").stat().st_mode & 0o777 == 0o600
+
+
+def test_flipped_bits_are_found_or_change_nothing(bundle: Path, tmp_path: Path) -> None:
+    chance, whole = random.Random(7), bundle.read_bytes()
+    with zipfile.ZipFile(bundle) as archive:
+        honest = {name: archive.read(name) for name in archive.namelist()}
+    for _ in range(40):
+        flipped = bytearray(whole)
+        flipped[chance.randrange(len(flipped))] ^= 1 << chance.randrange(8)
+        (tmp_path / "flipped.zip").write_bytes(flipped)
+        try:
+            report = verifier.verify(tmp_path / "flipped.zip")
+        except verifier.NotABundle:
+            continue
+        if report.is_good:
+            with zipfile.ZipFile(tmp_path / "flipped.zip") as archive:
+                assert {name: archive.read(name) for name in archive.namelist()} == honest
