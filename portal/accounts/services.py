@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from knowledge.models import Department
 from portal.accounts.models import RESERVED, Role, User
 from portal.accounts.selectors import role_of
-from portal.audit.services import code_of, record
+from portal.audit.services import code_of, is_code, record
 
 _PASSWORD_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # noqa: S105  (without l, o, 0, 1, which are misread)
 
@@ -34,7 +34,7 @@ def create_user(username: str, *, role: Role, password: str, demonstration: bool
     user = User(username=username, role=role, demonstration=demonstration)
     try:
         user.full_clean(exclude=["password"])  # which also writes the name as it will be compared
-        if user.username.casefold() in RESERVED:
+        if user.username.casefold() in RESERVED or is_code(user.username.casefold()):
             text = _("“%(name)s” is a name that Havre uses itself, in the audit trail. Choose another one.")
             raise ValidationError(text, params={"name": user.username})
         validate_password(password, user)

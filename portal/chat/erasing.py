@@ -24,7 +24,7 @@ from django.utils.translation import gettext as _
 
 from portal.accounts.models import RESERVED, Role, User
 from portal.accounts.sessions import announce_end
-from portal.audit.services import code_of, forget, record
+from portal.audit.services import code_of, forget, is_code, record
 from portal.chat import events, late, rescue
 from portal.chat.keeping import Hold
 from portal.chat.models import ACTIVE, Conversation, ConversationKey, Piece, Turn
@@ -202,11 +202,6 @@ def _refusal_of_person(person: User) -> str:
     if person.is_active and person.role in {Role.ADMIN, Role.COMPLIANCE} and not others.exists():
         return _("This is the last person with this role: give it to somebody else first.")
     return ""
-
-
-def is_code(name: str) -> bool:
-    """Whether this is the code of somebody whose name was erased, in the place of a name."""
-    return len(name) == 26 and name.startswith("p-")
 
 
 def _erase_person(person: User, by: By) -> None:

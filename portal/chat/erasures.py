@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from portal.accounts.models import Role, User
 from portal.audit.models import Actor
-from portal.audit.services import code_of, record
+from portal.audit.services import code_of, is_code, record
 from portal.chat import erasing
 from portal.chat.erasing import By, Extent, NotErased, Target
 from portal.chat.keeping import AboutOne, Erasure, Hold
@@ -130,7 +130,7 @@ def owner_of(target: Target) -> User:
 def is_erased(target: Target) -> bool:
     """Whether nothing is left of it to erase."""
     if isinstance(target, User):
-        return erasing.is_code(target.username) and not target.is_active
+        return is_code(target.username) and not target.is_active
     return target.erased_at is not None
 
 
@@ -161,8 +161,7 @@ def _record(kind: str, user: User, about: AboutOne, **payload: object) -> None:
     """One event. Its subject is the conversation, or the person's code. A person who is erased by this very step has no
     name any more, and the code in its place."""
     if about.person_id is not None:
-        name = User.objects.values_list("username", flat=True).get(pk=about.person_id)
-        subject = name if erasing.is_code(name) else code_of(name)
+        subject = code_of(User.objects.values_list("username", flat=True).get(pk=about.person_id))
         about_what = {"person": subject}
     else:
         subject = str(about.conversation_id)

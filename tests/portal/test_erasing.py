@@ -21,10 +21,11 @@ from django.utils import timezone
 from knowledge.models import Department, Guideline, GuidelineVersion, Opening
 from knowledge.models import Trial as BenchTrial
 from portal import logs, valkey
-from portal.accounts.models import User
+from portal.accounts.models import Role, User
+from portal.accounts.services import AccountError, create_user
 from portal.audit import sealing, verifier, verifying
 from portal.audit.models import Actor, Event
-from portal.audit.services import code_of
+from portal.audit.services import code_of, is_code
 from portal.chat import erasing, events, sealed, stored
 from portal.chat.erasing import By, NotErased, erase
 from portal.chat.keeping import Hold
@@ -238,7 +239,7 @@ def test_a_person_loses_sign_in_sessions_and_name_everywhere(cast: Cast) -> None
     erase(zoe, BY)
     zoe.refresh_from_db()
     code = zoe.username
-    assert erasing.is_code(code) and Actor.objects.get(code=code).name is None
+    assert is_code(code) and Actor.objects.get(code=code).name is None
     assert (zoe.is_active, zoe.email, zoe.first_name, zoe.has_usable_password()) == (False, "", "", False)
     assert browser.get(reverse("guidelines:index")).status_code == 302
     assert not [one for one in SessionStore.get_model_class().objects.all() if one.get_decoded()]
@@ -249,6 +250,10 @@ def test_a_person_loses_sign_in_sessions_and_name_everywhere(cast: Cast) -> None
     assert LabelledCase.objects.get().added_by == code and not BenchTrial.objects.exists()
     with pytest.raises(NotErased, match="already"):
         erase(zoe, BY)
+    with transaction.atomic():
+        assert code_of(code) == code, "what stands in the place of the name is no other person"
+    with pytest.raises(AccountError):
+        create_user(code, role=Role.ADMIN, password="correct-horse-battery", actor="terminal:root")
     sealing.seal("minute")
     assert verifying.verify().findings == ()
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from portal.accounts.models import User
 from portal.audit import sealing, verifying
 from portal.audit.models import Actor, Event
-from portal.audit.services import code_of
+from portal.audit.services import code_of, is_code
 from portal.chat import erasing, retaining
 from portal.chat.keeping import Hold
 from portal.chat.models import Conversation, State, Turn
@@ -104,7 +104,7 @@ def test_names_of_those_who_left_go_with_all_of_theirs(cast: Cast) -> None:
     assert run()["erased"]["names"] == 1
     person.refresh_from_db()
     still_here.refresh_from_db()
-    assert erasing.is_code(person.username) and still_here.username == "here"
+    assert is_code(person.username) and still_here.username == "here"
     assert Conversation.objects.get(pk=talked.pk).erased_at
     assert set(User.objects.values_list("username", flat=True)) >= {"gone-lately", "joined-long-ago"}
     assert due()["names"] == (0, 0), "and is not met again"
