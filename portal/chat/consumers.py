@@ -16,10 +16,10 @@ from django.db import DatabaseError
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from portal import valkey
+from portal import valkey, vault
 from portal.accounts.models import User
 from portal.accounts.sessions import sessions_group, user_of_session
-from portal.chat import presence, rescue, services, stored
+from portal.chat import failures, presence, rescue, services, stored
 from portal.chat.access import NotAllowed, conversation_of, may_chat, turn_of
 from portal.chat.models import Turn
 from portal.chat.protocol import Frame, FrameError, Ping, TurnCancel, TurnResume, TurnStart, decode, parse
@@ -100,6 +100,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
             except DatabaseError as error:
                 logger.error("database not usable: %s", type(error).__name__)
                 await self._answer_without_database(content)
+            except vault.VaultError as error:
+                logger.error("nothing can be recorded: %s", type(error).__name__)
+                await self._send_error("forbidden", failures.message("key_missing", self._language()), content)
             except Exception as error:
                 logger.error("frame not handled: %s", type(error).__name__, exc_info=error)
                 await self._send_error("bad_frame", _("This message could not be handled."), content)

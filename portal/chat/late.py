@@ -12,8 +12,11 @@ from portal.accounts.models import User
 from portal.audit.services import record
 from portal.chat import sealed, spool
 from portal.chat.models import Conversation, Turn
+from portal.database import patience
 
 logger = logging.getLogger(__name__)
+
+_TRY_SECONDS = 2.0
 
 _KEPT = ("client_ref", "language", "effort", "state", "failure_code", "failure_message", "card", "verdict")
 _WORDS = ("question", "matched", "notices")
@@ -40,7 +43,7 @@ def write_down() -> int:
     written = 0
     try:
         for one in spool.kept():
-            with transaction.atomic():
+            with patience(_TRY_SECONDS), transaction.atomic():
                 _write(one)
             spool.done(one)
             written += 1

@@ -7,7 +7,7 @@ that it claimed (the fencing token), so that whoever lost the turn changes nothi
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
@@ -42,15 +42,24 @@ class LeaseLost(Exception):
     """Another worker has this turn, or it has ended: stop quietly."""
 
 
-@transaction.atomic
 def claim(turn_id: uuid.UUID, state: State, by: Mapping[str, Any] | None = None) -> Turn | None:
     """Take a turn for work in `state`, or None: somebody else has it, or it has ended. `by` is the model that is to
-    answer, for the record.
+    answer, for the record. Raises what is in `UNWRITABLE`; the person is told, and the turn is offered again later.
 
     Retrieval and generation each claim, and each claim raises the token. A turn whose worker is lost is not taken here,
     even by a second message for it: `rescue_turn` gives it back first, which counts how often, and tells the browser
     that the answer begins anew.
     """
+    try:
+        with patience(_TRY_SECONDS), transaction.atomic():
+            return _claim(turn_id, state, by)
+    except UNWRITABLE:
+        with suppress(DatabaseError):
+            say_not_written(Turn.objects.get(pk=turn_id))
+        raise
+
+
+def _claim(turn_id: uuid.UUID, state: State, by: Mapping[str, Any] | None) -> Turn | None:
     before = [State.QUEUED, State.RETRIEVING] if state == State.RETRIEVING else list(ACTIVE)
     waiting = Turn.objects.filter(pk=turn_id, state__in=before, cancel_requested=False, lease_until=None)
     if state == State.GENERATING:  # a late message: what is to be quoted by now is no longer for a model
@@ -109,24 +118,29 @@ def wants_to_stop(turn: Turn) -> bool:
         return Turn.objects.filter(pk=turn.pk, cancel_requested=True).exists()
 
 
-@transaction.atomic
 def store_passages(turn: Turn, passages: list[dict[str, Any]], covered: bool, *, keep: bool = False) -> None:
-    """Keep what was retrieved, and give the claim back for the inference worker, or `keep` it. Raises LeaseLost."""
+    """Keep what was retrieved, and give the claim back for the inference worker, or `keep` it. Waits for the record as
+    `finish` does. Raises LeaseLost, and what is in `UNWRITABLE`."""
     released: dict[str, Any] = {"lease_until": _lease_end() if keep else None, "enqueued_at": timezone.now()}
     row, proofs = sealed.columns(turn, {"passages": passages, "covered": covered})
-    if not held(turn).update(**row, **released):
-        raise LeaseLost
-    turn.covered, turn.passage_versions = covered, row["passage_versions"]
     keys = ("marker", "version_id", "guideline_id", "version", "chunk_id", "page", "score")
     found = [{key: one[key] for key in keys if key in one} for one in passages]
     payload = _payload(turn, covered=covered, passages=found, proof=proofs["passages"])
-    record("turn.passages", actor="system", subject=str(turn.id), payload=payload)
+
+    def write() -> None:
+        if not held(turn).update(**row, **released):
+            raise LeaseLost
+        record("turn.passages", actor="system", subject=str(turn.id), payload=payload)
+
+    _write_patiently(turn, write)
+    turn.covered, turn.passage_versions = covered, row["passage_versions"]
 
 
 def prompt(turn: Turn, how: Mapping[str, Any]) -> None:
-    """Record with which settings the model is about to be asked. Raises what is in `UNWRITABLE`."""
-    with patience(_TRY_SECONDS), transaction.atomic():
-        record("turn.prompted", actor="system", subject=str(turn.id), payload=_payload(turn, **how))
+    """Record with which settings the model is about to be asked; waits as `finish` does. Raises what is in
+    `UNWRITABLE`."""
+    payload = _payload(turn, **how)
+    _write_patiently(turn, lambda: record("turn.prompted", actor="system", subject=str(turn.id), payload=payload))
 
 
 def show(turn: Turn, text: str, last: showing.Link | None = None) -> showing.Link:
@@ -167,12 +181,15 @@ def _told_when_slow(turn: Turn) -> Iterator[None]:
 
 
 def begin_anew(turn: Turn) -> None:
-    """Take back what was shown of an answer, to write it once more under the same claim. Raises LeaseLost, and what is
-    in `UNWRITABLE`."""
-    with transaction.atomic():
+    """Take back what was shown of an answer, to write it once more under the same claim. Waits as `finish` does. Raises
+    LeaseLost, and what is in `UNWRITABLE`."""
+
+    def write() -> None:
         if not held(turn).update(attempt=F("attempt") + 1, lease_until=_lease_end()):
             raise LeaseLost
         record("turn.taken_back", actor="system", subject=str(turn.id), payload=_payload(turn))
+
+    _write_patiently(turn, write)
     turn.attempt += 1
     events.publish(turn.id, stored.queued(turn))
 
@@ -187,19 +204,19 @@ def draw_from(turn: Turn, history: Iterable[Turn]) -> None:
             raise LeaseLost
 
 
-@transaction.atomic
 def hand_over(turn: Turn, quotation: Quotation, kept: Mapping[str, Any], spent: Mapping[str, Any]) -> None:
     """Give a turn that this worker holds back, to be answered with quotations. `kept` is values of its row, `spent`
-    what the record tells of the work on it so far. Raises LeaseLost."""
+    what the record tells of the work on it so far. Waits as `finish` does. Raises LeaseLost, and what is in
+    `UNWRITABLE`."""
     row, _ = sealed.columns(turn, kept)
-    if not held(turn).update(**_for_quotation(quotation), **row):
-        raise LeaseLost
-    record(
-        "turn.handed_over",
-        actor="system",
-        subject=str(turn.id),
-        payload=_payload(turn, quotation=quotation.value, **spent),
-    )
+    payload = _payload(turn, quotation=quotation.value, **spent)
+
+    def write() -> None:
+        if not held(turn).update(**_for_quotation(quotation), **row):
+            raise LeaseLost
+        record("turn.handed_over", actor="system", subject=str(turn.id), payload=payload)
+
+    _write_patiently(turn, write)
 
 
 @transaction.atomic
@@ -237,23 +254,32 @@ def finish(turn: Turn, state: State, *, first: Sequence[Mapping[str, Any]] = (),
     """End a turn that this worker holds, with its record, then publish the events in `first` and the last one. A
     database that is away for half a minute does not cost a finished answer, nor does a disk that is full for so long;
     the person is told. Raises LeaseLost, and what is in `UNWRITABLE` when it stays so."""
-    ends = time.monotonic() + _PATIENCE_SECONDS
     row, proofs = sealed.columns(turn, values)
+
+    def write() -> None:
+        if not held(turn).update(**_ended(state, row)):
+            raise LeaseLost
+        _record_end(turn, state, values, proofs)
+
+    _write_patiently(turn, write)
+    for event in first:
+        events.publish(turn.pk, event)
+    _announce(turn.pk)
+
+
+def _write_patiently(turn: Turn, write: Callable[[], object]) -> None:
+    """Write something in one transaction, and try again for a while where that is not possible."""
+    ends = time.monotonic() + _PATIENCE_SECONDS
     with _told_when_slow(turn):
         while True:
             try:
                 with _fresh_connection_next_time(), patience(_TRY_SECONDS), transaction.atomic():
-                    if not held(turn).update(**_ended(state, row)):
-                        raise LeaseLost
-                    _record_end(turn, state, values, proofs)
-                break
+                    write()
+                return
             except UNWRITABLE:
                 if time.monotonic() > ends:
                     raise
                 time.sleep(_PAUSE_SECONDS)
-    for event in first:
-        events.publish(turn.pk, event)
-    _announce(turn.pk)
 
 
 @contextmanager

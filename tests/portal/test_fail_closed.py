@@ -103,6 +103,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     assert services._PATIENCE_SECONDS < 4 and life._TRY_SECONDS < 4 and life._SAY_AFTER_SECONDS < 4
     monkeypatch.setattr(services, "_PATIENCE_SECONDS", 0.2)
     monkeypatch.setattr(life, "_TRY_SECONDS", 0.2)
+    monkeypatch.setattr(late, "_TRY_SECONDS", 0.2)
     monkeypatch.setattr(life, "_SAY_AFTER_SECONDS", 0.3)
 
 
@@ -271,6 +272,50 @@ def test_what_is_taken_back_stays_provable_and_is_no_part_of_the_answer(cast: Ca
     assert Turn.objects.get(pk=turn.pk).answer == "Right."
 
 
+# --- on the way to it --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["read only", "held", "no audit key"])
+def test_whoever_waits_is_told_when_no_worker_can_write_that_it_begins(
+    name: str, cast: Cast, obstacle: Obstacle
+) -> None:
+    turn = begun(cast)
+    Turn.objects.filter(pk=turn.pk).update(state=State.QUEUED, lease_until=None)
+    lift = obstacle(name)
+    with pytest.raises(life.UNWRITABLE):
+        life.claim(turn.pk, State.RETRIEVING)
+    lift()
+    assert len(told(turn)) == 1
+    assert life.claim(turn.pk, State.RETRIEVING), "and it is taken later"
+
+
+def test_passages_wait_for_their_record_and_are_not_lost(
+    cast: Cast, obstacle: Obstacle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = begun(cast)
+    lift = obstacle("held")
+    monkeypatch.setattr(life, "time", clock(turn, lift))
+    life.store_passages(turn, [], True)
+    assert len(told(turn)) == 1
+    assert Event.objects.filter(kind="turn.passages").count() == 1
+
+
+def clock(turn: Turn, lift: Lift) -> Any:
+    """Whoever waits a moment does so until the person has been told; then what is in the way is lifted."""
+
+    class Clock:
+        monotonic = staticmethod(time.monotonic)
+
+        @staticmethod
+        def sleep(_: float) -> None:
+            assert {one["type"] for one in stream_of(turn)} <= {"guardrail.notice"}
+            time.sleep(0.05)
+            if told(turn):
+                lift()
+
+    return Clock
+
+
 # --- at its end --------------------------------------------------------------------------------------------------
 
 
@@ -279,19 +324,7 @@ def test_an_answer_waits_for_its_record_and_is_completed_once(
     name: str, cast: Cast, obstacle: Obstacle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     turn = begun(cast)
-    lift = obstacle(name)
-
-    class Clock:
-        monotonic = staticmethod(time.monotonic)
-
-        @staticmethod
-        def sleep(_: float) -> None:
-            assert [one for one in stream_of(turn) if one["type"] == "turn.completed"] == []
-            time.sleep(0.05)
-            if told(turn):
-                lift()
-
-    monkeypatch.setattr(life, "time", Clock)
+    monkeypatch.setattr(life, "time", clock(turn, obstacle(name)))
     life.finish(turn, State.COMPLETED, answer=LONG)
     assert [one["type"] for one in stream_of(turn)] == ["guardrail.notice", "turn.completed"]
     assert Turn.objects.get(pk=turn.pk).answer == LONG
