@@ -151,6 +151,7 @@ def show(turn: Turn, text: str, last: showing.Link | None = None) -> showing.Lin
         if not held(turn).update(lease_until=_lease_end()):
             raise LeaseLost
         last = showing.append(turn, text, last)
+    turn.__dict__.pop("_is_told", None)  # should it come to a halt again, it is said again
     events.publish(turn.id, {"type": "turn.delta", "turn": str(turn.id), "text": text})
     return last
 

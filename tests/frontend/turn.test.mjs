@@ -27,6 +27,16 @@ test("a turn goes through its phases", () => {
   assert.equal(turn.lastId, "100-7");
 });
 
+test("that something waits to be written down is said until it is", () => {
+  const notice = { type: "guardrail.notice", rule: "turn.not_written_yet", message: "It is tried again.", turn: "t" };
+  const other = { type: "guardrail.notice", rule: "input.dose", message: "Check the dose.", turn: "t" };
+  const waits = applyEvent(after(LIFE.slice(0, 6)), { ...notice, id: "100-6" });
+  assert.deepEqual(waits.notices.map((one) => one.rule), ["turn.not_written_yet"]);
+  const goesOn = applyEvent(applyEvent(waits, { ...other, id: "100-7" }), { ...LIFE[6], id: "100-8" });
+  assert.deepEqual(goesOn.notices.map((one) => one.rule), ["input.dose"]);
+  assert.equal(goesOn.text, "Because [1].");
+});
+
 test("a waiting place and its time are kept until they change", () => {
   const turn = after(LIFE.slice(0, 2));
   assert.equal(turn.position, 2);

@@ -57,8 +57,13 @@ export function applyEvent(turn, event) {
   const ends = FINAL.has(event.type.replace("turn.", ""));
   if (event.id && !ends && compareEventIds(event.id, turn.lastId) <= 0) return turn;
   const lastId = event.id && compareEventIds(event.id, turn.lastId) > 0 ? event.id : turn.lastId;
-  return { ...turn, ...change(turn, event), lastId };
+  const next = { ...turn, ...change(turn, event), lastId };
+  // Whatever is told next was written down: the notice that something waits for that has served its time.
+  const waits = event.type !== "guardrail.notice" && event.id && next.notices.some(isNotWritten);
+  return waits ? { ...next, notices: next.notices.filter((notice) => !isNotWritten(notice)) } : next;
 }
+
+const isNotWritten = (notice) => notice.rule === "turn.not_written_yet";
 
 const CHANGES = {
   "turn.accepted": (turn, event) => ({
