@@ -6,7 +6,7 @@ import time
 from celery import shared_task
 from django.db import transaction
 
-from portal.audit import clock, keys, pushing, sealing, verifying
+from portal.audit import clock, integrity, keys, pushing, sealing, verifying
 from portal.audit.models import Checkpoint, Event
 from portal.audit.services import record
 
@@ -59,3 +59,12 @@ def verify() -> None:
         return
     for one in outcome.findings:
         logger.critical("the audit trail is not what was recorded: %s", one)
+
+
+@shared_task
+def verify_asked(event: int) -> None:
+    """The verification that somebody asked for on the page."""
+    try:
+        integrity.verify_asked(event)
+    except keys.NoAuditKey as error:
+        logger.error("the audit trail is not verified: %s", error)

@@ -13,11 +13,10 @@ from portal.audit import _triggers, proving, sealing
 from portal.audit.models import Checkpoint, Event
 from portal.audit.proving import Standing, proofs
 from portal.audit.services import record
-from portal.chat import showing
 from portal.chat.models import Conversation, ConversationKey, Piece, State, Turn
 from portal.chat.protocol import Effort, TurnStart
 from portal.chat.services import start_turn
-from portal.chat.turn import claim, finish, store_passages
+from portal.chat.turn import claim, finish, show, store_passages
 from tests.conftest import Cast
 
 QUESTION = "Which steps has a plan for QUESTION-WORD?"
@@ -49,9 +48,8 @@ def turn(cast: Cast, living_workers: None) -> Turn:
     store_passages(taken, [passage()], True)
     taken = claim(begun.id, State.GENERATING)
     assert taken
-    with transaction.atomic():
-        for text in (ANSWER[:24], ANSWER[24:]):
-            showing.append(taken, text)
+    for text in (ANSWER[:24], ANSWER[24:]):
+        show(taken, text)
     model = {"name": "gpt-oss-20b", "sha256": SHA256, "architecture": "gpt-oss", "quantization": "MXFP4"}
     cited = [passage()]
     values = {"answer": ANSWER, "thoughts": THOUGHTS, "groundedness": 0.87, "model": model, "citations": cited}
