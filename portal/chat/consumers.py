@@ -25,6 +25,7 @@ from portal.chat.models import Turn
 from portal.chat.protocol import Frame, FrameError, Ping, TurnCancel, TurnResume, TurnStart, decode, parse
 from portal.chat.relay import Relay
 from portal.chat.threads import for_safety, for_turns
+from portal.chat.turn import NOT_WRITTEN
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ _CLOSED_BY_THE_PERSON = {1000, 1001}  # a browser says so when its page is close
 _SESSION_CHECK_SECONDS = 15.0
 _NOTICE_SECONDS = 2.0
 _CARD_SECONDS = 0.5  # how long a hotline card waits for the database to write it down
+_SAY_SECONDS = 3.5  # and how long everybody else waits before it is said that it takes longer
 _FRAMES_AT_ONCE, _FRAMES_A_SECOND = 30, 10
 _sockets: Counter[int] = Counter()  # open sockets a person, in this process
 
@@ -141,7 +143,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _start(self, user: User, frame: TurnStart) -> None:
         """Start a turn and show it. One that has ended already (a crisis) is told from its row: that needs no Valkey,
         not even one that hangs. A card does not wait for a database that hangs either: it is shown from memory, and its
-        record follows."""
+        record follows; anybody else is told after a while."""
         turn_id = uuid.uuid4()
         start = for_turns(services.start_turn)(user, self.conversation, frame, turn_id=turn_id)
         writing = asyncio.ensure_future(start)
@@ -150,6 +152,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
             unwritten = await for_safety(services.unrecorded)(self.conversation, frame, turn_id)
             if unwritten.card:
                 await self._send_all(stored.early(unwritten))
+            else:
+                self._send_on_errand(self._tell_when_slow(unwritten, writing))
         try:
             turn = await writing
         except services.NotRecorded as error:
@@ -160,6 +164,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
         else:
             await self._send_all(await for_turns(stored.events)(turn))
         self._send_on_errand(self._tell_other_tabs(turn))
+
+    async def _tell_when_slow(self, unwritten: Turn, writing: asyncio.Future[Turn]) -> None:
+        await asyncio.wait({writing}, timeout=_SAY_SECONDS)
+        if not writing.done():
+            said = _("Your question waits to be written down; nothing is answered without its record.")
+            notice = stored.notice(unwritten, {"rule": NOT_WRITTEN, "message": said})
+            await self._send_all([*stored.early(unwritten), notice])
 
     async def _answer_without_database(self, content: dict[str, Any]) -> None:
         """Not even the session could be checked. The person was, when the socket opened: what needs no record, the

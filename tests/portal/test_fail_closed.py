@@ -1,6 +1,7 @@
 """Nothing is answered without its record: the disk is full, the database takes nothing or is held, a key is missing."""
 
 import sqlite3
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.db import connection
 from django.db.backends.signals import connection_created
 from django.test import Client
@@ -15,13 +17,14 @@ from django.urls import reverse
 
 from portal import vault
 from portal.audit.models import Event
-from portal.chat import late, sealed, services, showing, spool, stored
+from portal.chat import consumers, late, sealed, services, showing, spool, stored
 from portal.chat import turn as life
 from portal.chat.models import Conversation, State, Turn
 from portal.chat.protocol import TurnStart, parse
 from portal.chat.streaming import Pieces, Watch
 from tests.conftest import PASSWORD, Cast
 from tests.portal.streams import stream_of
+from tests.portal.test_socket import collect, socket, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -270,6 +273,46 @@ def test_what_is_taken_back_stays_provable_and_is_no_part_of_the_answer(cast: Ca
     assert [(one.attempt, one.text) for one in showing.pieces(turn)] == [(1, "Wrong. "), (2, "Right.")]
     assert life.end(turn.pk, State.CANCELLED, among=(State.GENERATING,))
     assert Turn.objects.get(pk=turn.pk).answer == "Right."
+
+
+# --- as a browser meets it ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["held", "no audit key", "no master key"])
+@pytest.mark.parametrize("text", ["What are the steps of a safety plan?", CRISIS])
+async def test_a_browser_gets_a_sentence_or_the_card(
+    name: str, text: str, cast: Cast, living_workers: None, obstacle: Obstacle
+) -> None:
+    async with socket(cast.anna) as browser:
+        lift = await sync_to_async(obstacle)(name)
+        await browser.send_json_to(start(text))
+        found = await collect(browser)
+        await sync_to_async(lift)()
+    kinds = [one["type"] for one in found]
+    assert "crisis.detected" in kinds if text == CRISIS else kinds[-1] == "turn.failed"
+    assert not {"turn.delta", "turn.completed", "error"} & set(kinds)
+
+
+async def test_a_question_that_hangs_is_said_to_wait(
+    cast: Cast, living_workers: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert consumers._CARD_SECONDS + consumers._SAY_SECONDS < 5
+    monkeypatch.setattr(consumers, "_SAY_SECONDS", 0.1)
+    released = threading.Event()
+    write = services._write_once
+
+    def hang(*arguments: Any) -> Turn:
+        released.wait(20)
+        return write(*arguments)
+
+    monkeypatch.setattr(services, "_write_once", hang)
+    async with socket(cast.anna) as browser:
+        await browser.send_json_to(start("What are the steps of a safety plan?"))
+        found = [await browser.receive_json_from(timeout=20) for _ in range(2)]
+        released.set()
+        found.append(await browser.receive_json_from(timeout=20))
+    assert [one["type"] for one in found] == ["turn.accepted", "guardrail.notice", "turn.accepted"]
+    assert found[1]["rule"] == life.NOT_WRITTEN and len({one["turn"] for one in found}) == 1
 
 
 # --- on the way to it --------------------------------------------------------------------------------------------
