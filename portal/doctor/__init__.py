@@ -11,11 +11,12 @@ from django.db import DatabaseError
 
 from portal.doctor._audit import look_at_audit_trail
 from portal.doctor._content import look_at_guidelines, look_at_hotlines, look_at_model, look_at_people, look_at_rules
+from portal.doctor._dpia import draft
 from portal.doctor._findings import ERROR, OK, WARNING, Finding
 from portal.doctor._machine import look_at_clock, look_at_data_folder, look_at_secret, look_at_settings
 from portal.doctor._services import look_at_beat, look_at_database, look_at_valkey, look_at_workers
 
-__all__ = ["ERROR", "OK", "WARNING", "Finding", "examine"]
+__all__ = ["ERROR", "OK", "WARNING", "Finding", "draft", "examine"]
 
 logger = logging.getLogger(__name__)
 
