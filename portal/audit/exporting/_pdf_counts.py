@@ -1,0 +1,156 @@
+"""What the report tells, counted in one pass over the events."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from django.utils import timezone
+
+from portal.audit.models import Event
+
+MOST_LISTED = 500  # redirections, changes, readings: of each the first ones, with what was left out counted
+_SHOWS_HOTLINES = frozenset({"redirect", "alarm"})
+_CHANGES = frozenset(
+    {
+        *("guideline.uploaded", "guideline.approved", "guideline.unapproved", "guideline.effective"),
+        *("guideline.superseded", "guideline.expired", "guideline.archived", "guideline.restored"),
+        *("guideline.opened", "guideline.enabled", "guideline.disabled", "guideline.joined", "guideline.split_off"),
+        *("model.imported", "model.pulled", "model.activated", "model.removed", "model.trial_failed"),
+        *("safeguards.released", "safeguards.files_written_again"),
+    }
+)
+_READINGS = frozenset({"conversation.read", "turn.reasoning_read"})
+_MOST_PEOPLE = 20_000  # made-up names at the door must not fill the memory
+
+
+@dataclass(frozen=True, slots=True)
+class Redirection:
+    """A message whose author saw the hotlines, instead of an answer or before it. `level` is the screen's category."""
+
+    seq: int
+    at: datetime
+    level: str
+    rules: tuple[str, ...]
+    answered: bool
+
+
+@dataclass(slots=True)
+class Listed:
+    """The first events of a sort, and how many there were in all."""
+
+    first: list[Any] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, one: Any) -> None:
+        """Count it, and keep it while there are few."""
+        self.count += 1
+        if len(self.first) < MOST_LISTED:
+            self.first.append(one)
+
+
+@dataclass(slots=True)
+class Counts:
+    """The numbers of the whole selection. Days are those of the installation's time zone."""
+
+    events: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+    kinds: Counter[str] = field(default_factory=Counter)
+    days: dict[date, Counter[str]] = field(default_factory=dict)
+    hotline_days: Counter[date] = field(default_factory=Counter)
+    levels: Counter[str] = field(default_factory=Counter)
+    rules: Counter[tuple[str, str]] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    quotations: Counter[str] = field(default_factory=Counter)
+    refused_people: Counter[str] = field(default_factory=Counter)
+    grounded: int = 0
+    groundedness: float = 0.0
+    verified: set[str] = field(default_factory=set)
+    redirections: Listed = field(default_factory=Listed)
+    changes: Listed = field(default_factory=Listed)
+    readings: Listed = field(default_factory=Listed)
+
+    @property
+    def turns(self) -> int:
+        """Questions that were asked."""
+        return self.kinds["turn.started"]
+
+    @property
+    def answers(self) -> int:
+        """Turns that ended with an answer."""
+        return self.kinds["turn.completed"]
+
+    @property
+    def mean_groundedness(self) -> float | None:
+        """The mean over the answers that have one, between 0 and 1."""
+        return self.groundedness / self.grounded if self.grounded else None
+
+    def add(self, event: Event) -> None:
+        """Count one event."""
+        payload: Mapping[str, Any] = event.payload if isinstance(event.payload, dict) else {}
+        day = timezone.localtime(event.at).date()
+        self.events += 1
+        self.first, self.last = self.first or event.at, event.at
+        self.kinds[event.kind] += 1
+        self.days.setdefault(day, Counter())[event.kind] += 1
+        if event.kind.startswith("turn."):
+            self._turn(event, payload, day)
+        elif event.kind in {"session.refused", "session.locked"}:
+            self._refused(event.subject)
+        if event.kind in _CHANGES:
+            self.changes.add(event)
+        elif event.kind in _READINGS:
+            self.readings.add(event)
+
+    def _refused(self, who: str) -> None:
+        if who in self.refused_people or len(self.refused_people) < _MOST_PEOPLE:
+            self.refused_people[who] += 1
+
+    def _turn(self, event: Event, payload: Mapping[str, Any], day: date) -> None:
+        match event.kind:
+            case "turn.started":
+                self._screened(event, payload.get("verdict"), day)
+            case "turn.refused":
+                self.refusals[_word(payload, "rule", "code")] += 1
+            case "turn.failed":
+                self.failures[_word(payload, "code")] += 1
+            case "turn.completed":
+                self._answered(payload)
+            case "turn.verified":
+                self.verified.add(event.subject)
+            case "turn.verification_withdrawn":
+                self.verified.discard(event.subject)
+        for rule in _rules(payload.get("notices")):
+            self.rules[rule, "notice"] += 1
+
+    def _screened(self, event: Event, verdict: object, day: date) -> None:
+        if not isinstance(verdict, dict):
+            return
+        action, rules = str(verdict.get("action", "")), _rules(verdict.get("rules"))
+        if action != "allow":
+            for rule in rules or ("",):
+                self.rules[rule, action] += 1
+        if action in _SHOWS_HOTLINES:
+            level = str(verdict.get("category", ""))
+            self.levels[level] += 1
+            self.hotline_days[day] += 1
+            self.redirections.add(Redirection(event.seq, event.at, level, rules, action == "alarm"))
+
+    def _answered(self, payload: Mapping[str, Any]) -> None:
+        if quotation := payload.get("quotation"):
+            self.quotations[str(quotation)] += 1
+        value = payload.get("groundedness")
+        if isinstance(value, int | float):
+            self.grounded += 1
+            self.groundedness += value
+
+
+def _rules(value: object) -> tuple[str, ...]:
+    return tuple(str(one) for one in value) if isinstance(value, list) else ()
+
+
+def _word(payload: Mapping[str, Any], *names: str) -> str:
+    return next((str(payload[name]) for name in names if payload.get(name)), "")
