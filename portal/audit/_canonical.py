@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -15,10 +16,17 @@ _MOST = 2**53 - 1  # what every reader of JSON can tell from its neighbours
 _dumps = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
+_PERHAPS_OTHERWISE = re.compile(r"\.0(?!\d)|\de[+-]\d{2,3}(?![\w-])|(?<![\d.])\d{16}").search
+
+
 def canonical(value: Any) -> bytes:
     """Canonical JSON. Raises ValueError for what it cannot say."""
-    if _is_common(value):  # the standard library writes these just so, and several times faster
-        return _dumps(value).encode("utf-8")
+    try:
+        text = _dumps(value)  # nearly everything is written just so, and in a tenth of the time
+    except (ValueError, TypeError):
+        return rfc8785.dumps(value)  # says it in its own way, or why not
+    if (text.isascii() and not _PERHAPS_OTHERWISE(text)) or _is_common(value):
+        return text.encode("utf-8")
     return rfc8785.dumps(value)
 
 

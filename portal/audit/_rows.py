@@ -1,4 +1,4 @@
-"""The four statements of recording, written by hand: everybody who records waits behind the head's lock, and by way of
+"""The three statements of recording, written by hand: everybody who records waits behind the head's lock, and by way of
 the models each of them takes four times as long."""
 
 import json
@@ -19,14 +19,20 @@ def code_of_name(name: str) -> str | None:
     return str(row[0]) if row else None
 
 
-def lock_head() -> Head | None:
-    """The head, locked until the transaction ends; on SQLite whoever is in a transaction has the lock already."""
-    locked = " FOR UPDATE" if connection.vendor == "postgresql" else ""
-    row = _one(f"SELECT last_seq, last_at, ledger, public_key FROM audit_head WHERE id = 1{locked}", [])  # noqa: S608
+def lock_head(name: str) -> tuple[Head | None, str | None]:
+    """The head, locked until the transaction ends, and the code of a name that has one. On SQLite whoever is in a
+    transaction has the lock already."""
+    locked = " FOR UPDATE OF head" if connection.vendor == "postgresql" else ""
+    row = _one(
+        "SELECT last_seq, last_at, ledger, public_key, (SELECT code FROM audit_actor WHERE name = %s) "  # noqa: S608
+        f"FROM audit_head AS head WHERE id = 1{locked}",
+        [name],
+    )
     if row is None:
-        return None
-    last_seq, last_at, ledger, public_key = row
-    return Head(pk=1, last_seq=last_seq, last_at=_aware(last_at), ledger=uuid.UUID(str(ledger)), public_key=public_key)
+        return None, None
+    last_seq, last_at, ledger, public_key, code = row
+    at, ledger = _aware(last_at), uuid.UUID(str(ledger))
+    return Head(pk=1, last_seq=last_seq, last_at=at, ledger=ledger, public_key=public_key), code
 
 
 def move_head(head: Head) -> None:

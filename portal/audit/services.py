@@ -39,8 +39,7 @@ def record(
     with, ValueError for what JSON cannot hold.
     """
     event = Event(kind=kind, actor_role=actor_role, subject=plain(subject), payload=plain(payload or {}))
-    code = _rows.code_of_name(actor)  # all that can be done before is: everybody else waits for the lock
-    head = locked_head()
+    head, code = _locked_head(actor)
     key = key_of(head)
     event.actor_id = code or code_for(head, key, actor)
     return append(head, key, event)
@@ -81,9 +80,15 @@ def commitment(salt: bytes, name: str) -> str:
 def locked_head() -> Head:
     """The head, locked until the caller's transaction ends: nobody else records meanwhile. Raises
     TransactionManagementError outside a transaction."""
+    return _locked_head("")[0]
+
+
+def _locked_head(name: str) -> tuple[Head, str | None]:
+    """The head, and the code of a name that has one."""
     if not transaction.get_connection().in_atomic_block:
         raise transaction.TransactionManagementError("An event is recorded in the transaction of what it records.")
-    return _rows.lock_head() or Head.objects.select_for_update().get_or_create(pk=1)[0]
+    head, code = _rows.lock_head(name)
+    return head or Head.objects.select_for_update().get_or_create(pk=1)[0], code
 
 
 def key_of(head: Head) -> keys.AuditKey:

@@ -129,6 +129,19 @@ def test_canonical_json_is_that_of_rfc_8785(value: Any) -> None:
     assert plain(json.loads(canonical(value))) == value
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(3.0, -3.0, 1e-5, 1.5e-7, 1e-100, 123456789012345.6, 2.0**53 - 1, 9007199254740991, -9007199254740991, 1e15),
+        *(0.1 + 0.2, -0.0, "10.0.0.1", "1e+05", "8d0e-4b1c", "é", "\x7f\x1f\u2028", [1, 1.0, True]),
+        {"é": 1, "z": 2, "\U0001f642": 3, "\ufb33": 4},
+    ],
+)
+def test_canonical_json_of_what_others_write_otherwise(value: Any) -> None:
+    for one in (value, [value], {"a": value, "b": "x"}):
+        assert canonical(one) == rfc8785.dumps(one)
+
+
 def test_canonical_json_of_the_rfc_itself() -> None:
     given = {
         "numbers": [333333333.33333329, 1e30, 4.50, 2e-3, 0.000000000000000000000000001],
