@@ -1,6 +1,7 @@
 """A whole installation in a folder of its own, started by `manage.py serve` and used from outside."""
 
 import asyncio
+import ctypes
 import json
 import os
 import signal
@@ -97,6 +98,7 @@ class Installation:
             env=self.environment,
             stdout=self.output,
             stderr=subprocess.STDOUT,
+            preexec_fn=die_with_parent,
         )
         deadline = time.monotonic() + _START_SECONDS
         while b"Havre answers at" not in self.said():
@@ -235,6 +237,13 @@ class Chat:
     async def to_the_end(self, seconds: float = 90) -> list[dict[str, Any]]:
         """Events up to the last one of a turn."""
         return await self.until(*FINAL, "error", seconds=seconds)
+
+
+def die_with_parent() -> None:
+    """Runs in a child: Linux sends it SIGTERM when the thread that started it is gone, killed tests included, so that
+    no process stays behind."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def _free_port() -> int:

@@ -3,6 +3,7 @@
     python -m tests.stack.faults --kills 200            # as `make soak` does: SQLite, the embedded Valkey
     python -m tests.stack.faults --kills 20 --postgres  # PostgreSQL, as in a facility
     python -m tests.stack.faults --kills 20 --only inference,frozen
+    python -m tests.stack.faults --kills 40 --only inference --workers 2   # one killed, now and then all at once
 
 Every process is real: `manage.py serve` with the tiny gpt-oss, people on websockets. Prints a table; exits 1 when
 something is counted that must not be.
@@ -13,12 +14,13 @@ import asyncio
 import os
 import random
 import re
+import signal
 import socket
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import quantiles
@@ -26,23 +28,29 @@ from statistics import quantiles
 from tests.installation import ROOT, Browser, Installation
 from tests.services import postgres
 from tests.stack import injections
+from tests.stack.crew import Worker, beside
 from tests.stack.people import QUESTIONS, Asked, Person
 from tests.stack.reckoning import WRONG, Reckoning, Streams, reckon
+from tests.stack.watching import Watch
 
 SLOTS = 2
 _STEADY = "from portal import supervisor; supervisor._STEADY_SECONDS = 0.0; import manage; manage.main()"
 _BACK_SECONDS = 180.0  # how long a part may take to come back on a machine that does other things
 _WRITES_SECONDS = 20.0
 _AWAY_SECONDS = 30.0
+_ONE_ALONE = 0.75  # of several workers: how often one is ended and the others go on
 
 
 class Faults:
     """The installation, its people, and what is done to them."""
 
-    def __init__(self, installation: Installation, people: list[Person], dice: random.Random) -> None:
+    def __init__(
+        self, installation: Installation, people: list[Person], dice: random.Random, others: Sequence[Worker] = ()
+    ) -> None:
         self.installation = installation
         self.people = people
         self.dice = dice
+        self.others = others  # inference workers beside that of `serve`
         self.ends = float("inf")  # when no more is to be broken
         self.streams = Streams()
         self.done: Counter[str] = Counter()
@@ -51,10 +59,17 @@ class Faults:
         self.writing: Counter[int] = Counter()  # how many answers were being written when the worker was ended
         self.gone: set[int] = set()  # processes that were ended: what they said still stands for a while
         self.missing: list[str] = []
+        self.watch = Watch(self)
+
+    def pids(self, part: str) -> list[int]:
+        """The processes that play a part; of inference those of all workers."""
+        others = [pid for worker in self.others for pid in worker.pids()] if part == "inference" else []
+        return self.installation.pids(part) + others
 
     async def end_inference(self, name: str, strike: Callable[[int], None], times: int) -> None:
-        """End the inference worker at random moments: a fifth of them while it writes, a fifth when it has just become
-        ready, the others whatever it does (on a slow machine it loads). Stops when the time is over."""
+        """End an inference worker at random moments: a fifth of them while it writes, a fifth when it has just become
+        ready, the others whatever it does (on a slow machine it loads). Of several, one of them, and every fourth time
+        all at once. Stops when the time is over."""
         for _ in range(times):
             moment = self.dice.choice(("writing", "ready", "any", "any", "any"))
             if moment != "any":
@@ -65,14 +80,18 @@ class Faults:
             if time.monotonic() > self.ends:
                 return
             self.writing[sum(one.is_being_written for one in self._running())] += 1
-            self._strike("inference", strike, name)
+            living = sorted(set(self.pids("inference")) - self.gone)
+            if len(living) > 1 and self.dice.random() < _ONE_ALONE:
+                self._strike("inference", strike, name, [self.dice.choice(living)])
+            else:
+                self._strike("inference", strike, f"{name}, all at once" if self.others else name)
 
     async def end(self, part: str, times: int) -> None:
         """kill -9 another part at random moments."""
         for _ in range(times):
             if part == "knowledge":
                 await self.wait_until_ready(part)
-            while not set(self.installation.pids(part)) - self.gone:
+            while not set(self.pids(part)) - self.gone:
                 await asyncio.sleep(0.2)
             await asyncio.sleep(self.dice.uniform(1, 6))
             if part == "valkey":
@@ -95,10 +114,10 @@ class Faults:
         for _ in range(times):
             await self.wait_until_ready("inference")
             await asyncio.sleep(self.dice.uniform(0, 1))
-            for pid in self.installation.pids("inference"):
+            for pid in self.pids("inference"):
                 injections.no_more_memory(pid)
             await asyncio.sleep(8)
-            for pid in self.installation.pids("inference"):
+            for pid in self.pids("inference"):
                 injections.memory_again(pid)
             self.done["inference worker without memory for 8 s"] += 1
             await asyncio.sleep(2)
@@ -130,11 +149,13 @@ class Faults:
             await asyncio.sleep(5)
 
     async def wait_until_ready(self, part: str, state: str = "ready") -> None:
-        """Until the process that plays this part now says so itself; what a dead one said does not count."""
+        """Until the processes that play this part now say so themselves; what a dead one said does not count."""
         began = time.monotonic()
+        wanted = 1 + (len(self.others) if part == "inference" else 0)
         while time.monotonic() - began < _BACK_SECONDS:
-            living = [pid for pid in self.installation.pids(part) if pid not in self.gone]
-            if await asyncio.to_thread(_said_by, part, living) == state:
+            living = [pid for pid in self.pids(part) if pid not in self.gone]
+            said = await asyncio.to_thread(said_by, part, living)
+            if said.count(state) >= wanted:
                 # measured where somebody waited from the moment of the end on
                 if part == "inference" and state == "ready" and self.ended and began - self.ended[-1] < 1:
                     self.ready_after.append(time.monotonic() - self.ended[-1])
@@ -150,8 +171,8 @@ class Faults:
     def _running(self) -> list[Asked]:
         return [person.asked[-1] for person in self.people if person.asked]
 
-    def _strike(self, part: str, strike: Callable[[int], None], name: str) -> None:
-        for pid in set(self.installation.pids(part)) - self.gone:
+    def _strike(self, part: str, strike: Callable[[int], None], name: str, chosen: Sequence[int] | None = None) -> None:
+        for pid in set(self.pids(part)) - self.gone if chosen is None else chosen:
             strike(pid)
             self.gone.add(pid)
             self.done[name] += 1
@@ -169,18 +190,17 @@ class Faults:
         return found
 
 
-def _said_by(part: str, pids: list[int]) -> str:
+def said_by(part: str, pids: list[int]) -> list[str]:
+    """What these processes say of themselves: "ready", "loading", "failed", nothing."""
     import json
 
     from portal import valkey
 
+    keys = [f"havre:part:{part}:{socket.gethostname()}:{pid}" for pid in pids]
     try:
-        for pid in pids:
-            if said := valkey.client().get(f"havre:part:{part}:{socket.gethostname()}:{pid}"):
-                return str(json.loads(str(said)).get("state"))
+        return [str(json.loads(said).get("state")) for said in valkey.client().mget(keys) if said] if keys else []
     except valkey.Unreachable:
-        pass
-    return ""
+        return []
 
 
 def plan(faults: Faults, kills: int) -> dict[str, Callable[[], Awaitable[None]]]:
@@ -209,6 +229,7 @@ async def run(faults: Faults, kills: int, only: set[str]) -> Reckoning:
     """Let people ask, break everything in turn, let them finish, and count."""
     over = asyncio.Event()
     asking = [asyncio.create_task(person.ask_until(over)) for person in faults.people]
+    asking.append(asyncio.create_task(faults.watch.until(over)))
     try:
         for name, do in plan(faults, kills).items():
             if not only or name in only:
@@ -226,6 +247,7 @@ async def run(faults: Faults, kills: int, only: set[str]) -> Reckoning:
     await asyncio.to_thread(faults.streams.look)
     found = await asyncio.to_thread(reckon, asked, faults.streams)
     found.wrong["slots that answer nobody"] += silent
+    await asyncio.to_thread(faults.watch.reckon, asked, found)
     for part in faults.missing:
         found.note("parts that did not come back", part)
     for part in re.findall(r"(\w+) ended \(exit [1-9]", faults.installation.said().decode()):
@@ -243,10 +265,11 @@ def _wait_for_the_last_turn() -> None:
 
 async def _try_slots(faults: Faults) -> int:
     """As many people as there are slots stream at the same time; returns how many slots did not."""
-    chosen = faults.people[:SLOTS]
+    slots = SLOTS * (1 + len(faults.others))
+    chosen = faults.people[:slots]
     ended = await asyncio.gather(*(person.ask(QUESTIONS[0]) for person in chosen))
     overlap = max(one.began for one in ended) < min(one.ended for one in ended)
-    return 0 if overlap and all(one.written_by_a_model for one in ended) else SLOTS
+    return 0 if overlap and all(one.written_by_a_model for one in ended) else slots
 
 
 def show(faults: Faults, found: Reckoning, seconds: float) -> None:
@@ -278,13 +301,17 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200, help="how often the inference worker is killed")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="kill no more after so long")
     parser.add_argument("--people", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=1, help="inference workers on one line, each with its slots")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--postgres", action="store_true", help="PostgreSQL instead of SQLite")
     parser.add_argument("--only", default="", help="kinds of faults, with commas between them")
     parser.add_argument("--folder", type=Path, help="where the installation and its logs are left (default: nowhere)")
     options = parser.parse_args()
     only = set(filter(None, options.only.split(",")))
+    if options.people < options.workers * SLOTS:
+        parser.error(f"{options.workers} workers have {options.workers * SLOTS} slots: at least as many --people.")
     print(f"seed {options.seed}", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is stopped then too
     with ExitStack() as stack:
         folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="havre-faults-")))
         installation = Installation(folder)
@@ -311,7 +338,12 @@ def main() -> int:
         dice = random.Random(options.seed)
         people = [Person(installation, name, random.Random(dice.random())) for name in names]
         installation.wait_for_parts(Browser(installation, names[0]))
-        faults = Faults(installation, people, dice)
+        others = stack.enter_context(
+            beside(installation, [f"inference{number}" for number in range(2, options.workers + 1)])
+        )
+        faults = Faults(installation, people, dice, others)
+        if others:
+            asyncio.run(faults.wait_until_ready("inference"))
         began = time.monotonic()
         faults.ends = began + 60 * options.minutes
         found = asyncio.run(run(faults, options.kills, only))

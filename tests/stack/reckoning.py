@@ -38,6 +38,7 @@ WRONG = (
     "turns whose end is not in the audit trail exactly once",
     "gaps in the audit trail",
     "slots that answer nobody",
+    "questions told that no model is there while a worker was ready",
     "parts that did not come back",
     "parts that ended with an error of their own",
 )

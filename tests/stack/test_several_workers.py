@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -14,7 +13,8 @@ import pytest
 import redis
 
 from tests.conftest import PASSWORD
-from tests.installation import _TOGETHER, ROOT, Browser, Installation
+from tests.installation import _TOGETHER, Browser, Installation
+from tests.stack.crew import beside
 
 pytestmark = pytest.mark.stack
 QUESTION = "What are the steps of a safety plan?"
@@ -32,21 +32,11 @@ def crowd(installation: Installation) -> list[Browser]:
 
 
 @pytest.fixture
-def second_worker(installation: Installation, crowd: list[Browser]) -> Iterator[subprocess.Popen[bytes]]:
+def second_worker(installation: Installation, crowd: list[Browser]) -> Iterator[None]:
     """Another inference worker, as on another card or machine."""
-    command = [sys.executable, "-m", "celery", "-A", "portal.celery", "worker", "-Q", "inference,housekeeping"]
-    command += ["-n", "second@%h", "--pool=threads", "--without-gossip", "--without-mingle", "--loglevel=INFO"]
-    with (installation.folder / "data" / "logs" / "second.log").open("wb") as log:
-        worker = subprocess.Popen(command, cwd=ROOT, env=installation.environment, stdout=log, stderr=log)
-    try:
+    with beside(installation, ["second"]):
         wait_for_slots(installation, crowd[0], 4)
-        yield worker
-    finally:
-        worker.terminate()
-        try:
-            worker.wait(40)
-        finally:
-            worker.kill()
+        yield
     wait_for_slots(installation, crowd[0], 2)
 
 
@@ -66,8 +56,9 @@ def wait_for_slots(installation: Installation, browser: Browser, slots: int) -> 
         time.sleep(0.2)
 
 
+@pytest.mark.usefixtures("second_worker")
 async def test_two_workers_answer_four_at_once_and_the_fifth_is_next(
-    installation: Installation, crowd: list[Browser], second_worker: subprocess.Popen[bytes]
+    installation: Installation, crowd: list[Browser]
 ) -> None:
     async with AsyncExitStack() as open_pages:
         chats = [await open_pages.enter_async_context(person.chat()) for person in crowd]
