@@ -21,6 +21,7 @@ from portal.chat.threads import for_turns
 logger = logging.getLogger(__name__)
 
 _WAIT_MS = 2000
+_PUBLISHING_MS = 300  # from the end of a turn in its row to its last event
 _PLACE_MS = 1000  # how often somebody who waits is told of a new place
 _BEYOND_THE_LINE = frozenset({"turn.passages", "turn.reasoning", "turn.delta"})  # the page shows no place then
 _WORDS = frozenset({"turn.passages", "turn.delta"})  # of guidelines
@@ -86,7 +87,7 @@ class Relay:
             await self._tell_place(turn)
             await self._help(turn)
             return False
-        if found is not None and (found := await self._read(0)):
+        if found is not None and (found := await self._read(_PUBLISHING_MS)):
             return await self._pass_on(found)
         return await self._tell(turn)
 
