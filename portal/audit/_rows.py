@@ -36,10 +36,13 @@ def lock_head(name: str) -> tuple[Head | None, str | None]:
 
 
 def move_head(head: Head) -> None:
-    """Write number, time and key of the head."""
-    values = [head.last_seq, connection.ops.adapt_datetimefield_value(head.last_at), head.public_key]
+    """Write number, time, key and mark of the head."""
+    at = connection.ops.adapt_datetimefield_value(head.last_at)
+    values: list[Any] = [head.last_seq, at, head.public_key, head.mark]
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE audit_head SET last_seq = %s, last_at = %s, public_key = %s WHERE id = 1", values)
+        cursor.execute(
+            "UPDATE audit_head SET last_seq = %s, last_at = %s, public_key = %s, mark = %s WHERE id = 1", values
+        )
 
 
 def insert(event: Event) -> None:

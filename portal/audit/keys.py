@@ -57,6 +57,10 @@ class AuditKey:
         """Whether this key made the mark."""
         return hmac.compare_digest(self.mark(leaf), mark)
 
+    def mark_last(self, leaf: bytes) -> bytes:
+        """The mark of the head behind the last event, by that event's hash."""
+        return self.mark(b"havre audit last event v1\n" + leaf)
+
     def sign(self, body: bytes) -> bytes:
         """The signature of a checkpoint's body, 64 bytes."""
         return self._private.sign(_CHECKPOINT + body)

@@ -48,12 +48,14 @@ class Event(models.Model):
 class Head(models.Model):
     """One row: the number and the time of the last event. Whoever records holds its lock until commit, so that numbers
     have neither gaps nor twins. `ledger` names this audit trail in what is signed; `public_key` (hex) is whose
-    signatures it goes on with, so that another key in the key's file is noticed at the next event."""
+    signatures it goes on with, so that another key in the key's file is noticed at the next event; `mark` says that the
+    last event is the last one, so that what no checkpoint is over yet cannot be cut off unseen."""
 
     last_seq = models.BigIntegerField(default=0)
     last_at = models.DateTimeField(null=True)
     ledger = models.UUIDField(default=uuid.uuid4)
     public_key = models.CharField(max_length=64, blank=True, default="")
+    mark = models.BinaryField(max_length=32, null=True)
 
     def __str__(self) -> str:
         return str(self.last_seq)

@@ -40,7 +40,7 @@ def replace(*, actor: str, reason: str) -> Replaced:
         payload = {"old": old.public.hex(), "new": new.public.hex(), "last_checkpoint": last, "reason": reason}
         event = record(KIND, actor=actor, payload=payload | {"signature": handed_over.hex()})
         sealing.seal("key replaced")
-        _go_on_with(new)
+        _go_on_with(new, event)
         exchange.put()  # last, and while the head is locked: whoever records next finds the new key everywhere
     return Replaced(old.public, new.public, event.seq)
 
@@ -65,7 +65,7 @@ def replace_lost(*, actor: str, reason: str) -> Replaced:
         payload: dict[str, object] = {"old": old, "new": new.public.hex(), "last_checkpoint": _last_checkpoint()}
         payload |= {"lost": True, "unvouched": unvouched, "reason": plain(reason)}
         event = append(head, new, Event(kind=KIND, actor_id=code_for(head, new, actor), payload=payload))
-        _go_on_with(new)
+        _go_on_with(new, event)
         sealing.seal("key lost", unmarked_up_to=unvouched[1])
     return Replaced(bytes.fromhex(old), new.public, event.seq)
 
@@ -80,5 +80,5 @@ def _last_checkpoint() -> int:
     return Checkpoint.objects.order_by("-number").values_list("number", flat=True).first() or 0
 
 
-def _go_on_with(key: keys.AuditKey) -> None:
-    Head.objects.filter(pk=1).update(public_key=key.public.hex())
+def _go_on_with(key: keys.AuditKey, last: Event) -> None:
+    Head.objects.filter(pk=1).update(public_key=key.public.hex(), mark=key.mark_last(bytes(last.leaf)))

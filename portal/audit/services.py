@@ -122,11 +122,11 @@ def append(head: Head, key: keys.AuditKey, event: Event) -> Event:
     if head.last_at and now < head.last_at - CLOCK_MAY_GO_BACK and event.kind != CLOCK_WENT_BACK:
         jump = {"from": moment(head.last_at), "to": moment(now)}
         append(head, key, Event(kind=CLOCK_WENT_BACK, actor_id=code_for(head, key, "system"), payload=jump))
-    head.last_seq, head.last_at = head.last_seq + 1, now
+    event.seq, event.at = head.last_seq + 1, now
+    event.leaf = leaf_of(event)
+    head.last_seq, head.last_at, head.mark = event.seq, now, key.mark_last(event.leaf)
     head.public_key = head.public_key or key.public.hex()
     _rows.move_head(head)
-    event.seq, event.at = head.last_seq, now
-    event.leaf = leaf_of(event)
     event.mac = key.mark(event.leaf)
     _rows.insert(event)
     return event

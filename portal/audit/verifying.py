@@ -92,7 +92,7 @@ def verify(
             walk.reach(checkpoint)
     _read_events(walk, None, head.last_seq, on_progress)
     walk.end(head)
-    _check_head(found)
+    _check_head(key, found)
     elsewhere.end(last_checkpoint, head.last_seq)
     _check_names(walk, head.last_seq, found)
     return Outcome(
@@ -252,12 +252,18 @@ def _whole(event: Event) -> Event | None:
     return event if hashes and isinstance(event.at, datetime) and isinstance(event.kind, str) else None
 
 
-def _check_head(found: _Findings) -> None:
-    """Nothing stands behind the head's number. Read in this order, so that what is recorded meanwhile is no finding."""
+def _check_head(key: keys.AuditKey | None, found: _Findings) -> None:
+    """The head's number is the last event's, and its mark says so. Read in this order, so that what is recorded
+    meanwhile is no finding."""
     newest = Event.objects.order_by("-seq").values_list("seq", flat=True).first() or 0
-    head = Head.objects.filter(pk=1).values_list("last_seq", flat=True).first() or 0
-    if newest > head:
-        found.add(Finding("head", f"the audit trail ends with event {head} by its own count", head + 1, newest))
+    head = Head.objects.filter(pk=1).first() or Head(last_seq=0)
+    if newest > head.last_seq:
+        message = f"the audit trail ends with event {head.last_seq} by its own count"
+        found.add(Finding("head", message, head.last_seq + 1, newest))
+    leaf = Event.objects.filter(seq=head.last_seq).values_list("leaf", flat=True).first()
+    if key and leaf and key.public.hex() == head.public_key and bytes(head.mark or b"") != key.mark_last(bytes(leaf)):
+        message = "what followed was cut off: this event was not the last one"
+        found.add(Finding("tail.cut", message, head.last_seq + 1, head.last_seq + 1))
 
 
 def _check_names(walk: Walk, last_seq: int, found: _Findings) -> None:

@@ -188,7 +188,7 @@ def fill(events: int) -> None:
         _triggers.remove(connection)
         with transaction.atomic():
             Event.objects.bulk_create(rows, batch_size=500)
-            Head.objects.update(last_seq=some[-1], last_at=rows[-1].at)
+            Head.objects.update(last_seq=some[-1], last_at=rows[-1].at, mark=key.mark_last(rows[-1].leaf))
         _triggers.install(connection)
         sealing.seal("minute")
         last = Head.objects.get()
