@@ -27,6 +27,7 @@ from portal.audit.exporting._fhir import KIND_SYSTEM, audit_event
 from portal.audit.exporting._fhir_kinds import DCM, KINDS, PROFILE, meaning_of
 from portal.audit.models import Event
 from portal.audit.services import leaf_of, record
+from portal.audit.wording import SENTENCES
 from portal.chat.models import State
 from portal.guidelines import signals, wording
 from tests.portal.test_audit_export_forms import JSON
@@ -175,14 +176,14 @@ def _follows_its_pattern(resource: dict[str, Any], *, with_person: bool) -> None
         ("turn.failed", {"code": "worker_lost"}, ("8", "worker_lost")),
         ("session.refused", {}, ("4", None)),
         ("audit.sealing_refused", {"event": 3, "why": "event 3: it was changed"}, ("12", "event 3: it was changed")),
-        ("turn.reasoning_read", {"reason": "complaint 12", "outcome": "read"}, ("0", None)),
-        ("turn.reasoning_read", {"reason": "complaint 12", "outcome": "erased"}, ("4", "erased")),
+        ("conversation.read", {"reason": "complaint 12", "outcome": "read"}, ("0", None)),
+        ("conversation.read", {"reason": "complaint 12", "outcome": "erased"}, ("4", "erased")),
     ],
 )
 def test_outcomes(kind: str, payload: dict[str, Any], outcome: tuple[str, str | None]) -> None:
     resource = told(event(kind, payload=payload))
     assert (resource["outcome"], resource.get("outcomeDesc")) == outcome
-    assert ("meta" in resource) == (outcome[0] == "0" and kind == "turn.reasoning_read")
+    assert ("meta" in resource) == (outcome[0] == "0" and kind == "conversation.read")
     assert resource.get("purposeOfEvent") == ([{"text": "complaint 12"}] if "reason" in payload else None)
 
 
@@ -240,6 +241,7 @@ def _kinds_in_the_code() -> Iterator[str]:
     yield from (f"turn.{state.value}" for state in State if state != State.QUEUED)
     yield from (f"guideline.{what}" for what in signals._KINDS.values())
     yield from wording.EVENTS
+    yield from SENTENCES
     for file in (Path(settings.BASE_DIR) / "portal").rglob("*.py"):
         tree = ast.parse(file.read_text(encoding="utf-8"))
         calls = [one for one in ast.walk(tree) if isinstance(one, ast.Call)]

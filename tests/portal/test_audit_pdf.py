@@ -95,7 +95,8 @@ WEEK = (
     ("session.refused", {"subject": ANNA}),
     ("session.locked", {"subject": ANNA}),
     ("guideline.approved", {"title": "<b>Plan & sûreté</b>", "version": "2.0"}),
-    ("turn.reasoning_read", {"reason": "Complaint 14"}),
+    ("conversation.read", {"reason": "Complaint 14"}),
+    ("person.erased", {"subject": "p-2123456789abcdef01234567"}),
 )
 
 
@@ -133,6 +134,7 @@ def test_the_report_says_them() -> None:
         "With a wrong name or password: 1. Locked after too many of them: 1.",
         "<b>Plan & sûreté</b>, version 2.0",
         "Complaint 14",
+        "Erased a person's name: the code stays Erased person (p-2123456789abcdef01234567) anna",
         "Hôpital de l’Essai · audit report · export 9",
     ):
         assert sentence in said, said
@@ -223,7 +225,7 @@ def tags_of(page: pypdfium2.PdfPage) -> Iterator[str]:
 def test_no_text_breaks_the_report(subject: str, long: str, rule: str) -> None:
     given_ = events(
         ("guideline.approved", {"title": long, "version": rule}),
-        ("turn.reasoning_read", {"reason": long, "subject": subject}),
+        ("conversation.read", {"reason": long, "subject": subject}),
         asked("redirect", rule, rule, long),
         ("turn.refused", {"rule": long}),
     )
@@ -232,7 +234,7 @@ def test_no_text_breaks_the_report(subject: str, long: str, rule: str) -> None:
 
 @pytest.mark.parametrize("long", ["W" * 9000, "\u4e00" * 9000, "\n" * 9000, "a b " * 3000])
 def test_texts_longer_than_a_page_are_cut(long: str) -> None:
-    assert len(report(events(("turn.reasoning_read", {"reason": long, "subject": long[:170]})))) >= 3
+    assert len(report(events(("conversation.read", {"reason": long, "subject": long[:170]})))) >= 3
 
 
 @pytest.mark.parametrize(

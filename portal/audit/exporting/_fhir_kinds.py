@@ -105,6 +105,7 @@ KINDS: dict[str, Meaning] = {
     # people
     "session.signed_in": _SIGNED_IN,
     "session.signed_out": replace(_SIGNED_IN, subtypes=(_LOGOUT,)),
+    "session.ended": replace(_SIGNED_IN, subtypes=(_LOGOUT,)),
     "session.refused": _failed(_SIGNED_IN, _MINOR),
     "session.locked": _failed(_SIGNED_IN),
     "user.created": _create(_ACCOUNT),
@@ -140,6 +141,14 @@ KINDS: dict[str, Meaning] = {
     "crisis.shown": _activity(_TURN),
     "conversation.read": _read(_CONVERSATION),
     "conversation.erased": _delete(_CONVERSATION),
+    # what is kept and what goes
+    "erasure.asked": _activity(_ERASURE),
+    "erasure.confirmed": _activity(_ERASURE),
+    "erasure.declined": _activity(_ERASURE),
+    "erasure.withdrawn": _activity(_ERASURE),
+    "hold.set": _create(_HOLD),
+    "hold.lifted": _update(_HOLD),
+    "retention.ran": _activity(_RETENTION),
     # guidelines
     "guideline.uploaded": _create(_GUIDELINE),
     "guideline.indexed": _update(_GUIDELINE),
@@ -204,6 +213,7 @@ KINDS: dict[str, Meaning] = {
     "audit.export_failed": _failed(_EXPORTED),
     "audit.export_downloaded": _EXPORTED,
     "audit.viewed": _USED,
+    "audit.verification_asked": replace(_USED, action="E"),
     "audit.verified": replace(_USED, action="E"),
     "audit.sealing_refused": _alert(_AUDIT, _MAJOR),
     "audit.key_replaced": _alert(_AUDIT, "0", _SECURITY_CHANGED),

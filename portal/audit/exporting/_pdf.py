@@ -37,6 +37,7 @@ def write(events: Events, out: IO[bytes], about: About, progress: Callable[[int]
             *_pdf_sections.sign_ins(counts, about),
             *_pdf_sections.changes(counts, about),
             *_pdf_sections.readings(counts, about),
+            *_pdf_sections.going(counts, about),
             *_pdf_proof.integrity(counts, about),
             *_pdf_proof.every_event(events if counts.events <= MOST_EVENTS else None, counts, about, MOST_EVENTS),
             *_pdf_proof.signatures(about),

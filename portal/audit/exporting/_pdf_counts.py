@@ -22,6 +22,12 @@ _CHANGES = frozenset(
     }
 )
 _READINGS = frozenset({"conversation.read", "turn.reasoning_read"})
+_GOING = frozenset(
+    {
+        *("erasure.asked", "erasure.confirmed", "erasure.declined", "erasure.withdrawn"),
+        *("conversation.erased", "person.erased", "hold.set", "hold.lifted", "retention.ran"),
+    }
+)
 _MOST_PEOPLE = 20_000  # made-up names at the door must not fill the memory
 
 
@@ -72,6 +78,7 @@ class Counts:
     redirections: Listed = field(default_factory=Listed)
     changes: Listed = field(default_factory=Listed)
     readings: Listed = field(default_factory=Listed)
+    going: Listed = field(default_factory=Listed)
 
     @property
     def turns(self) -> int:
@@ -104,6 +111,8 @@ class Counts:
             self.changes.add(event)
         elif event.kind in _READINGS:
             self.readings.add(event)
+        elif event.kind in _GOING:
+            self.going.add(event)
 
     def _refused(self, who: str) -> None:
         if who in self.refused_people or len(self.refused_people) < _MOST_PEOPLE:

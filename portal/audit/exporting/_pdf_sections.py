@@ -248,6 +248,25 @@ def readings(counts: Counts, about: About) -> list[Any]:
     return [*parts, grid([top, *rows], (10, 20, 25, 45), right=(0,)), *_rest(counts.readings)]
 
 
+def going(counts: Counts, about: About) -> list[Any]:
+    """What was erased, and what was kept from it."""
+    parts: list[Any] = [Text(_("Erasures, legal holds and retention"), "heading")]
+    if not counts.going.count:
+        return [*parts, Text(_("No erasure, legal hold or end of a retention period is recorded in this selection."))]
+    rows = [
+        (
+            number(one.seq),
+            moment(one.at),
+            wording.sentence(one.kind, one.payload),
+            _person(about, one.subject),
+            _person(about, one.actor_id),
+        )
+        for one in counts.going.first
+    ]
+    top = (_("No."), _("Time"), _("What happened"), _("To what"), _("By"))
+    return [*parts, grid([top, *rows], (9, 18, 29, 28, 16), right=(0,)), *_rest(counts.going)]
+
+
 def number(count: int) -> str:
     """A whole number as the language writes it."""
     return number_format(count, use_l10n=True, force_grouping=True)
