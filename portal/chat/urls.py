@@ -6,6 +6,7 @@ app_name = "chat"
 urlpatterns = [
     path("", views.index, name="index"),
     path("<uuid:conversation_id>/", views.conversation, name="conversation"),
+    path("turns/<uuid:turn_id>/checked/", views.checked, name="checked"),
     path("turns/<uuid:turn_id>/passages/<int:marker>/", views.passage, name="passage"),
     path("turns/<uuid:turn_id>/passages/<int:marker>/pages/<int:page>.png", views.passage_image, name="passage_image"),
     path("erasures/", erasure_views.index, name="erasures"),

@@ -5,16 +5,18 @@ from dataclasses import asdict
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.db import DatabaseError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_POST
 
 from portal import parts
 from portal.access import for_role
 from portal.accounts.models import User
-from portal.chat import presence, selectors
-from portal.chat.access import NotAllowed, conversation_of, passage_of
+from portal.audit import keys
+from portal.chat import checking, presence, selectors
+from portal.chat.access import NotAllowed, conversation_of, passage_of, turn_of
 from portal.chat.models import Conversation
 from portal.chat.protocol import MAX_QUESTION_CHARACTERS
 from portal.chat.sources import Source
@@ -52,6 +54,7 @@ def passage(request: HttpRequest, turn_id: uuid.UUID, marker: int) -> HttpRespon
     if wanted and wanted not in map(str, source.page_numbers):
         raise Http404
     picture = source.picture(int(wanted) if wanted else None)
+    checking.source_opened(_user(request), source.turn, source.passage, picture.number if picture else None)
     before, after = source.surroundings
     context = {"source": source, "picture": picture, "before": before, "after": after}
     return render(request, "chat/passage.html", context)
@@ -65,6 +68,23 @@ def passage_image(request: HttpRequest, turn_id: uuid.UUID, marker: int, page: i
     if page not in source.page_numbers:
         raise Http404
     return image_response(request, lambda: source.image(page, large="large" in request.GET))
+
+
+@require_POST
+@for_role("clinician")
+def checked(request: HttpRequest, turn_id: uuid.UUID) -> JsonResponse:
+    """That the person has checked an answer against the guideline (`checked`), or, without it, takes that back."""
+    try:
+        found = checking.check(
+            _user(request), turn_of(_user(request), turn_id), wanted=bool(request.POST.get("checked"))
+        )
+    except NotAllowed as error:
+        raise Http404 from error
+    except checking.NotNow:
+        return JsonResponse({"code": "not_now"}, status=409)
+    except (keys.NoAuditKey, DatabaseError):
+        return JsonResponse({"code": "not_recorded"}, status=503)
+    return JsonResponse({"check": found.as_said if found else None})
 
 
 def _source(request: HttpRequest, turn_id: uuid.UUID, marker: int) -> Source:
@@ -85,6 +105,10 @@ def _page(request: HttpRequest, conversation_id: uuid.UUID, found: Conversation 
         "parts": {name: present[name] for name in ("valkey", "inference", "knowledge", "model_installed")},
         "status_url": reverse("status"),
         "question_limit": MAX_QUESTION_CHARACTERS,
+        "checks": {
+            "url": reverse("chat:checked", args=[uuid.UUID(int=0)]),
+            "turns": {turn: one.as_said for turn, one in checking.checks(found.turns.all()).items()} if found else {},
+        },
     }
     context = {
         "conversation": found,

@@ -27,6 +27,7 @@ TABLE: dict[str, tuple[str, int, int, int, int, int]] = {
     "password_change": ("get", SIGN_IN, 200, 200, 200, 200),
     "chat:index": ("get", SIGN_IN, 200, 200, 403, 403),
     "chat:conversation": ("get", SIGN_IN, 200, 404, 403, 403),
+    "chat:checked": ("post", SIGN_IN, 200, 404, 403, 403),
     "chat:passage": ("get", SIGN_IN, 200, 404, 403, 403),
     "chat:passage_image": ("get", SIGN_IN, 404, 404, 403, 403),
     "story": ("get", SIGN_IN, 403, 403, 403, 200),
@@ -162,6 +163,7 @@ def test_route_and_role(route: str, person: str, turn: Turn) -> None:
         "modelcards:card": [SHA256],
         "modelcards:activate": [SHA256],
         "chat:passage": [turn.id, 1],
+        "chat:checked": [turn.id],
         "chat:passage_image": [turn.id, 1, 2],
         "story": [turn.id],
         "chat:erasure": [NOBODY],
@@ -193,7 +195,7 @@ def test_route_and_role(route: str, person: str, turn: Turn) -> None:
 
 @pytest.mark.parametrize("route", [name for name, row in TABLE.items() if row[0] == "post"])
 def test_changes_need_a_post_with_a_token(route: str, cast: Cast) -> None:
-    with_id = {"safeguards:restore", "audit:stop_export", "chat:decide_erasure", "chat:lift_hold"}
+    with_id = {"safeguards:restore", "audit:stop_export", "chat:checked", "chat:decide_erasure", "chat:lift_hold"}
     arguments: list[Any] = [NOBODY] if route in with_id else _ids_of(route)
     arguments = [99] if route == "safeguards:withdraw_case" else arguments
     arguments = ["0a1b2c3d"] if route in {"safeguards:change_hotline", "safeguards:check_hotline"} else arguments

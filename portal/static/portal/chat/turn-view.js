@@ -1,6 +1,7 @@
 // One turn on the page: draws whatever state it is given, again and again.
 
 import { GrowingAnswer } from "./answer.js";
+import { Checked } from "./checked.js";
 import { copyText } from "./clipboard.js";
 import { crisisCard } from "./crisis-card.js";
 import { clone, fill, part } from "./elements.js";
@@ -28,6 +29,7 @@ export class TurnView extends EventTarget {
   #turn;
   #drawn = {};
   #growing;
+  #checked;
   #frame = 0;
 
   constructor(turn) {
@@ -36,6 +38,7 @@ export class TurnView extends EventTarget {
     this.isHistory = isFinal(turn);
     this.element = clone("turn-template");
     this.#growing = new GrowingAnswer(part(this.element, "growing"), (marker) => sourceOf(this.#turn, marker));
+    this.#checked = new Checked(part(this.element, "check"));
     this.element.addEventListener("click", (event) => this.#onClick(event));
     part(this.element, "again").addEventListener("click", () => this.dispatchEvent(new Event("again")));
     part(this.element, "copy").addEventListener("click", () => this.#copy());
@@ -101,6 +104,7 @@ export class TurnView extends EventTarget {
     const hasFoot = turn.phase === "completed" || turn.phase === "cancelled";
     part(this.element, "foot").hidden = !hasFoot;
     part(this.element, "copy").hidden = !turn.text;
+    this.#checked.show(turn);
     if (turn.phase !== "completed") return;
     this.#drawGrounding(turn);
     this.#drawModel(turn);
