@@ -51,6 +51,8 @@ _DELETED = (("knowledge.Trial", "asked_by"),)  # what somebody tried in the test
 
 Target = Conversation | User
 
+_AT_ONCE = 20  # conversations
+
 
 class NotErased(Exception):
     """Nothing was erased; the text says why."""
@@ -111,21 +113,19 @@ def held(*, conversation_id: uuid.UUID | None = None, owner_id: int) -> bool:
 def erase(target: Target, by: By, *, then: Callable[[Extent], None] = lambda extent: None) -> Extent:
     """Erase a conversation, or a person with everything that is theirs. What is being answered is stopped first.
 
-    `then` is called in the same transaction, with what went. Raises NotErased; keys.NoAuditKey, and DatabaseError when
-    nothing can be written: then nothing is erased.
+    A conversation goes in one transaction; so does a person, but for conversations beyond the last few, which go
+    before, each with its record: where that is broken off, erasing again goes on. `then` is called in the last
+    transaction, with what went. Raises NotErased; keys.NoAuditKey, and DatabaseError when nothing can be written.
     """
     if reason := refusal(target):
         raise NotErased(reason)
-    owner_id = target.pk if isinstance(target, User) else target.owner_id
     late.write_down()  # a hotline card that waits for its record is theirs, too
     _stop_running(target)
+    extent = extent_of(target)
+    turns = _erase_most(target, by) if isinstance(target, User) else []
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=owner_id)  # nobody sets a hold or starts a question meanwhile
-        target.refresh_from_db()
-        if reason := refusal(target):
-            raise NotErased(reason)
-        extent = extent_of(target)
-        turns = [turn for one in _conversations(target).order_by("pk") for turn in _erase_conversation(one, by)]
+        _lock(target)
+        turns += [turn for one in _conversations(target).order_by("pk") for turn in _erase_conversation(one, by)]
         if isinstance(target, User):
             _erase_person(target, by)
         then(extent)
@@ -157,6 +157,28 @@ def _conversations(target: Target) -> QuerySet[Conversation]:
     """Those that still have their words."""
     mine = {"owner": target} if isinstance(target, User) else {"pk": target.pk}
     return Conversation.objects.filter(erased_at=None, **mine)
+
+
+def _lock(target: Target) -> None:
+    """Let nobody set a hold or start a question until the caller's transaction ends. Raises NotErased where the target
+    may not be erased by now."""
+    User.objects.select_for_update().get(pk=target.pk if isinstance(target, User) else target.owner_id)
+    target.refresh_from_db()
+    if reason := refusal(target):
+        raise NotErased(reason)
+
+
+def _erase_most(person: User, by: By) -> list[uuid.UUID]:
+    """Erase a person's conversations a few at a time, all but the last few: whoever records an event waits for whoever
+    erases, and nobody waits long. Returns their turns."""
+    found = list(_conversations(person).order_by("pk"))[:-_AT_ONCE]
+    turns = []
+    for start in range(0, len(found), _AT_ONCE):
+        with transaction.atomic():
+            _lock(person)
+            for one in found[start : start + _AT_ONCE]:
+                turns += _erase_conversation(one, by)
+    return turns
 
 
 def _stop_running(target: Target) -> None:

@@ -13,7 +13,7 @@ import pytest
 from django.contrib.sessions.backends.db import SessionStore
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -256,6 +256,40 @@ def test_a_person_loses_sign_in_sessions_and_name_everywhere(cast: Cast) -> None
         create_user(code, role=Role.ADMIN, password="correct-horse-battery", actor="terminal:root")
     sealing.seal("minute")
     assert verifying.verify().findings == ()
+
+
+def test_many_conversations_go_some_at_a_time_and_go_on_where_they_broke_off(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasing, "_AT_ONCE", 2)
+    anna: Any = cast.anna
+    for number in range(7):
+        talk(anna, str(number))
+    sizes: list[int] = []
+    one_by_one, lock = erasing._erase_conversation, erasing._lock
+
+    def locked(target: Any) -> None:
+        if len(sizes) == 2:
+            raise DatabaseError("the disk is full")
+        sizes.append(0)
+        lock(target)
+
+    def counted(*given: Any) -> Any:
+        sizes[-1] += 1
+        return one_by_one(*given)
+
+    monkeypatch.setattr(erasing, "_erase_conversation", counted)
+    monkeypatch.setattr(erasing, "_lock", locked)
+    with pytest.raises(DatabaseError):
+        erase(anna, BY)
+    assert sizes == [2, 2] and Conversation.objects.filter(erased_at=None).count() == 3
+    assert User.objects.filter(username="anna", is_active=True).exists()
+    monkeypatch.setattr(erasing, "_lock", lock)
+    sizes.append(0)
+    assert erase(anna, BY).conversations == 3
+    assert not Conversation.objects.filter(erased_at=None).exists()
+    assert not User.objects.filter(username="anna").exists()
+    assert Event.objects.filter(kind="conversation.erased").count() == 7
 
 
 @pytest.mark.parametrize(("name", "last"), [("dora", True), ("emil", True), ("anna", False)])
