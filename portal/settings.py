@@ -238,19 +238,15 @@ def _each(seconds: float, task: str) -> dict[str, object]:
     return {"task": task, "schedule": seconds, "options": {"expires": int(seconds)}}
 
 
+def _each_night(hour: int, minute: int, task: str) -> dict[str, object]:
+    return {"task": task, "schedule": crontab(hour=hour, minute=minute), "options": {"expires": 3600}}
+
+
 CELERY_BEAT_SCHEDULE = {
     "seal-audit-trail": _each(60.0, "portal.audit.tasks.seal_minute"),
     "look-after-exports": _each(60.0, "portal.audit.exporting.tasks.look_after_exports"),
-    "verify-audit-trail": {
-        "task": "portal.audit.tasks.verify",
-        "schedule": crontab(hour="3", minute="20"),
-        "options": {"expires": 3600},
-    },
-    "erase-what-was-kept-long-enough": {
-        "task": "portal.chat.tasks.retain",
-        "schedule": crontab(hour="4", minute="10"),
-        "options": {"expires": 3600},
-    },
+    "verify-audit-trail": _each_night(3, 20, "portal.audit.tasks.verify"),
+    "erase-what-was-kept-long-enough": _each_night(4, 10, "portal.chat.tasks.retain"),
     "forget-erased-streams": _each(60.0, "portal.chat.tasks.forget_erased_streams"),
     "recover-turns": _each(10.0, "portal.chat.tasks.recover_turns"),
     "write-down-cards": _each(10.0, "portal.chat.tasks.write_down_cards"),
@@ -259,11 +255,7 @@ CELERY_BEAT_SCHEDULE = {
     "look-into-watched-folder": _each(60.0, "portal.guidelines.tasks.look_into_folder"),
     "look-after-test-bench": _each(60.0, "portal.guidelines.tasks.look_after_bench"),
     "look-after-index": _each(60.0, "portal.guidelines.tasks.look_after_index"),
-    "verify-index": {
-        "task": "portal.guidelines.tasks.verify_index",
-        "schedule": crontab(hour="2", minute="40"),
-        "options": {"expires": 3600},
-    },
+    "verify-index": _each_night(2, 40, "portal.guidelines.tasks.verify_index"),
     "test-drafts": _each(60.0, "portal.safeguards.tasks.run_tests"),
     "look-after-released-rules": _each(60.0, "portal.safeguards.tasks.look_after_files"),
 }
