@@ -95,7 +95,7 @@ WEEK = (
     ("session.refused", {"subject": ANNA}),
     ("session.locked", {"subject": ANNA}),
     ("guideline.approved", {"title": "<b>Plan & sûreté</b>", "version": "2.0"}),
-    ("conversation.read", {"reason": "Complaint 14"}),
+    ("conversation.read", {"reason": "Complaint **14**"}),
     ("person.erased", {"subject": "p-2123456789abcdef01234567"}),
 )
 
@@ -133,7 +133,7 @@ def test_the_report_says_them() -> None:
         "checked against the guidelines: 1 (33.3%).",
         "With a wrong name or password: 1. Locked after too many of them: 1.",
         "<b>Plan & sûreté</b>, version 2.0",
-        "Complaint 14",
+        "Complaint **14**",
         "Erased a person's name: the code stays Erased person (p-2123456789abcdef01234567) anna",
         "Hôpital de l’Essai · audit report · export 9",
     ):

@@ -84,11 +84,13 @@ def register_fonts() -> None:
 
 
 class Text(Paragraph):
-    """A paragraph, with a tag. `bold` in a text is said with **two stars**."""
+    """A paragraph, with a tag. In a sentence (style "text") what stands between **two stars** is bold."""
 
     def __init__(self, text: str, style: str | ParagraphStyle = "text", **more: Any) -> None:
         chosen = STYLES[style] if isinstance(style, str) else style
-        super().__init__(_marked_up(text) if isinstance(style, str) else text, chosen, **more)
+        if isinstance(style, str):  # else it is the rest of one that began on the page before
+            text = _marked_up(text, bold=style == "text")
+        super().__init__(text, chosen, **more)
 
     def draw(self) -> None:
         """Draw it between marks; headings become bookmarks."""
@@ -328,9 +330,10 @@ def _foot(canvas: TaggedCanvas, document: BaseDocTemplate, words: str) -> None:
     canvas.end_mark()
 
 
-def _marked_up(text: str) -> str:
-    """The text as ReportLab's markup: nothing in it is taken for a mark but two stars."""
-    parts = escape(writable(text)).split("**")
+def _marked_up(text: str, *, bold: bool) -> str:
+    """The text as ReportLab's markup: nothing in it is taken for a mark, but two stars where they mean bold."""
+    whole = escape(writable(text))
+    parts = whole.split("**") if bold else [whole]
     return "".join(f"<b>{one}</b>" if place % 2 else one for place, one in enumerate(parts)).replace("\n", "<br/>")
 
 
