@@ -17,12 +17,14 @@ _OPTIONS = {
     "screen": {"--json"},
     "eval_guardrails": {"--json"},
     "bench": {"--json"},
-    "doctor": {"--json", "--thorough"},
+    "doctor": {"--json", "--thorough", "--dpia"},
+    "erase": {"--conversation", "--user", "--reason", "--dry-run", "--json", "--yes"},
+    "retain": {"--dry-run", "--json"},
     "eval_retrieval": {"--json", "--compare", "--own", "--limit"},
     "reindex": {"--json", "--reread"},
 }
 _NOT_YET = {
-    *("eval_scenarios", "erase", "backup", "restore"),
+    *("eval_scenarios", "backup", "restore"),
 }
 
 
