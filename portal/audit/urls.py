@@ -1,10 +1,11 @@
 from django.urls import path
 
-from portal.audit import export_views, integrity_views, views
+from portal.audit import activity_views, export_views, integrity_views, views
 
 app_name = "audit"
 urlpatterns = [
     path("", views.index, name="index"),
+    path("activity/", activity_views.index, name="activity"),
     path("integrity/", integrity_views.index, name="integrity"),
     path("integrity/verify/", integrity_views.verify, name="verify"),
     path("integrity/progress/", integrity_views.progress, name="verify_progress"),

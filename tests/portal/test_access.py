@@ -97,6 +97,7 @@ TABLE: dict[str, tuple[str, int, int, int, int, int]] = {
     "modelcards:card": ("get", SIGN_IN, 200, 200, 200, 200),
     "modelcards:activate": ("post", SIGN_IN, 403, 403, 302, 403),
     "audit:index": ("get", SIGN_IN, 403, 403, 403, 200),
+    "audit:activity": ("get", SIGN_IN, 403, 403, 403, 200),
     "audit:integrity": ("get", SIGN_IN, 403, 403, 403, 200),
     "audit:verify": ("post", SIGN_IN, 403, 403, 403, 302),
     "audit:verify_progress": ("get", SIGN_IN, 403, 403, 403, 200),
