@@ -51,10 +51,10 @@ def integrity(counts: Counts, about: About) -> list[Any]:
 def _how(about: About) -> list[Any]:
     words = _(
         "This report is a summary for reading; the proof is the bundle. To check it, export the same selection as a "
-        "bundle and run the program in it (python3 verify.py BUNDLE.zip): it needs no Havre and no network. It computes "
-        "every root anew and checks every signature. The key must be the one that stands here; what was recorded "
-        "after this report may come on top. The record of this report is event %(number)s of the audit trail, and its end is "
-        "recorded with the SHA-256 of this file."
+        "bundle and run the program in it (python3 verify.py BUNDLE.zip): it needs no Havre and no network. It "
+        "computes every root anew and checks every signature. The key must be the one that stands here; what was "
+        "recorded after this report may come on top. The record of this report is event %(number)s of the audit "
+        "trail, and its end is recorded with the SHA-256 of this file."
     )
     return [Text(_("How to verify"), "smaller"), Text(words % {"number": number(about.number)})]
 
