@@ -64,7 +64,7 @@ def _numbers_at(days: list[date]) -> list[int]:
     """The number of the first event of each day, or the one that is to come: found by the index of times, so that
     events are told apart by their numbers alone."""
     head = Event.objects.order_by("-seq").values_list("seq", flat=True).first() or 0
-    found = []
+    found: list[int] = []
     for day in days:
         first = Event.objects.filter(at__gte=midnight(day)).order_by("at").values_list("seq", flat=True).first()
         found.append(max(head + 1 if first is None else first, found[-1] if found else 1))

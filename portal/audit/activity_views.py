@@ -80,5 +80,6 @@ def _bars(values: Sequence[float | None], most: float) -> tuple[Bar, ...]:
         height = _HEIGHT * value / most if value and most else 0.0
         height = max(height, 2.0) if value else 0.0  # what there was is seen
         at = (place * step + gap / 2, _HEIGHT - height, step - gap, height)
-        found.append(Bar(*(f"{one:.2f}" for one in at), is_empty=value is None))
+        x, y, width, tall = (f"{one:.2f}" for one in at)
+        found.append(Bar(x, y, width, tall, value is None))
     return tuple(found)
