@@ -41,9 +41,7 @@ def test_the_life_of_a_model(tiny_file: Path) -> None:
     events = Event.objects.filter(kind__startswith="model.")
     kinds = list(events.order_by("seq").values_list("kind", "subject"))
     assert kinds == [("model.imported", "tiny"), ("model.activated", "tiny"), ("model.removed", "tiny")]
-    assert all(
-        one.actor.name.startswith("terminal") and len(one.payload["sha256"]) == 64 for one in events
-    )
+    assert all(one.actor.name.startswith("terminal") and len(one.payload["sha256"]) == 64 for one in events)
 
 
 def test_a_model_that_fails_the_smoke_prompt_is_not_activated_and_the_one_before_stays(

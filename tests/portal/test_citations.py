@@ -117,9 +117,6 @@ def emptied() -> Path:
     return folder
 
 
-# --- the picture -----------------------------------------------------------------------------------------------------
-
-
 def test_the_very_words_are_marked_more_strongly_than_the_rest(
     client: Client, cast: Cast, turn: Turn, version: GuidelineVersion
 ) -> None:
@@ -213,9 +210,6 @@ def test_a_lost_file_costs_the_picture_and_not_the_words(
         aside.rename(path)
 
 
-# --- who may open it -------------------------------------------------------------------------------------------------
-
-
 def test_only_its_owner_opens_a_citation(client: Client, cast: Cast, turn: Turn) -> None:
     for person, status in ((cast.anna, 200), (cast.bela, 404), (cast.dora, 403), (cast.emil, 403)):
         client.force_login(person)
@@ -255,9 +249,6 @@ def test_pages_of_a_version_by_its_id(client: Client, cast: Cast, version: Guide
     assert client.get(address).status_code == 200
     client.force_login(cast.anna)
     assert client.get(address).status_code == 404
-
-
-# --- what has become of the version ----------------------------------------------------------------------------------
 
 
 def successor(version: GuidelineVersion) -> None:
@@ -344,9 +335,6 @@ def test_words_are_found_again_after_the_text_was_read_anew(
     assert client.get(image_url(turn)).status_code == 200
 
 
-# --- bound in code ---------------------------------------------------------------------------------------------------
-
-
 def over_the_edge(version: GuidelineVersion) -> dict[str, Any]:
     """A passage from the end of page 1 to the beginning of page 2."""
     first, second = (Page.objects.get(version=version, number=number) for number in (1, 2))
@@ -356,6 +344,12 @@ def over_the_edge(version: GuidelineVersion) -> dict[str, Any]:
     chunk.page, chunk.last_page, chunk.start, chunk.end, chunk.page_label = 1, 2, start, end, "i"
     chunk.text = f"{first.text[start:]}\n{second.text[:end]}".rstrip()
     return kept(version, chunk)
+
+
+_WORDS = {
+    1: "The authors' form and training are to be had from them, and their form may not be used without their permission.",
+    2: "A safety plan has six steps, written down in the patient's own words.",
+}
 
 
 @pytest.mark.parametrize(
@@ -381,21 +375,13 @@ def test_a_citation_names_the_page_of_its_words(
     assert f"/pages/{page}.png" in shown
     assert "page 1 to page 2" in shown.replace(page_name(1, "1"), "page 1")
     words = " ".join(passage["quote"][start:end] for start, end, _ in citation["exact"])
-    assert (
-        words
-        == {
-            1: "The authors' form and training are to be had from them, and their form may not be used without their "
-            "permission.",
-            2: "A safety plan has six steps, written down in the patient's own words.",
-        }[page]
-    )
+    assert words == _WORDS[page]
 
 
 def test_what_is_not_supported_marks_nothing(version: GuidelineVersion) -> None:
     passage = over_the_edge(version)
     (citation,) = cited([passage], [1], "Plans are written in crayon [?] [1]. Nothing here either.")
-    assert citation["exact"] == []
-    assert citation["page"] == 1
+    assert (citation["exact"], citation["page"]) == ([], 1)
 
 
 def test_each_marker_gets_the_sentences_of_its_own(version: GuidelineVersion) -> None:
