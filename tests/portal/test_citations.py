@@ -347,7 +347,8 @@ def over_the_edge(version: GuidelineVersion) -> dict[str, Any]:
 
 
 _WORDS = {
-    1: "The authors' form and training are to be had from them, and their form may not be used without their permission.",
+    1: "The authors' form and training are to be had from them, and their form may not be used without their "
+    "permission.",
     2: "A safety plan has six steps, written down in the patient's own words.",
 }
 
