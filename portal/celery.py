@@ -11,10 +11,13 @@ from typing import Any
 
 from celery import Celery, signals
 
+from portal import broker
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
 logger = logging.getLogger(__name__)
 
+broker.be_patient()
 app = Celery("havre")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["portal.audit", "portal.audit.exporting", "portal.chat", "portal.guidelines"])
