@@ -36,30 +36,60 @@ def search(
     chosen = exporting.events(selection, last_seq)
     if number is not None:
         chosen = chosen.filter(seq=number)
-    is_everything = selection.is_everything and number is None
-    counted = last_seq if is_everything else chosen.order_by()[: _MOST_COUNTED + 1].count()
-    if after is not None:
-        page = list(chosen.filter(seq__gt=after).order_by("seq")[:EVENTS_A_PAGE])[::-1]
+    if selection.is_everything and number is None:
+        return _found(_beside(chosen, before, after), last_seq, is_more=False)
+    newest = list(chosen.order_by("-seq").values_list("seq", flat=True)[: _MOST_COUNTED + 1])  # asked for once
+    is_more = len(newest) > _MOST_COUNTED
+    if is_more and not _reaches(newest, before, after):
+        page = _beside(chosen, before, after)
     else:
-        page = list((chosen if before is None else chosen.filter(seq__lt=before)).order_by("-seq")[:EVENTS_A_PAGE])
-    newer, older = _beside(chosen, page)
-    return Found(
-        events=tuple(page),
-        newer=newer,
-        older=older,
-        count=counted if is_everything else min(counted, _MOST_COUNTED),
-        is_more=not is_everything and counted > _MOST_COUNTED,
-    )
+        page = _slice(newest, before, after)
+    return _found(page, min(len(newest), _MOST_COUNTED), is_more=is_more)
 
 
-def _beside(chosen: QuerySet[Event], page: Sequence[Event]) -> tuple[int | None, int | None]:
-    """The numbers at the edges of a page behind which there is more."""
-    if not page:
-        return None, None
-    first, last = page[0].seq, page[-1].seq
-    newer = chosen.filter(seq__gt=first).order_by("seq").values_list("seq", flat=True)[:1]
-    older = chosen.filter(seq__lt=last).order_by("-seq").values_list("seq", flat=True)[:1]
-    return (first if newer else None), (last if older else None)
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """The numbers of a page, newest first, and whether there is more on either side."""
+
+    numbers: Sequence[int]
+    has_newer: bool
+    has_older: bool
+
+
+def _reaches(numbers: Sequence[int], before: int | None, after: int | None) -> bool:
+    """Whether a page, and what says that there is more behind it, lies within these numbers alone."""
+    if after is not None:
+        return after >= numbers[-1]
+    return sum(before is None or one < before for one in numbers) > EVENTS_A_PAGE
+
+
+def _slice(numbers: Sequence[int], before: int | None, after: int | None) -> _Page:
+    """A page of numbers that are known already."""
+    if after is not None:
+        newer = [one for one in numbers if one > after]
+        page = newer[-EVENTS_A_PAGE:]
+        return _Page(page, len(newer) > len(page), len(numbers) > len(newer))
+    older = [one for one in numbers if before is None or one < before]
+    page = older[:EVENTS_A_PAGE]
+    return _Page(page, len(numbers) > len(older), len(older) > len(page))
+
+
+def _beside(chosen: QuerySet[Event], before: int | None, after: int | None) -> _Page:
+    """A page that the database looks up; who comes from a page beside it can go back there."""
+    if after is not None:
+        found = chosen.filter(seq__gt=after).order_by("seq").values_list("seq", flat=True)
+        numbers = list(found[: EVENTS_A_PAGE + 1])
+        return _Page(numbers[:EVENTS_A_PAGE][::-1], len(numbers) > EVENTS_A_PAGE, True)
+    older = chosen if before is None else chosen.filter(seq__lt=before)
+    numbers = list(older.order_by("-seq").values_list("seq", flat=True)[: EVENTS_A_PAGE + 1])
+    return _Page(numbers[:EVENTS_A_PAGE], before is not None, len(numbers) > EVENTS_A_PAGE)
+
+
+def _found(page: _Page, count: int, *, is_more: bool) -> Found:
+    rows = tuple(Event.objects.filter(seq__in=page.numbers).order_by("-seq"))
+    newer = page.numbers[0] if page.numbers and page.has_newer else None
+    older = page.numbers[-1] if page.numbers and page.has_older else None
+    return Found(rows, newer, older, count, is_more)
 
 
 def events(

@@ -210,3 +210,29 @@ def test_details_name_people_and_flatten_what_is_nested(db: None) -> None:
     happen("y.happened", payload_of={"who": code, "deep": {"n": [1, {"a": True}]}})
     (line,) = lines(Event.objects.filter(kind="y.happened"))
     assert dict(line.details) == {"payload_of.who": f"anna ({code})", "payload_of.deep.n": "1; a True"}
+
+
+@pytest.mark.parametrize("most", [10, 55, 70, 10_000])
+def test_pages_follow_one_another_however_many_are_counted(
+    db: None, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(selectors, "_MOST_COUNTED", most)
+    with transaction.atomic():
+        every = [record("x.happened", actor="system").seq for _ in range(130)][::-1]
+    seen: list[int] = []
+    before: int | None = None
+    pages = []
+    while True:
+        found = selectors.search(Selection(kind="x"), before=before)
+        seen += [one.seq for one in found.events]
+        pages.append(found)
+        if found.older is None:
+            break
+        before = found.older
+    assert seen == every
+    after, back = pages[-1].newer, []
+    while after is not None:
+        found = selectors.search(Selection(kind="x"), after=after)
+        back = [one.seq for one in found.events] + back
+        after = found.newer
+    assert back == every[: len(back)] and len(back) == 100
