@@ -60,7 +60,8 @@ async def test_closing_the_page_stops_a_waiting_turn_after_a_while(cast: Cast, c
         assert (await state_of(turn))[0] == State.QUEUED, "a reload takes a moment"
         await eventually(lambda: is_left(turn))
     asked_to, ended = [one async for one in Event.objects.filter(subject=str(turn.id)).order_by("seq")][-2:]
-    assert (asked_to.kind, asked_to.actor_id, asked_to.payload) == ("turn.stop_asked", "system", {"code": "left", "conversation": str(turn.conversation_id)})
+    payload = {"code": "left", "conversation": str(turn.conversation_id)}
+    assert (asked_to.kind, asked_to.actor_id, asked_to.payload) == ("turn.stop_asked", "system", payload)
     assert ended.kind == "turn.cancelled"
 
 
