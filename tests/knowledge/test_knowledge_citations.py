@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+import guardrails
 import knowledge
 from knowledge import citations, selectors
-from knowledge.citations import Quotation
+from knowledge.citations import Quotation, page_starts
 from knowledge.ingestion._reading import stored_file
 from knowledge.models import Chunk, GuidelineVersion, Page
 from knowledge.parsing import boxes_of, unpack_boxes
@@ -81,13 +82,15 @@ def sheets() -> Sheets:
 def asked(question: dict[str, Any]) -> Iterator[tuple[knowledge.Passage, dict[str, Any]]]:
     """The passages shown for a question that hold the words of its answer, each with the citation of an answer that
     says those words."""
+    screen = guardrails.OutputScreen((), language=question["language"], embed=guardrails.sentence_encoder())
     found = knowledge.retrieve(question["question"], limit=SHOWN, language=question["language"])
     turn = Turn(id=uuid.uuid4())
+    starts = page_starts(found.passages)
     for marker, passage in enumerate(found.passages, start=1):
         if letters(question["words"]) in letters(passage.text):
-            kept = json.loads(json.dumps(_snapshot(turn, marker, passage, found)))
+            kept = json.loads(json.dumps(_snapshot(turn, marker, passage, starts[marker - 1], found)))
             said = f"{sentence_with(question['words'], passage.text)} [{marker}]."
-            yield passage, cited([kept], [marker], said)[0]
+            yield passage, cited([kept], [marker], said, screen.resting_places)[0]
 
 
 def sections_with(words: str, version: GuidelineVersion) -> set[str]:
