@@ -8,11 +8,12 @@ from django.contrib import messages
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.forms import AuthenticationForm
 from django.db import transaction
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse_lazy
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from portal import vault
 from portal.accounts.models import User
 from portal.accounts.selectors import subject_of
 from portal.accounts.sessions import announce_end
@@ -54,7 +55,13 @@ class SignIn(auth_views.LoginView):
 
 
 class SignOut(auth_views.LogoutView):
-    pass
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Sign out, also where that cannot be recorded: a workstation is shared. The page then says that it was not."""
+        try:
+            return super().post(request, *args, **kwargs)
+        except vault.VaultError:
+            request.session.flush()
+            raise
 
 
 class ChangePassword(auth_views.PasswordChangeView):

@@ -134,9 +134,18 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self._checked_user()
 
     async def turn_started(self, event: dict[str, Any]) -> None:
-        """Another tab started a turn in this conversation: show it here as well."""
-        if event.get("by") != self.channel_name:
-            self._follow(uuid.UUID(event["turn"]), "")
+        """Another tab started a turn in this conversation: show it here as well. Whoever opened a socket before the
+        conversation was somebody else's hears nothing of it, and leaves."""
+        if event.get("by") == self.channel_name:
+            return
+        try:
+            user = await self._checked_user()
+            if user is not None:
+                self._follow((await for_turns(turn_of)(user, uuid.UUID(event["turn"]))).id, "")
+        except NotAllowed:
+            await self.close(NO_SUCH_CONVERSATION)
+        except DatabaseError as error:
+            logger.error("a turn of another tab is not shown: %s", type(error).__name__)
 
     # --- starting a turn ---
 

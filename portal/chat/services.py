@@ -142,8 +142,8 @@ def _write_once(user: User, screened: _Screened) -> Turn:
     except (IntegrityError, FrameError) as error:
         if known := _already_started(user, screened.conversation_id, screened.start):
             return known
-        if isinstance(error, FrameError):
-            raise
+        if isinstance(error, FrameError) or screened.verdict.action == Action.REDIRECT:
+            raise  # a crisis never waits for another turn: the database refused it for another reason
     busy = ("busy", _("An answer is still being written. Wait for it, or stop it."))
     if screened.verdict.action != Action.ALARM:
         raise FrameError("rate_limited", busy[1])

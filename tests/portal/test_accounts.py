@@ -2,6 +2,8 @@
 
 import json
 from io import StringIO
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -113,3 +115,13 @@ def test_random_passwords_differ_and_can_be_typed() -> None:
     passwords = {random_password() for _ in range(200)}
     assert len(passwords) == 200
     assert all(len(one) == 19 and not set(one) & set("lo01") for one in passwords)
+
+
+def test_who_signs_out_is_out_also_where_that_cannot_be_recorded(
+    client: Client, cast: Cast, settings: Any, tmp_path: Path
+) -> None:
+    sign_in(client, "anna", PASSWORD)
+    kept, settings.HAVRE_AUDIT_KEY_FILE = settings.HAVRE_AUDIT_KEY_FILE, tmp_path / "none.key"
+    assert client.post(reverse("logout")).status_code == 503
+    settings.HAVRE_AUDIT_KEY_FILE = kept
+    assert client.get(reverse("chat:index")).status_code == 302

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from inference import Effort
@@ -333,3 +333,13 @@ def test_a_reported_emergency_gets_its_card_while_an_answer_runs(cast: Cast, liv
     alarm = services.start_turn(cast.anna, uuid.uuid4(), ask("My patient has just hanged himself in room 12"))
     assert (alarm.state, alarm.failure_code) == (State.REFUSED, "busy")
     assert alarm.card["level"] == "third_party"
+
+
+def test_a_crisis_gets_its_card_where_the_audit_trail_refuses_every_event(cast: Cast, living_workers: None) -> None:
+    with transaction.atomic():
+        services_of_audit.record("x.happened", actor="system")
+    with connection.cursor() as cursor:  # the head runs ahead of its events: nothing can be appended any more
+        cursor.execute("UPDATE audit_head SET last_seq = last_seq + 1")
+    with pytest.raises(services.NotRecorded) as caught:
+        services.start_turn(cast.anna, uuid.uuid4(), ask(CRISIS))
+    assert caught.value.turn.card and caught.value.turn.state == State.REDIRECTED
