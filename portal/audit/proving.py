@@ -95,6 +95,8 @@ def _of_checkpoint(checkpoint: Checkpoint, history: Succession) -> Standing:
         before = Checkpoint.objects.filter(number=checkpoint.number - 1).first()
         tree = Frontier(before.tree_size, bytes(before.frontier)) if before else Frontier()
         size, root = int(said["tree_size"]), str(said["root"])
+        if (size, int(said["number"])) != (checkpoint.tree_size, checkpoint.number):
+            return Standing.WRONG
     except _NO_VALUES:
         return Standing.WRONG
     if size - tree.size > _MOST_BETWEEN:

@@ -559,10 +559,14 @@ def compare_roots(report: Report, walk: Walk) -> None:
 def eras(report: Report, walk: Walk, newest: Key, ledger: str) -> list[tuple[int, Key, bool]]:
     """The keys of the ledger, each with the number of its last checkpoint and whether the key before it handed over."""
     found: list[tuple[int, Key, bool]] = []
-    handed = True
+    handed, expected = True, ""
     walk.handovers.sort(key=lambda one: one.seq)
     for one in walk.handovers:
         old = Key(bytes.fromhex(one.old))
+        if expected and one.old != expected:
+            report.wrong(f"event {one.seq}", "the key that hands over there is not the one that had taken over before")
+            handed = False
+        expected = one.new
         said = {"last_checkpoint": one.last, "ledger": ledger, "new": one.new, "old": one.old, "v": 1}
         statement = SUCCESSION + json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
         found.append((one.last, old, handed))
@@ -628,6 +632,8 @@ def check_kept(report: Report, walk: Walk, kept: list[Checkpoint], manifest: dic
             report.wrong(where, f"the bundle is younger and yet ends before it: events up to {one.size:,} were cut off")
         elif one.number > newest:
             report.notes.append(f"Checkpoint {one.number} is younger than this bundle: it was not compared.")
+        elif one.size > walk.size and not walk.stopped:
+            report.wrong(where, f"events up to {one.size:,} were cut off: the bundle has {walk.size:,}")
         elif one.size not in walk.roots:
             report.notes.append(f"Checkpoint {one.number} ends in a part that this bundle leaves out: not compared.")
         elif walk.roots[one.size] != one.root:

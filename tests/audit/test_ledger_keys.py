@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 
 from portal import doctor, vault
-from portal.audit import clock, keys, rotation, sealing, services, tasks, verifying
+from portal.audit import _triggers, clock, keys, rotation, sealing, services, tasks, verifying
 from portal.audit.models import Checkpoint, Event, Head
 from portal.audit.services import forget, record
 
@@ -239,3 +239,14 @@ def test_a_database_that_had_no_key_yet_takes_the_one_that_is_there(db: None, au
     assert Head.objects.get().public_key == ""
     write(1)
     assert Head.objects.get().public_key == keys.current().public.hex()
+
+
+@pytest.mark.parametrize("value", ['{"n": 99999999999999999999}', '"a word"'])
+def test_what_no_ledger_would_hold_is_not_sealed(db: None, audit_key: Path, value: str) -> None:
+    write()
+    _triggers.remove(connection)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE audit_event SET payload = %s WHERE seq = 2", [value])
+    _triggers.install(connection)
+    with pytest.raises(sealing.Tampered, match="event 2: it was changed"):
+        sealing.seal("minute")

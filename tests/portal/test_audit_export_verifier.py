@@ -2,6 +2,7 @@
 
 import ast
 import io
+import json
 import random
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.management import call_command
 from django.db import transaction
 
@@ -162,3 +164,24 @@ def test_flipped_bits_are_found_or_change_nothing(bundle: Path, tmp_path: Path) 
         if report.is_good:
             with zipfile.ZipFile(tmp_path / "flipped.zip") as archive:
                 assert {name: archive.read(name) for name in archive.namelist()} == honest
+
+
+def signed_handover(seq: int, old: Ed25519PrivateKey, new: Ed25519PrivateKey) -> verifier.Handover:
+    """As the old key signs off the new one, after checkpoint 4 of the ledger "x"."""
+    publics = {"old": old.public_key().public_bytes_raw().hex(), "new": new.public_key().public_bytes_raw().hex()}
+    said = {"last_checkpoint": 4, "ledger": "x", "v": 1} | publics
+    statement = verifier.SUCCESSION + json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
+    signature = old.sign(statement).hex()
+    return verifier.Handover(seq=seq, last=4, signature=signature, lost=False, **publics)
+
+
+@pytest.mark.parametrize("is_linked", [True, False])
+def test_a_key_that_never_took_over_hands_nothing_over(is_linked: bool) -> None:
+    """Somebody copies the true handover and puts one between keys of his own behind it."""
+    first, second, third, last = (Ed25519PrivateKey.generate() for _ in range(4))
+    between = signed_handover(9, second if is_linked else third, last)
+    walk = verifier.Walk(handovers=[signed_handover(5, first, second), between])
+    report, newest = verifier.Report(), verifier.Key(last.public_key().public_bytes_raw())
+    keys = verifier.eras(report, walk, newest, "x")
+    verifier.check_trust(report, [verifier.Key(first.public_key().public_bytes_raw())], keys)
+    assert report.is_good == is_linked

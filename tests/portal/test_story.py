@@ -198,7 +198,7 @@ def test_an_event_is_proven_by_the_checkpoint_that_covers_it(db: None) -> None:
     assert found[late[0].seq] == proving.Proof(Standing.WAITING)
 
 
-@pytest.mark.parametrize("what", ["payload", "leaf", "neighbour", "signature", "root"])
+@pytest.mark.parametrize("what", ["payload", "leaf", "neighbour", "signature", "root", "size"])
 def test_an_event_that_is_not_what_was_recorded_is_wrong(db: None, what: str) -> None:
     events = make(4)
     checkpoint = sealing.seal("minute")
@@ -212,6 +212,8 @@ def test_an_event_that_is_not_what_was_recorded_is_wrong(db: None, what: str) ->
         Event.objects.filter(seq=events[2].seq).update(leaf=b"\x00" * 32)
     elif what == "signature":
         Checkpoint.objects.filter(pk=checkpoint.pk).update(signature=b"\x00" * 64)
+    elif what == "size":
+        Checkpoint.objects.filter(pk=checkpoint.pk).update(tree_size=99)
     else:
         Checkpoint.objects.filter(pk=checkpoint.pk).update(body=checkpoint.body.replace('"root":"', '"root":"0'))
     assert proofs(chosen)[events[1].seq].standing is Standing.WRONG
