@@ -5,8 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from portal.audit import keys, rotation
+from portal.audit import keys
+from portal.audit._canonical import FORMAT, canonical
 from portal.audit._findings import Finding
+
+REPLACED = "audit.key_replaced"
+"""The event by which a key takes the place of another: with the signature of the old one, unless that was lost, and
+always with the new one's, so that nobody can name a key of his own as what was there before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,21 @@ class Succession:
         return [Finding("key.not_signed_off", one.message, one.first, one.last, one.checkpoint) for one in lost]
 
 
+def statement(ledger: str, old: bytes, new: bytes, last_checkpoint: int) -> bytes:
+    """What the old key signs: that the ledger's checkpoints after this one are the new key's."""
+    said = {"v": FORMAT, "ledger": ledger, "old": old.hex(), "new": new.hex(), "last_checkpoint": last_checkpoint}
+    return canonical(said)
+
+
+def acceptance(
+    ledger: str, old: bytes, new: bytes, last_checkpoint: int, unvouched: Sequence[int] | None = None
+) -> bytes:
+    """What the new key signs: which key was there before it, up to which checkpoint; and, where that was lost, the
+    first and the last event that no checkpoint covers."""
+    said = {"v": FORMAT, "ledger": ledger, "old": old.hex(), "new": new.hex(), "last_checkpoint": last_checkpoint}
+    return canonical(said | {"unvouched": list(unvouched) if unvouched is not None else None})
+
+
 def succession(ledger: str, trusted: bytes, replacements: Sequence[tuple[int, Mapping[str, Any]]]) -> Succession:
     """The eras that end with a trusted key. `replacements` are number and payload of each `audit.key_replaced`."""
     eras: list[Era] = []
@@ -62,15 +82,18 @@ def succession(ledger: str, trusted: bytes, replacements: Sequence[tuple[int, Ma
             lost = said.get("lost") is True
             unvouched = [int(one) for one in said["unvouched"]] if lost else [0, 0]
             signature = b"" if lost else bytes.fromhex(said["signature"])
+            accepted = bytes.fromhex(said["accepted"])
         except (KeyError, TypeError, ValueError):
             findings.append(Finding("key.succession", "the change of the audit key is not one that was made", seq, seq))
             continue
-        handed_over = lost or keys.has_signed_off(old, rotation.statement(ledger, old, new, ends), signature)
+        handed_over = lost or keys.has_signed_off(old, statement(ledger, old, new, ends), signature)
+        taken = acceptance(ledger, old, new, ends, unvouched if lost else None)
+        handed_over = handed_over and keys.has_signed_off(new, taken, accepted)
         if new != public or not handed_over or old in {era.public for era in eras} | {public}:
             message = "the audit key was changed to one that is not this audit trail's, or without the old one's word"
             findings.append(Finding("key.succession", message, seq, seq))
             continue
-        eras.append(Era(public, last, unvouched[1] if lost else seq))
+        eras.append(Era(public, last, min(unvouched[1], seq - 1) if lost else seq))
         if lost:
             breaks.append(_break(seq, unvouched, ends))
         public, last = old, ends

@@ -70,7 +70,7 @@ class AuditKey:
         return self._private.sign(_MANIFEST + manifest)
 
     def sign_off(self, statement: bytes) -> bytes:
-        """The signature by which this key hands over to another one (`rotation.statement`)."""
+        """The signature by which this key hands over to another one (`_succession.statement`)."""
         return self._private.sign(_SUCCESSION + statement)
 
 

@@ -8,9 +8,8 @@ from enum import StrEnum
 
 from portal.audit import keys, sealing
 from portal.audit._merkle import Frontier
-from portal.audit._succession import Succession, succession
+from portal.audit._succession import REPLACED, Succession, succession
 from portal.audit.models import Checkpoint, Event, Head
-from portal.audit.rotation import KIND as KEY_REPLACED
 from portal.audit.services import leaf_of
 
 _MOST_BETWEEN = 20_000  # events of one checkpoint that a page waits for: about a second
@@ -59,7 +58,7 @@ def _history() -> tuple[Succession, keys.AuditKey | None]:
     except keys.NoAuditKey:
         key = None
     trusted = key.public if key else bytes.fromhex(head.public_key)
-    replaced = Event.objects.filter(kind=KEY_REPLACED).order_by("seq").values_list("seq", "payload")
+    replaced = Event.objects.filter(kind=REPLACED).order_by("seq").values_list("seq", "payload")
     return succession(str(head.ledger), trusted, list(replaced)), key
 
 

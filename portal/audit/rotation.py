@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from portal.audit import keys, sealing
-from portal.audit._canonical import FORMAT, canonical, plain
+from portal.audit._canonical import plain
+from portal.audit._succession import REPLACED, acceptance, statement
 from portal.audit.models import Checkpoint, Event, Head
 from portal.audit.services import append, code_for, key_of, locked_head, record
-
-KIND = "audit.key_replaced"
 
 
 class NotLost(Exception):
@@ -38,7 +37,9 @@ def replace(*, actor: str, reason: str) -> Replaced:
         last = _last_checkpoint() + 1
         handed_over = old.sign_off(statement(str(head.ledger), old.public, new.public, last))
         payload = {"old": old.public.hex(), "new": new.public.hex(), "last_checkpoint": last, "reason": reason}
-        event = record(KIND, actor=actor, payload=payload | {"signature": handed_over.hex()})
+        accepted = new.sign_off(acceptance(str(head.ledger), old.public, new.public, last))
+        payload |= {"signature": handed_over.hex(), "accepted": accepted.hex()}
+        event = record(REPLACED, actor=actor, payload=payload)
         sealing.seal("key replaced")
         _go_on_with(new, event)
         exchange.put()  # last, and while the head is locked: whoever records next finds the new key everywhere
@@ -62,18 +63,14 @@ def replace_lost(*, actor: str, reason: str) -> Replaced:
         newest = Checkpoint.objects.order_by("-number").first()
         unvouched = [newest.tree_size + 1 if newest else 1, head.last_seq]
         old = head.public_key
-        payload: dict[str, object] = {"old": old, "new": new.public.hex(), "last_checkpoint": _last_checkpoint()}
-        payload |= {"lost": True, "unvouched": unvouched, "reason": plain(reason)}
-        event = append(head, new, Event(kind=KIND, actor_id=code_for(head, new, actor), payload=payload))
+        last = _last_checkpoint()
+        accepted = new.sign_off(acceptance(str(head.ledger), bytes.fromhex(old), new.public, last, unvouched))
+        payload: dict[str, object] = {"old": old, "new": new.public.hex(), "last_checkpoint": last}
+        payload |= {"lost": True, "unvouched": unvouched, "accepted": accepted.hex(), "reason": plain(reason)}
+        event = append(head, new, Event(kind=REPLACED, actor_id=code_for(head, new, actor), payload=payload))
         _go_on_with(new, event)
         sealing.seal("key lost", unmarked_up_to=unvouched[1])
     return Replaced(bytes.fromhex(old), new.public, event.seq)
-
-
-def statement(ledger: str, old: bytes, new: bytes, last_checkpoint: int) -> bytes:
-    """What the old key signs: that the ledger's checkpoints after this one are the new key's."""
-    said = {"v": FORMAT, "ledger": ledger, "old": old.hex(), "new": new.hex(), "last_checkpoint": last_checkpoint}
-    return canonical(said)
 
 
 def _last_checkpoint() -> int:

@@ -12,6 +12,7 @@ from django.utils import timezone
 from portal.audit import keys
 from portal.audit._canonical import FORMAT, canonical, moment
 from portal.audit._merkle import Frontier
+from portal.audit._succession import REPLACED, succession
 from portal.audit.models import Checkpoint, Event, Head
 from portal.audit.services import CLOCK_MAY_GO_BACK, CLOCK_WENT_BACK, key_of, leaf_of, record
 from portal.database import one_at_a_time
@@ -126,13 +127,21 @@ def _tree_of(before: Checkpoint, key: keys.AuditKey) -> Frontier:
         tree = Frontier(said["tree_size"], bytes(before.frontier))
         fits = (said["root"], said["number"]) == (tree.root().hex(), before.number)
         fits = fits and (before.tree_size, bytes(before.root)) == (tree.size, tree.root())
-        if said["key"] == key.key_id:  # the last of an earlier key stands under that one's signature
-            fits = fits and keys.has_signed(key.public, before.body.encode(), bytes(before.signature))
+        public = _key_of(before, key)
+        fits = fits and said["key"] == keys.id_of(public)
+        fits = fits and keys.has_signed(public, before.body.encode(), bytes(before.signature))
     except (ValueError, TypeError, KeyError):
         fits = False
     if not fits:
         raise Tampered(before.tree_size, "it was changed", what=f"checkpoint {before.number}")
     return tree
+
+
+def _key_of(checkpoint: Checkpoint, present: keys.AuditKey) -> bytes:
+    """Whose signature a checkpoint stands under: the present key's, or that of one which handed over to it."""
+    replaced = Event.objects.filter(kind=REPLACED).order_by("seq").values_list("seq", "payload")
+    ledger = str(Head.objects.values_list("ledger", flat=True).get(pk=1))
+    return succession(ledger, present.public, list(replaced)).key_for(checkpoint.number)
 
 
 def _tell_of_the_clock(before: Checkpoint | None, now: datetime) -> None:

@@ -350,6 +350,8 @@ class Handover:
     last: int
     signature: str
     lost: bool
+    accepted: str
+    unvouched: list[int] | None
 
 
 @dataclass
@@ -450,7 +452,9 @@ def entries(bundle: Bundle, name: str, walk: Walk) -> Iterator[tuple[int, int, b
                 said = event["payload"]
                 old, new, last = str(said["old"]), str(said["new"]), int(said["last_checkpoint"])
                 lost, signature = bool(said.get("lost")), str(said.get("signature", ""))
-                walk.handovers.append(Handover(seq, old, new, last, signature, lost))
+                accepted = str(said.get("accepted", ""))
+                unvouched = [int(one) for one in said["unvouched"]] if lost else None
+                walk.handovers.append(Handover(seq, old, new, last, signature, lost, accepted, unvouched))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Broken(f"a line of {name} is no event") from error
         walk.kinds[kind] = walk.kinds.get(kind, 0) + 1
@@ -571,6 +575,12 @@ def eras(report: Report, walk: Walk, newest: Key, ledger: str) -> list[tuple[int
         statement = SUCCESSION + json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
         found.append((one.last, old, handed))
         handed = not one.lost and old.has_signed(statement, bytes.fromhex(one.signature))
+        taken = (
+            SUCCESSION + json.dumps(said | {"unvouched": one.unvouched}, sort_keys=True, separators=(",", ":")).encode()
+        )
+        if not Key(bytes.fromhex(one.new)).has_signed(taken, bytes.fromhex(one.accepted)):
+            report.wrong(f"event {one.seq}", "the key that took over there did not sign which one was before it")
+            handed = False
         if one.lost:
             report.notes.append(f"Event {one.seq}: the audit key was lost and replaced without its own signature.")
         elif not handed:

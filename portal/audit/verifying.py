@@ -13,10 +13,10 @@ from typing import Any
 from django.db import transaction
 from django.db.models import QuerySet
 
-from portal.audit import keys, rotation
+from portal.audit import keys
 from portal.audit._findings import Finding
 from portal.audit._pushed import Pushed
-from portal.audit._succession import Succession, succession
+from portal.audit._succession import REPLACED, Succession, succession
 from portal.audit._walk import Walk
 from portal.audit.models import Actor, Checkpoint, Event, Head
 from portal.audit.services import NOBODY, commitment, record
@@ -200,7 +200,7 @@ def _key(public_key: bytes | None, found: _Findings) -> keys.AuditKey | None:
 
 
 def _replacements(last_seq: int) -> list[tuple[int, dict[str, Any]]]:
-    events = Event.objects.filter(kind=rotation.KIND, seq__lte=last_seq).order_by("seq")
+    events = Event.objects.filter(kind=REPLACED, seq__lte=last_seq).order_by("seq")
     return list(events.values_list("seq", "payload"))
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 
 from portal import doctor, vault
-from portal.audit import _triggers, clock, keys, rotation, sealing, services, tasks, verifying
+from portal.audit import _succession, _triggers, clock, keys, rotation, sealing, services, tasks, verifying
 from portal.audit.models import Checkpoint, Event, Head
 from portal.audit.services import forget, record
 
@@ -249,4 +250,32 @@ def test_what_no_ledger_would_hold_is_not_sealed(db: None, audit_key: Path, valu
         cursor.execute("UPDATE audit_event SET payload = %s WHERE seq = 2", [value])
     _triggers.install(connection)
     with pytest.raises(sealing.Tampered, match="event 2: it was changed"):
+        sealing.seal("minute")
+
+
+def test_a_key_that_was_never_there_is_not_taken_for_the_one_before(ledger: Path) -> None:
+    """Somebody signs all that there was with a key of his own, and says that it handed over to the true one."""
+    name, present = str(Head.objects.get().ledger), keys.current()
+    own = Ed25519PrivateKey.generate()
+    old = own.public_key().public_bytes_raw()
+    said = b"havre audit key replaced v1\n"
+    payload = {
+        "old": old.hex(),
+        "new": present.public.hex(),
+        "last_checkpoint": 1,
+        "signature": own.sign(said + _succession.statement(name, old, present.public, 1)).hex(),
+        "accepted": own.sign(said + _succession.acceptance(name, old, present.public, 1)).hex(),
+    }
+    found = _succession.succession(name, present.public, [(2, payload)])
+    assert [one.public for one in found.eras] == [present.public]
+    assert [one.what for one in found.findings] == ["key.succession"]
+
+
+def test_nothing_is_sealed_over_a_checkpoint_under_another_key(ledger: Path) -> None:
+    newest = Checkpoint.objects.order_by("-number")[0]
+    body = newest.body.replace(keys.current().key_id, "0" * 16)
+    _triggers.remove(connection)
+    Checkpoint.objects.filter(pk=newest.pk).update(body=body, signature=b"")
+    _triggers.install(connection)
+    with pytest.raises(sealing.Tampered, match=f"checkpoint {newest.number}"):
         sealing.seal("minute")

@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import transaction
 
-from portal.audit import _pushed, clock, keys, pushing, rotation, sealing, services, verifying
+from portal.audit import _pushed, _succession, clock, keys, pushing, rotation, sealing, services, verifying
 from portal.audit._findings import Finding
 from portal.audit.models import Checkpoint, Event
 from portal.audit.services import forget, record
@@ -196,7 +196,7 @@ def test_a_tail_that_was_cut_shows_against_what_lies_elsewhere(tmp_path: Path) -
 
 @pytest.mark.usefixtures("full_ledger")
 def test_a_key_that_was_got_elsewhere_is_enough() -> None:
-    first = bytes.fromhex(Event.objects.get(kind=rotation.KIND).payload["old"])
+    first = bytes.fromhex(Event.objects.get(kind=_succession.REPLACED).payload["old"])
     present = keys.current().public
     for public in (first, present):
         assert verifying.verify(public_key=public).findings == ()

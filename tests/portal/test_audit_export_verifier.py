@@ -171,8 +171,16 @@ def signed_handover(seq: int, old: Ed25519PrivateKey, new: Ed25519PrivateKey) ->
     publics = {"old": old.public_key().public_bytes_raw().hex(), "new": new.public_key().public_bytes_raw().hex()}
     said = {"last_checkpoint": 4, "ledger": "x", "v": 1} | publics
     statement = verifier.SUCCESSION + json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
-    signature = old.sign(statement).hex()
-    return verifier.Handover(seq=seq, last=4, signature=signature, lost=False, **publics)
+    taken = verifier.SUCCESSION + json.dumps(said | {"unvouched": None}, sort_keys=True, separators=(",", ":")).encode()
+    return verifier.Handover(
+        seq=seq,
+        last=4,
+        signature=old.sign(statement).hex(),
+        lost=False,
+        accepted=new.sign(taken).hex(),
+        unvouched=None,
+        **publics,
+    )
 
 
 @pytest.mark.parametrize("is_linked", [True, False])
