@@ -15,7 +15,7 @@ from portal.chat import events, presence, rescue
 from portal.chat import turn as life
 from portal.chat.models import State, Turn
 from tests.conftest import Cast
-from tests.portal.test_socket import eventually, socket, start
+from tests.portal.test_socket import close_code, collect, eventually, socket, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -184,3 +184,17 @@ async def test_a_valkey_that_has_forgotten_the_other_page_stops_nothing(cast: Ca
         assert (await state_of(turn))[0] == State.QUEUED
         await other.disconnect(code=1001)
         await eventually(lambda: is_left(turn))
+
+
+async def _has_joined(conversation: uuid.UUID) -> bool:
+    return any(str(conversation) in str(key) for key in valkey.client().scan_iter("*group*"))
+
+
+async def test_who_came_before_a_conversation_was_somebody_elses_hears_nothing(cast: Cast) -> None:
+    conversation = uuid.uuid4()
+    async with socket(cast.bela, conversation) as before:
+        await eventually(lambda: _has_joined(conversation))
+        async with socket(cast.anna, conversation) as browser:
+            await browser.send_json_to(start("I want to kill myself tonight"))
+            assert (await collect(browser))[-1]["type"] == "turn.redirected"
+        assert await close_code(before) == 4404

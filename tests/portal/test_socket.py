@@ -385,16 +385,3 @@ async def test_stored_events_are_what_was_streamed(cast: Cast, living_workers: N
     turn = await Turn.objects.aget()
     kept = await sync_to_async(stored.events)(turn)
     assert [{**event, "id": ""} for event in kept] == [{**event, "id": ""} for event in live]
-
-
-async def test_who_came_before_a_conversation_was_somebody_elses_hears_nothing(
-    cast: Cast, living_workers: None
-) -> None:
-    conversation = uuid.uuid4()
-    async with socket(cast.bela, conversation) as before:
-        await before.send_json_to({"type": "ping"})
-        assert await before.receive_json_from(timeout=30) == {"type": "pong"}
-        async with socket(cast.anna, conversation) as browser:
-            await browser.send_json_to(start(CRISIS))
-            assert (await collect(browser))[-1]["type"] == "turn.redirected"
-        assert await close_code(before) == 4404
