@@ -197,4 +197,4 @@ async def test_who_came_before_a_conversation_was_somebody_elses_hears_nothing(c
         async with socket(cast.anna, conversation) as browser:
             await browser.send_json_to(start("I want to kill myself tonight"))
             assert (await collect(browser))[-1]["type"] == "turn.redirected"
-        assert await close_code(before) == 4404
+            assert await close_code(before) == 4404
