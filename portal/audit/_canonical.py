@@ -5,9 +5,12 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rfc8785
+
+if TYPE_CHECKING:
+    from portal.audit.models import Event
 
 FORMAT = 1
 _MOST = 2**53 - 1  # what every reader of JSON can tell from its neighbours
@@ -49,18 +52,28 @@ def entry(
     *, seq: int, at: datetime, kind: str, actor: str, actor_role: str, subject: str, payload: Mapping[str, Any]
 ) -> bytes:
     """What is hashed of an event. `actor` is the code, never the name."""
-    return canonical(
-        {
-            "v": FORMAT,
-            "seq": seq,
-            "at": moment(at),
-            "kind": kind,
-            "actor": actor,
-            "actor_role": actor_role,
-            "subject": subject,
-            "payload": payload,
-        }
-    )
+    said = {"v": FORMAT, "seq": seq, "at": moment(at), "kind": kind, "actor": actor, "actor_role": actor_role}
+    return canonical(said | {"subject": subject, "payload": payload})
+
+
+def values_of(event: "Event") -> dict[str, Any]:
+    """An event as a plain mapping, with nothing but what is hashed of it. Raises AttributeError or ValueError for a row
+    that no event can have."""
+    return {
+        "v": FORMAT,
+        "seq": event.seq,
+        "at": moment(event.at),
+        "kind": event.kind,
+        "actor": event.actor_id,
+        "actor_role": event.actor_role,
+        "subject": event.subject,
+        "payload": event.payload,
+    }
+
+
+def entry_of(event: "Event") -> bytes:
+    """What is hashed of an event. Raises as `values_of` and `canonical` do."""
+    return canonical(values_of(event))
 
 
 def moment(at: datetime) -> str:

@@ -2,6 +2,7 @@
 the models each of them takes four times as long."""
 
 import json
+import re
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -13,18 +14,22 @@ from portal.audit.models import Event, Head
 _EVENT = "seq, at, kind, actor_id, actor_role, subject, payload, leaf, mac"
 
 
-def code_of_name(name: str) -> str | None:
-    """The code of a name that has one."""
-    row = _one("SELECT code FROM audit_actor WHERE name = %s", [name])
+is_code = re.compile(r"p-[0-9a-f]{24}").fullmatch
+"""Whether a name has the form of a person's code."""
+
+
+def code_of(name: str) -> str | None:
+    """The code of a name that has one; a code that somebody was given is its own, with a name or without."""
+    row = _one(f"SELECT code FROM audit_actor WHERE {_known_by(name)} = %s", [name])  # noqa: S608
     return str(row[0]) if row else None
 
 
 def lock_head(name: str) -> tuple[Head | None, str | None]:
-    """The head, locked until the transaction ends, and the code of a name that has one. On SQLite whoever is in a
-    transaction has the lock already."""
+    """The head, locked until the transaction ends, and `code_of` the name. On SQLite whoever is in a transaction has
+    the lock already."""
     locked = " FOR UPDATE OF head" if connection.vendor == "postgresql" else ""
     row = _one(
-        "SELECT last_seq, last_at, ledger, public_key, (SELECT code FROM audit_actor WHERE name = %s) "  # noqa: S608
+        f"SELECT last_seq, last_at, ledger, public_key, (SELECT code FROM audit_actor WHERE {_known_by(name)} = %s) "  # noqa: S608
         f"FROM audit_head AS head WHERE id = 1{locked}",
         [name],
     )
@@ -56,6 +61,10 @@ def insert(event: Event) -> None:
             values,
         )
     event._state.adding, event._state.db = False, connection.alias
+
+
+def _known_by(name: str) -> str:
+    return "code" if is_code(name) else "name"
 
 
 def _one(statement: str, values: list[Any]) -> Any:

@@ -20,7 +20,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from portal.audit import _syslog
-from portal.audit._canonical import moment
+from portal.audit._canonical import moment, values_of
 from portal.audit.models import Checkpoint, Delivery, Event, Head
 
 _AT_ONCE = 500
@@ -220,17 +220,7 @@ def _checkpoint_message(checkpoint: Checkpoint) -> _syslog.Message:
 
 def _event_message(event: Event) -> _syslog.Message:
     """An event with its hash: what was hashed is the canonical JSON of `event`."""
-    said = {
-        "v": 1,
-        "seq": event.seq,
-        "at": moment(event.at),
-        "kind": event.kind,
-        "actor": event.actor_id,
-        "actor_role": event.actor_role,
-        "subject": event.subject,
-        "payload": event.payload,
-    }
-    whole: dict[str, Any] = {"event": said, "leaf": bytes(event.leaf).hex()}
+    whole: dict[str, Any] = {"event": values_of(event), "leaf": bytes(event.leaf).hex()}
     if settings.HAVRE_AUDIT_SYSLOG_NAMES:
         whole["actor_name"] = event.actor.name
     return _syslog.Message(moment(event.at), event.kind, event.seq, json.dumps(whole))

@@ -1,7 +1,6 @@
 """The only way into the audit trail."""
 
 import hashlib
-import re
 import secrets
 from collections.abc import Mapping
 from datetime import timedelta
@@ -11,7 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from portal.audit import _rows, keys
-from portal.audit._canonical import entry, moment, plain
+from portal.audit._canonical import entry_of, moment, plain
 from portal.audit._merkle import leaf_hash
 from portal.audit.models import Actor, Event, Head
 
@@ -33,10 +32,11 @@ def record(
     """Append one event, in the caller's transaction: it is there if and only if what it records is.
 
     `kind` is past tense and dotted ("turn.completed"). `actor` is a sign-in name, "terminal:<name>" or one of `NOBODY`;
-    what is kept is a code that stands for it. `payload` holds JSON values, no content of conversations and no names:
-    hashes, identifiers, rule names, counts, codes (`code_of`). Raises TransactionManagementError outside a
-    transaction, keys.NoAuditKey without the audit key, keys.WrongAuditKey with another one than the ledger goes on
-    with, ValueError for what JSON cannot hold.
+    what is kept is a code that stands for it. It may be the code itself: whoever carries on what somebody began names
+    the code, because a name that was erased meanwhile would be given to somebody new. `payload` holds JSON values, no
+    content of conversations and no names: hashes, identifiers, rule names, counts, codes (`code_of`). Raises
+    TransactionManagementError outside a transaction, keys.NoAuditKey without the audit key, keys.WrongAuditKey with
+    another one than the ledger goes on with, ValueError for what JSON cannot hold and for a code that nobody was given.
     """
     event = Event(kind=kind, actor_role=actor_role, subject=plain(subject), payload=plain(payload or {}))
     head, code = _locked_head(actor)
@@ -46,9 +46,9 @@ def record(
 
 
 def code_of(name: str) -> str:
-    """The code that stands for a person in the audit trail; a name that has none yet gets one, which is recorded. In
-    the caller's transaction. Raises as `record` does."""
-    if known := _rows.code_of_name(name):
+    """The code that stands for a person in the audit trail; a name that has none yet gets one, which is recorded, and a
+    code stands for itself. In the caller's transaction. Raises as `record` does."""
+    if known := _rows.code_of(name):
         return known
     head = locked_head()
     return code_for(head, key_of(head), name)
@@ -69,7 +69,7 @@ def forget(name: str, *, actor: str, actor_role: str = "", payload: Mapping[str,
 
 def is_code(name: str) -> bool:
     """Whether this has the form of a person's code. Nobody may be called so."""
-    return re.fullmatch(r"p-[0-9a-f]{24}", name) is not None
+    return _rows.is_code(name) is not None
 
 
 def commitment(salt: bytes, name: str) -> str:
@@ -84,7 +84,7 @@ def locked_head() -> Head:
 
 
 def _locked_head(name: str) -> tuple[Head, str | None]:
-    """The head, and the code of a name that has one."""
+    """The head, and the code of a name that has one, or that is one."""
     if not transaction.get_connection().in_atomic_block:
         raise transaction.TransactionManagementError("An event is recorded in the transaction of what it records.")
     head, code = _rows.lock_head(name)
@@ -101,12 +101,12 @@ def key_of(head: Head) -> keys.AuditKey:
 
 def code_for(head: Head, key: keys.AuditKey, name: str) -> str:
     """As `code_of`, with the head locked already."""
-    if known := _rows.code_of_name(name):
+    if known := _rows.code_of(name):
         return known
     if name in NOBODY:
         return Actor.objects.create(code=name, name=name).code
-    if is_code(name) and Actor.objects.filter(code=name, name=None).exists():
-        return name  # what stands in other tables in the place of a name that was erased
+    if is_code(name):
+        raise ValueError(f"{name} has the form of a code, and nobody was given it.")
     salt = secrets.token_bytes(32)
     actor = Actor.objects.create(code=f"p-{secrets.token_hex(12)}", name=name, salt=salt)
     named = {"commitment": commitment(salt, name)}
@@ -134,14 +134,4 @@ def append(head: Head, key: keys.AuditKey, event: Event) -> Event:
 
 def leaf_of(event: Event) -> bytes:
     """The hash of an event in the Merkle tree, computed from what its row holds."""
-    return leaf_hash(
-        entry(
-            seq=event.seq,
-            at=event.at,
-            kind=event.kind,
-            actor=event.actor_id,
-            actor_role=event.actor_role,
-            subject=event.subject,
-            payload=event.payload,
-        )
-    )
+    return leaf_hash(entry_of(event))

@@ -12,7 +12,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from typing import IO, Any
 
-from portal.audit._canonical import FORMAT, moment
+from portal.audit._canonical import moment, values_of
 from portal.audit.exporting._fhir_kinds import DCM, PROFILE, Coding, Meaning, meaning_of
 from portal.audit.exporting._formats import About, Events
 from portal.audit.models import Event
@@ -138,17 +138,7 @@ def _subject(event: Event, meaning: Meaning, about: About) -> dict[str, Any]:
 
 def _record(event: Event, about: About) -> dict[str, Any]:
     """The event as the ledger holds it. JSON in ASCII: no white space or control character is lost on the way."""
-    whole = {
-        "v": FORMAT,
-        "seq": event.seq,
-        "at": moment(event.at),
-        "kind": event.kind,
-        "actor": event.actor_id,
-        "actor_role": event.actor_role,
-        "subject": event.subject,
-        "payload": event.payload,
-    }
-    text = json.dumps(whole, separators=(",", ":"), sort_keys=True)
+    text = json.dumps(values_of(event), separators=(",", ":"), sort_keys=True)
     said = {"valueString": text}
     if len(text) > _LONGEST:
         said = {"valueBase64Binary": b64encode(text.encode()).decode()}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Protocol
 
-from portal.audit._canonical import entry
+from portal.audit._canonical import entry_of
 from portal.audit.exporting._selection import Selection, read
 from portal.audit.models import Checkpoint, Event
 
@@ -97,12 +97,4 @@ def writer_of(name: str) -> Writer:
 def line_of(event: Event) -> bytes:
     """The canonical JSON of an event: SHA-256(0x00, line) is its hash in the ledger. Raises ValueError for a row that
     no event can have."""
-    return entry(
-        seq=event.seq,
-        at=event.at,
-        kind=event.kind,
-        actor=event.actor_id,
-        actor_role=event.actor_role,
-        subject=event.subject,
-        payload=event.payload,
-    )
+    return entry_of(event)
