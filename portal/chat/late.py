@@ -10,7 +10,7 @@ from django.utils.dateparse import parse_datetime
 from portal import vault
 from portal.accounts.models import User
 from portal.audit.services import record
-from portal.chat import sealed, spool
+from portal.chat import sealed, showing, spool
 from portal.chat.models import Conversation, Turn
 from portal.database import patience
 
@@ -67,10 +67,12 @@ def _write(one: spool.Kept) -> None:
         "verdict": turn.verdict,
         "state": turn.state,
         "code": turn.failure_code,
-    }
+    } | showing.beside(turn.card, turn.failure_message)
     owner = User.objects.filter(pk=values["person"]).first()
     if turn.conversation_id:
         payload["question"] = sealed.proof(turn, "question")
+        if turn.notices:
+            payload["notices_proof"] = sealed.proof(turn, "notices")
     record(
         "crisis.shown",
         actor=owner.username if owner else "system",

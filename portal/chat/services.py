@@ -16,7 +16,7 @@ from guardrails import Action, Category, Verdict
 from portal import parts, vault
 from portal.accounts.models import User
 from portal.audit.services import record
-from portal.chat import dispatch, events, late, sealed, selectors, stored, waiting
+from portal.chat import dispatch, events, late, sealed, selectors, showing, stored, waiting
 from portal.chat.access import conversation_of
 from portal.chat.failures import message
 from portal.chat.models import Conversation, Quotation, State, Turn
@@ -232,7 +232,9 @@ def _record(user: User, turn: Turn, verdict: Verdict) -> None:
             "language": turn.language,
             "verdict": turn.verdict,
         }
-        | ({"quotation": turn.quotation} if turn.quotation else {}),
+        | ({"quotation": turn.quotation} if turn.quotation else {})
+        | ({"notices_proof": sealed.proof(turn, "notices")} if turn.notices else {})
+        | showing.beside(turn.card, turn.failure_message),
     )
     if not turn.is_active:
         payload = {

@@ -8,10 +8,12 @@ it belongs to an earlier attempt.
 import hashlib
 import secrets
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import rfc8785
 
 from portal import vault
 from portal.audit.services import record
@@ -89,6 +91,13 @@ def pieces(turn: Turn) -> Iterator[Shown]:
         whole = sealed.open_with(turn, one.words, _purpose(one.attempt, one.number))
         salt, text = whole[:_SALT_BYTES], whole[_SALT_BYTES:].decode()
         yield Shown(one.attempt, one.number, one.at, text, salt.hex())
+
+
+def beside(card: Mapping[str, Any] | None, message: str) -> dict[str, str]:
+    """What the audit trail gets of a hotline card and of the sentence that stood in the place of an answer: hashes of
+    them. They are the facility's words and nobody's secret, so that they need no salt."""
+    found = {"card_sha256": rfc8785.dumps(card) if card else b"", "message_sha256": message.encode()}
+    return {name: sealed.fingerprint(whole) for name, whole in found.items() if whole}
 
 
 def text_of(turn: Turn) -> str:

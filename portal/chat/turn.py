@@ -34,6 +34,9 @@ UNWRITABLE = (OperationalError, InternalError, vault.VaultError)
 """What keeps a record from being written for a while: a disk, a lock, a key."""
 
 
+_ALSO_KEPT = {"reasoning": "thoughts", "notices_proof": "notices"}
+"""What is kept of a turn beside its answer, by the name under which its record commits to it."""
+
 NOT_WRITTEN = "turn.not_written_yet"
 """The rule of the notice that something waits to be written down."""
 
@@ -209,8 +212,9 @@ def hand_over(turn: Turn, quotation: Quotation, kept: Mapping[str, Any], spent: 
     """Give a turn that this worker holds back, to be answered with quotations. `kept` is values of its row, `spent`
     what the record tells of the work on it so far. Waits as `finish` does. Raises LeaseLost, and what is in
     `UNWRITABLE`."""
-    row, _ = sealed.columns(turn, kept)
+    row, proofs = sealed.columns(turn, kept)
     payload = _payload(turn, quotation=quotation.value, **spent)
+    payload |= {name: proofs[of] for name, of in _ALSO_KEPT.items() if of in proofs}
 
     def write() -> None:
         if not held(turn).update(**_for_quotation(quotation), **row):
@@ -362,7 +366,9 @@ def _record_end(turn: Turn, state: State, values: Mapping[str, Any], proofs: Map
         "code": values.get("failure_code", ""),
         "quotation": turn.quotation,
         "reasoning": proofs.get("thoughts"),
+        "notices_proof": proofs.get("notices") if values.get("notices") else None,
     }
+    payload |= showing.beside(values.get("card"), values.get("failure_message", ""))
     record(
         f"turn.{state.value}",
         actor="system",
