@@ -12,7 +12,9 @@ from django.db import transaction
 from django.test import Client, override_settings
 
 from tests.conftest import TINY_MODEL, Cast
+from tests.portal import obstacles
 from tests.portal.bench import TEXTS, Library
+from tests.portal.obstacles import Lift, Obstacle
 
 PROTOCOL = """# Safety plan
 
@@ -92,3 +94,17 @@ def admin(client: Client, cast: Cast) -> Client:
     """An administrator's browser."""
     client.force_login(cast.dora)
     return client
+
+
+@pytest.fixture
+def obstacle(settings: Any) -> Iterator[Obstacle]:
+    """Put something in the way of writing, by its name (`tests.portal.obstacles`); what is returned takes it away."""
+    lifts: list[Lift] = []
+
+    def put(name: str) -> Lift:
+        lifts.append(obstacles.put(name, settings))
+        return lifts[-1]
+
+    yield put
+    for lift in lifts:
+        lift()

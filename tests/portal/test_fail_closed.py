@@ -1,17 +1,14 @@
 """Nothing is answered without its record: the disk is full, the database takes nothing or is held, a key is missing."""
 
-import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connection
-from django.db.backends.signals import connection_created
 from django.test import Client
 from django.urls import reverse
 
@@ -23,6 +20,7 @@ from portal.chat.models import Conversation, State, Turn
 from portal.chat.protocol import TurnStart, parse
 from portal.chat.streaming import Pieces, Watch
 from tests.conftest import PASSWORD, Cast
+from tests.portal.obstacles import Lift, Obstacle
 from tests.portal.streams import stream_of
 from tests.portal.test_socket import collect, socket, start
 
@@ -31,73 +29,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 LONG = "What are the steps of a safety plan? " * 5000
 CRISIS = "I want to kill myself tonight. "
 OBSTACLES = ("disk full", "read only", "held", "no audit key", "no master key")
-Lift = Callable[[], None]
-Obstacle = Callable[[str], Lift]
-
-
-@pytest.fixture
-def obstacle(settings: Any, tmp_path: Path) -> Iterator[Obstacle]:
-    """Put something in the way of writing; what is returned takes it away again."""
-    lifts: list[Lift] = []
-
-    def put(name: str) -> Lift:
-        lift = _pragma(name) if name in _PRAGMAS else _held() if name == "held" else _without_key(name, settings)
-        lifts.append(lift)
-        return lift
-
-    yield put
-    for lift in lifts:
-        lift()
-
-
-_PRAGMAS = {"disk full": ("max_page_count", 1, 2**30), "read only": ("query_only", 1, 0)}
-
-
-def _pragma(name: str) -> Lift:
-    if connection.vendor != "sqlite":
-        pytest.skip("these are SQLite's")
-    setting, on, off = _PRAGMAS[name]
-    with connection.cursor() as cursor:
-        cursor.execute("VACUUM")  # no free pages are left in the file
-
-    def put(**_: Any) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(f"PRAGMA {setting} = {on}")
-
-    def lift() -> None:
-        connection_created.disconnect(put)
-        with connection.cursor() as cursor:
-            cursor.execute(f"PRAGMA {setting} = {off}")
-
-    put()
-    connection_created.connect(put)  # whoever tries again does so with a connection of his own
-    return lift
-
-
-def _held() -> Lift:
-    """Another session is in the middle of writing."""
-    if connection.vendor == "sqlite":
-        holder: Any = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None, check_same_thread=False)
-        holder.execute("BEGIN IMMEDIATE")
-    else:
-        holder = connection.copy()
-        holder.set_autocommit(False)
-        holder.cursor().execute("LOCK TABLE audit_head IN ACCESS EXCLUSIVE MODE")
-    is_held = [True]
-
-    def lift() -> None:
-        if is_held.pop() if is_held else False:
-            holder.rollback()
-            holder.close()
-
-    return lift
-
-
-def _without_key(name: str, settings: Any) -> Lift:
-    setting = "HAVRE_AUDIT_KEY_FILE" if name == "no audit key" else "HAVRE_MASTER_KEY_FILE"
-    before = getattr(settings, setting)
-    setattr(settings, setting, Path(before).with_name("lost.key"))
-    return lambda: setattr(settings, setting, before)
 
 
 @pytest.fixture(autouse=True)
