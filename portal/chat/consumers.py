@@ -160,6 +160,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if not writing.done():
             unwritten = await for_safety(services.unrecorded)(self.conversation, frame, turn_id)
             if unwritten.card:
+                await self._keep_card(unwritten)
                 await self._send_all(stored.early(unwritten))
             else:
                 self._send_on_errand(self._tell_when_slow(unwritten, writing))
@@ -173,6 +174,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
         else:
             await self._send_all(await for_turns(stored.events)(turn))
         self._send_on_errand(self._tell_other_tabs(turn))
+
+    async def _keep_card(self, unwritten: Turn) -> None:
+        """Before it is sent, so that no card is shown without a trace, whatever ends here. A disk that hangs keeps
+        nobody waiting."""
+        keeping = asyncio.ensure_future(for_safety(services.keep_card)(self.user_pk or 0, unwritten))
+        await asyncio.wait({keeping}, timeout=_CARD_SECONDS)
 
     async def _tell_when_slow(self, unwritten: Turn, writing: asyncio.Future[Turn]) -> None:
         await asyncio.wait({writing}, timeout=_SAY_SECONDS)

@@ -2,6 +2,9 @@
 
 import logging
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
@@ -79,10 +82,12 @@ def start_turn(
         logger.error("turn not recorded: %s", type(error).__name__)
         turn = unwritten(user.pk, conversation_id, start, given, history=history, code=_why(error))
         raise NotRecorded(turn) from error
-    _publish_beginning(turn)
+    with _left_to_the_rescue(turn):
+        _publish_beginning(turn)
     if turn.is_active and queue and screened.present:
-        _queue(turn, screened.present)
-        turn.refresh_from_db()
+        with _left_to_the_rescue(turn):
+            _queue(turn, screened.present)
+            turn.refresh_from_db()
     return turn
 
 
@@ -109,12 +114,24 @@ def unwritten(
     """The same where nothing can be written: what would have been answered fails with the sentence of `code`. A card is
     shown all the same; it is kept, and its record follows."""
     turn = unrecorded(conversation_id, start, turn_id, history)
-    if turn.is_active:
-        turn.state, turn.finished_at = State.FAILED, timezone.now()
-        turn.failure_code, turn.failure_message = code, message(code, turn.language)
+    _fail(turn, code)
     if turn.card:
         late.keep(turn, person)
     return turn
+
+
+def keep_card(person: int, turn: Turn) -> None:
+    """Keep a turn from memory whose card is about to be shown while it is still being written down: should that come to
+    nothing, or this process end, the record follows. Never raises."""
+    kept = copy(turn)
+    _fail(kept, "not_recorded")
+    late.keep(kept, person)
+
+
+def _fail(turn: Turn, code: str) -> None:
+    if turn.is_active:
+        turn.state, turn.finished_at = State.FAILED, timezone.now()
+        turn.failure_code, turn.failure_message = code, message(code, turn.language)
 
 
 def _why(error: Exception) -> str:
@@ -285,8 +302,18 @@ def _queue(turn: Turn, present: Parts) -> None:
         fail_unheld(turn, code)
         return
     if reason := present.without_model():
-        hand_over_unheld(turn.id, Quotation(reason))
+        with _left_to_the_rescue(turn):  # whoever retrieves looks for a model again
+            hand_over_unheld(turn.id, Quotation(reason))
     try:
         dispatch.retrieve(turn.id)
     except dispatch.Undeliverable:
         fail_unheld(turn, "valkey_down")
+
+
+@contextmanager
+def _left_to_the_rescue(turn: Turn) -> Iterator[None]:
+    """What comes behind the writing of a turn may fail: it is there, and `recover_turns` takes it further."""
+    try:
+        yield
+    except (DatabaseError, vault.VaultError) as error:
+        logger.error("turn %s is written down and left to the rescue: %s", turn.id, type(error).__name__)

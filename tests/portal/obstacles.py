@@ -1,4 +1,4 @@
-"""What keeps things from being written down: a full disk, a database that takes nothing or is held, a key that is gone."""
+"""What keeps things from being written down: a full disk, a database that takes nothing or is held, a lost key."""
 
 import sqlite3
 from collections.abc import Callable
