@@ -119,7 +119,7 @@ def erase(target: Target, by: By, *, then: Callable[[Extent], None] = lambda ext
     """
     if reason := refusal(target):
         raise NotErased(reason)
-    late.write_down()  # a hotline card that waits for its record is theirs, too
+    _write_cards_down(target)
     _stop_running(target)
     extent = extent_of(target)
     turns = _erase_most(target, by) if isinstance(target, User) else []
@@ -151,6 +151,16 @@ def forget_streams(since: datetime) -> None:
     if turns := list(Turn.objects.filter(conversation__in=erased).order_by().values_list("pk", flat=True)):
         events.forget(turns)
         write_over()
+
+
+def _write_cards_down(target: Target) -> None:
+    """A hotline card that waits for its record is theirs, too: where its words cannot be written down now, and so not
+    be erased, nothing is. Raises NotErased."""
+    late.write_down()
+    one = {"person": target.pk} if isinstance(target, User) else {"person": target.owner_id, "conversation": target.pk}
+    if late.waits(**one):
+        text = _("A hotline card that was shown here waits to be written down. Try again in a minute, or ask your IT.")
+        raise NotErased(text)
 
 
 def _conversations(target: Target) -> QuerySet[Conversation]:

@@ -1,6 +1,7 @@
 """Records that follow: hotline cards that were shown when nothing could be written down."""
 
 import logging
+import uuid
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,10 +10,11 @@ from django.utils.dateparse import parse_datetime
 
 from portal import vault
 from portal.accounts.models import User
+from portal.audit.models import Event
 from portal.audit.services import record
 from portal.chat import sealed, showing, spool
 from portal.chat.models import Conversation, Turn
-from portal.database import patience
+from portal.database import one_at_a_time, patience
 
 logger = logging.getLogger(__name__)
 
@@ -38,62 +40,93 @@ def keep(turn: Turn, person: int) -> None:
 
 
 def write_down() -> int:
-    """Write down whatever was kept, if it can be now; returns how many. What cannot be waits for the next time."""
+    """Write down whatever was kept, if it can be now; returns how many. What cannot be waits for the next time, and
+    keeps nothing else waiting."""
     spool.reserve()
     written = 0
-    try:
-        for one in spool.kept():
+    for one in spool.kept():
+        try:
             with patience(_TRY_SECONDS), transaction.atomic():
-                _write(one)
+                done = _write(one)
             spool.done(one)
-            written += 1
-    except (DatabaseError, vault.VaultError) as error:
-        logger.warning("the record of a hotline card still waits: %s", type(error).__name__)
+            written += done
+        except (DatabaseError, vault.VaultError) as error:
+            logger.warning("the record of a hotline card still waits: %s", type(error).__name__)
+        except Exception as error:
+            logger.error("a hotline card cannot be recorded: %s", type(error).__name__, exc_info=error)
     return written
 
 
-def _write(one: spool.Kept) -> None:
-    values = one.values
-    if values is None:
-        at = datetime.fromtimestamp(one.path.stat().st_mtime, UTC)
-        record("crisis.shown", actor="system", subject=one.path.stem, payload={"shown_at": at.isoformat()})
-        return
-    if Turn.objects.filter(conversation_id=values["conversation"], client_ref=values["client_ref"]).exists():
-        return  # it was written after all
-    turn = _turn(values)
-    payload: dict[str, Any] = {
-        "conversation": values["conversation"],
-        "shown_at": values["shown_at"],
-        "verdict": turn.verdict,
-        "state": turn.state,
-        "code": turn.failure_code,
-    } | showing.beside(turn.card, turn.failure_message)
-    owner = User.objects.filter(pk=values["person"]).first()
-    if turn.conversation_id:
-        payload["question"] = sealed.proof(turn, "question")
-        if turn.notices:
-            payload["notices_proof"] = sealed.proof(turn, "notices")
+def waits(*, person: int, conversation: uuid.UUID | None = None) -> bool:
+    """Whether a card of this person (in this conversation) has not been written down yet, as far as anybody can tell:
+    without the master key each sealed one may be theirs."""
+    for one in spool.kept():
+        try:
+            values = one.values()
+        except vault.NoKey:
+            return True
+        if values and values["person"] == person and conversation in {None, uuid.UUID(values["conversation"])}:
+            return True
+    return False
+
+
+def record_shown(turn: Turn, owner: User | None, **proof: Any) -> None:
+    """Record that a card was shown, in the caller's transaction; `proof` of what was asked, where that is kept."""
     record(
         "crisis.shown",
         actor=owner.username if owner else "system",
         actor_role=owner.role if owner else "",
         subject=str(turn.pk),
-        payload=payload,
+        payload={
+            "conversation": str(turn.conversation_id),
+            "shown_at": turn.created_at.isoformat(),
+            "verdict": turn.verdict,
+            "state": turn.state,
+            "code": turn.failure_code,
+            **showing.beside(turn.card, turn.failure_message),
+            **proof,
+        },
     )
 
 
-def _turn(values: dict[str, Any]) -> Turn:
-    """The turn as it was shown; saved where its conversation is (still) this person's and was not erased."""
+def _write(one: spool.Kept) -> bool:
+    """Write one down, in the caller's transaction; False where somebody did meanwhile."""
+    one_at_a_time("hotline cards")
+    if Event.objects.filter(kind="crisis.shown", subject=one.path.stem).exists() or not one.is_there():
+        return False
+    values = one.values()
+    if values is None:
+        at = datetime.fromtimestamp(one.path.stat().st_mtime, UTC)
+        record("crisis.shown", actor="system", subject=one.path.stem, payload={"shown_at": at.isoformat()})
+        return True
+    if Turn.objects.filter(conversation_id=values["conversation"], client_ref=values["client_ref"]).exists():
+        return False  # it was written after all
+    owner = User.objects.select_for_update().filter(pk=values["person"]).first()
     at = parse_datetime(values["shown_at"])
-    turn = Turn(id=values["turn"], finished_at=at, **{name: values[name] for name in _KEPT})
-    for name in _WORDS:
-        setattr(turn, name, values[name])
-    owner = User.objects.filter(pk=values["person"]).first()
-    conversation = Conversation.objects.filter(pk=values["conversation"]).select_related("key").first()
-    if owner and conversation is None:
-        conversation = Conversation.objects.create(pk=values["conversation"], owner=owner)
-    if owner and conversation and conversation.owner_id == owner.pk and not conversation.erased_at:
+    kept = {name: values[name] for name in _KEPT}
+    turn = Turn(id=values["turn"], conversation_id=values["conversation"], created_at=at, finished_at=at, **kept)
+    if conversation := _conversation(values, owner):
         turn.conversation = conversation
+        for name in _WORDS:
+            setattr(turn, name, values[name])
         turn.save(force_insert=True)
         Turn.objects.filter(pk=turn.pk).update(created_at=at)
-    return turn
+        turn.created_at = at
+        proofs = {"question": sealed.proof(turn, "question")}
+        if turn.notices:
+            proofs["notices_proof"] = sealed.proof(turn, "notices")
+        record_shown(turn, owner, **proofs)
+    else:
+        record_shown(turn, owner)
+    return True
+
+
+def _conversation(values: dict[str, Any], owner: User | None) -> Conversation | None:
+    """Where the turn is kept, with its words: in the conversation, if it is (still) this person's and was not erased.
+    Nothing is kept of somebody whose account is closed, nor brought back of one who was erased."""
+    if owner is None or not owner.is_active:
+        return None
+    conversation = Conversation.objects.filter(pk=values["conversation"]).select_related("key").first()
+    if conversation is None:
+        return Conversation.objects.create(pk=values["conversation"], owner=owner)
+    return conversation if conversation.owner_id == owner.pk and not conversation.erased_at else None

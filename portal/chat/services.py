@@ -20,7 +20,7 @@ from portal import parts, vault
 from portal.accounts.models import User
 from portal.audit.services import record
 from portal.chat import dispatch, events, late, sealed, selectors, showing, stored, waiting
-from portal.chat.access import conversation_of
+from portal.chat.access import NotAllowed, conversation_of, may_chat
 from portal.chat.failures import message
 from portal.chat.models import Conversation, Quotation, State, Turn
 from portal.chat.protocol import FrameError, TurnStart
@@ -155,7 +155,8 @@ def _write_once(user: User, screened: _Screened) -> Turn:
     """Write the turn, or find it written: the same frame may come through two sockets at once."""
     try:
         with transaction.atomic():
-            return _write(user, screened, refusal=_haste(user, screened.verdict))
+            person = _held(user)
+            return _write(person, screened, refusal=_haste(person, screened.verdict))
     except (IntegrityError, FrameError) as error:
         if known := _already_started(user, screened.conversation_id, screened.start):
             return known
@@ -165,16 +166,24 @@ def _write_once(user: User, screened: _Screened) -> Turn:
     if screened.verdict.action != Action.ALARM:
         raise FrameError("rate_limited", busy[1])
     with transaction.atomic():
-        return _write(user, screened, refusal=busy)
+        return _write(_held(user), screened, refusal=busy)
+
+
+def _held(user: User) -> User:
+    """The person as they are now, which nobody changes until the transaction ends: since their session was checked the
+    account may have been closed, or erased with everything that is theirs."""
+    person = User.objects.select_for_update().filter(pk=user.pk).first()
+    if person is None:
+        raise NotAllowed
+    return person
 
 
 def _haste(user: User, verdict: Verdict) -> tuple[str, str] | None:
     """Why this person has to wait, if so. A crisis never waits; a reported emergency gets its card, and the reason
-    instead of an answer; everything else is refused as FrameError. Holds the person's row, so that several sockets at
+    instead of an answer; everything else is refused as FrameError. The person's row is held, so that several sockets at
     once do not all find that nothing runs."""
-    if verdict.action == Action.REDIRECT:
+    if verdict.action == Action.REDIRECT or not may_chat(user):
         return None
-    User.objects.select_for_update().get(pk=user.pk)
     if selectors.running_turns(user).exists():
         reason = _("An answer is still being written. Wait for it, or stop it.")
     elif selectors.recent_starts(user) >= settings.HAVRE_TURNS_PER_MINUTE:
@@ -201,12 +210,17 @@ def _turn(screened: _Screened) -> Turn:
 
 
 def _write(user: User, screened: _Screened, refusal: tuple[str, str] | None) -> Turn:
+    """Write the turn of a person who is held."""
+    if not may_chat(user):
+        return _show_only(user, screened, _("You may not ask questions here any more."))
     text = screened.start.text
     # what somebody wrote in a crisis does not stand in a list on the screen
     title = "" if screened.verdict.action == Action.REDIRECT else text[:_TITLE_CHARACTERS]
     conversation, created = Conversation.objects.get_or_create(pk=screened.conversation_id, defaults={"owner": user})
     if not created:
         conversation_of(user, screened.conversation_id)  # it may have become somebody else's a moment ago
+    if conversation.erased_at:
+        return _show_only(user, screened, message("erased", screened.language))
     if title and not conversation.titled:
         conversation.title = title
     conversation.save(update_fields=["titled", "updated_at"])
@@ -219,6 +233,21 @@ def _write(user: User, screened: _Screened, refusal: tuple[str, str] | None) -> 
     turn.save(force_insert=True)
     _record(user, turn, screened.verdict)
     return turn
+
+
+def _show_only(person: User, screened: _Screened, reason: str) -> Turn:
+    """Where no question is written any more, since the person or the conversation is gone: a card is shown all the same
+    and its record says that it was, without a word of what was asked. Raises NotAllowed where there is no card; Erased
+    where there is none for a conversation that was erased."""
+    turn = _turn(screened)
+    turn.created_at = timezone.now()
+    _decide(turn, screened.verdict, refusal=("gone", reason))
+    if turn.card:
+        late.record_shown(turn, person)
+        return turn
+    if may_chat(person):
+        raise sealed.Erased(reason)
+    raise NotAllowed
 
 
 def _admit(turn: Turn, present: Parts) -> tuple[str, str] | None:

@@ -29,11 +29,18 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What was kept: the values of a turn and who asked (`person`), None where only the card's number and time are
-    known, or it cannot be opened any more."""
+    """A card that waits to be written down."""
 
     path: Path
-    values: dict[str, Any] | None
+
+    def is_there(self) -> bool:
+        """Whether nobody has written it down meanwhile."""
+        return self.path.exists()
+
+    def values(self) -> dict[str, Any] | None:
+        """The values of a turn and who asked (`person`); None where only the card's number and time are known, or it
+        cannot be opened any more. Raises NoMasterKey where it cannot be opened now."""
+        return _opened(self.path) if self.path.suffix == _SEALED else None
 
 
 def keep(values: dict[str, Any]) -> None:
@@ -50,13 +57,14 @@ def keep(values: dict[str, Any]) -> None:
 
 
 def kept() -> Iterator[Kept]:
-    """What waits to be written down, the oldest first. Raises NoMasterKey where it cannot be opened now."""
+    """What waits to be written down, the oldest first."""
+    found = []
     with suppress(FileNotFoundError):
-        for path in sorted(_folder().iterdir(), key=lambda one: one.stat().st_mtime_ns):
-            if path.suffix == _SEALED:
-                yield Kept(path, _opened(path))
-            elif path.suffix == _BARE:
-                yield Kept(path, None)
+        for path in _folder().iterdir():
+            with suppress(FileNotFoundError):  # somebody else has written it down in this moment
+                if path.suffix in {_SEALED, _BARE}:
+                    found.append((path.stat().st_mtime_ns, path))
+    yield from (Kept(path) for _, path in sorted(found))
 
 
 def done(one: Kept) -> None:
@@ -75,9 +83,10 @@ def reserve() -> None:
 
 
 def _opened(path: Path) -> dict[str, Any] | None:
+    key = vault.master_key()
     try:
-        whole = vault.open(vault.master_key(), path.read_bytes(), path.stem.encode())
-    except vault.Unreadable:
+        whole = vault.open(key, path.read_bytes(), path.stem.encode())
+    except (vault.Unreadable, FileNotFoundError):
         logger.error("a hotline card that was kept cannot be opened: %s", path.name)
         return None
     values: dict[str, Any] = json.loads(whole)

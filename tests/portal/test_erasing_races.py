@@ -1,0 +1,212 @@
+"""Who is erased while something of theirs is on its way: a question, a card, a job, a form. Nothing comes back."""
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, transaction
+
+from portal.accounts.models import User
+from portal.audit.models import Actor, Event
+from portal.audit.services import code_of, is_code
+from portal.chat import late, spool
+from portal.chat.access import NotAllowed
+from portal.chat.erasing import By, NotErased, erase
+from portal.chat.models import Conversation, Turn
+from portal.chat.protocol import TurnStart, parse
+from portal.chat.services import NotRecorded, start_turn
+from tests.conftest import Cast
+from tests.portal.test_erasing import talk
+
+BY = By("terminal:root", reason="She asked for it.")
+PLAN, CRISIS, ALARM = (
+    "What is a safety plan?",
+    "I want to kill myself tonight.",
+    "My patient has just taken all his pills.",
+)
+
+
+@pytest.fixture(autouse=True)
+def emptied_spool() -> Iterator[None]:
+    yield
+    for one in spool._folder().glob("*"):
+        one.unlink()
+
+
+def ask(text: str) -> TurnStart:
+    start = parse({"type": "turn.start", "client_ref": str(uuid.uuid4()), "text": text, "effort": "low"})
+    assert isinstance(start, TurnStart)
+    return start
+
+
+def nobody_is_called(name: str) -> None:
+    assert not Actor.objects.filter(name=name).exists()
+    assert not User.objects.filter(username=name).exists()
+    assert name not in json.dumps(list(Event.objects.values_list("subject", "payload")))
+
+
+def leave(name: str) -> User:
+    """Somebody is erased; what is returned is the person as whoever had them in hand a moment before knows them."""
+    before = User.objects.get(username=name)
+    erase(User.objects.get(username=name), BY)
+    return before
+
+
+def close(name: str) -> User:
+    before = User.objects.get(username=name)
+    User.objects.filter(pk=before.pk).update(is_active=False)
+    return before
+
+
+def become_admin(name: str) -> User:
+    before = User.objects.get(username=name)
+    User.objects.filter(pk=before.pk).update(role="admin")
+    return before
+
+
+# --- a question on its way ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("goes", [leave, close, become_admin])
+@pytest.mark.parametrize("text", [PLAN, CRISIS, ALARM])
+@pytest.mark.parametrize("in_new", [False, True])
+def test_nothing_is_written_for_somebody_who_left_and_a_card_shows(
+    goes: Callable[[str], User], text: str, in_new: bool, cast: Cast, living_workers: None
+) -> None:
+    conversation = uuid.uuid4() if in_new else talk(cast.anna).pk  # type: ignore[arg-type]
+    if in_new:
+        with transaction.atomic():
+            code_of("anna")
+    turns = Turn.objects.count()
+    before = goes("anna")
+    if text == PLAN:
+        with pytest.raises((NotAllowed, NotRecorded)):
+            start_turn(before, conversation, ask(text))
+        assert not Event.objects.filter(kind="crisis.shown").exists()
+    else:
+        try:
+            turn = start_turn(before, conversation, ask(text))
+        except NotRecorded as error:  # what was asked before, which the screen reads, is gone already
+            turn = error.turn
+            late.write_down()
+        assert turn.card and not turn.is_active
+        (event,) = Event.objects.filter(kind="crisis.shown")
+        assert event.subject == str(turn.pk) and event.actor_id == code_of_user(before)
+        assert "question" not in event.payload and event.payload["verdict"]["category"]
+    assert Turn.objects.count() == turns and Conversation.objects.filter(pk=conversation).exists() is not in_new
+    assert list(spool.kept()) == [], "no word of it is kept either"
+    if goes is leave:
+        nobody_is_called("anna")
+
+
+def code_of_user(user: User) -> str:
+    name = User.objects.get(pk=user.pk).username
+    return name if is_code(name) else Actor.objects.get(name=name).code
+
+
+@pytest.mark.parametrize("text", [PLAN, CRISIS, ALARM])
+def test_nothing_is_added_to_a_conversation_that_was_erased_meanwhile(
+    text: str, cast: Cast, living_workers: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the conversation and writing."""
+    from portal.chat import services as starting
+
+    conversation = talk(cast.anna)  # type: ignore[arg-type]
+    earlier = starting.selectors.earlier_questions
+
+    def erased_now(*given: Any) -> list[str]:
+        found = earlier(*given)
+        erase(Conversation.objects.get(pk=conversation.pk), BY)
+        return found
+
+    monkeypatch.setattr(starting.selectors, "earlier_questions", erased_now)
+    try:
+        turn = start_turn(cast.anna, conversation.pk, ask(text))  # type: ignore[arg-type]
+    except NotRecorded as error:
+        turn = error.turn
+    assert bool(turn.card) is (text != PLAN) and not turn.is_active
+    late.write_down()
+    assert Turn.objects.filter(conversation=conversation).count() == 1
+    assert Event.objects.filter(kind="crisis.shown").count() == (text != PLAN)
+    assert list(spool.kept()) == []
+
+
+# --- hotline cards whose record follows -----------------------------------------------------------------------------
+
+
+def card(owner: Any, conversation: uuid.UUID, text: str = CRISIS) -> Turn:
+    from portal.chat.services import unwritten
+
+    return unwritten(owner.pk, conversation, ask(text), uuid.uuid4())
+
+
+@pytest.mark.parametrize("goes", [leave, close])
+def test_a_card_of_somebody_who_left_is_recorded_without_a_word(goes: Callable[[str], User], cast: Cast) -> None:
+    conversation = uuid.uuid4()
+    owner = goes("anna")
+    turn = card(owner, conversation)
+    assert late.write_down() == 1
+    (event,) = Event.objects.filter(kind="crisis.shown")
+    assert event.subject == str(turn.pk) and "question" not in event.payload
+    assert not Turn.objects.exists() and not Conversation.objects.exists() and list(spool.kept()) == []
+    if goes is leave:
+        nobody_is_called("anna")
+
+
+def test_one_card_that_cannot_be_written_keeps_no_other_waiting(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    cards = [card(cast.anna, uuid.uuid4()) for _ in range(3)]
+    (spool._folder() / f"{uuid.uuid4()}.sealed").write_bytes(b"not a card")
+    write = late._write
+
+    def broken(one: spool.Kept) -> bool:
+        if one.path.stem == str(cards[0].pk):
+            raise DatabaseError("this one does not fit")
+        return write(one)
+
+    monkeypatch.setattr(late, "_write", broken)
+    assert late.write_down() == 3
+    assert {one.subject for one in Event.objects.filter(kind="crisis.shown")} >= {str(one.pk) for one in cards[1:]}
+    monkeypatch.setattr(late, "_write", write)
+    assert late.write_down() == 1
+
+
+def test_a_card_is_recorded_once_however_often_its_file_is_met(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two workers, or one that is killed after the commit."""
+    before = close("anna")
+    card(before, uuid.uuid4())
+    (spool._folder() / f"{uuid.uuid4()}.bare").touch()
+    monkeypatch.setattr(spool, "done", lambda one: None)
+    late.write_down()
+    late.write_down()
+    assert Event.objects.filter(kind="crisis.shown").count() == 2
+
+
+def test_nobody_is_erased_while_a_card_of_theirs_waits(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    conversation = talk(cast.anna)  # type: ignore[arg-type]
+    card(cast.anna, conversation.pk)
+
+    def fails(one: spool.Kept) -> bool:
+        raise DatabaseError("the database is held")
+
+    with monkeypatch.context() as held:
+        held.setattr(late, "_write", fails)
+        for target in (User.objects.get(username="anna"), conversation):
+            with pytest.raises(NotErased, match="hotline card"):
+                erase(target, BY)
+        erase(User.objects.get(username="bela"), BY)
+    assert Turn.objects.get(conversation=conversation).question == "question-word-0"
+    erase(User.objects.get(username="anna"), BY)
+    assert list(spool.kept()) == [] and Event.objects.filter(kind="crisis.shown").count() == 1
+
+
+def test_without_the_master_key_nobody_is_erased_whose_card_may_wait(cast: Cast, settings: Any, tmp_path: Any) -> None:
+    card(cast.anna, uuid.uuid4())
+    (broken := spool._folder() / f"{uuid.uuid4()}.sealed").write_bytes(b"not a card")
+    before, settings.HAVRE_MASTER_KEY_FILE = settings.HAVRE_MASTER_KEY_FILE, tmp_path / "lost.key"
+    with pytest.raises(NotErased, match="hotline card"):
+        erase(User.objects.get(username="bela"), BY)
+    settings.HAVRE_MASTER_KEY_FILE = before
+    erase(User.objects.get(username="bela"), BY)
+    assert not broken.exists(), "what cannot be opened any more is nobody's"
