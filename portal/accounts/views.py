@@ -7,6 +7,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.forms import AuthenticationForm
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse_lazy
@@ -69,8 +70,10 @@ class ChangePassword(auth_views.PasswordChangeView):
 
     @transaction.atomic
     def form_valid(self, form: Any) -> HttpResponse:
-        user = form.user
-        assert isinstance(user, User)
+        user = User.objects.select_for_update().get(pk=form.user.pk)
+        if not user.is_active:  # closed or erased since the session was looked at: nothing of it comes back
+            raise PermissionDenied
+        form.user = user
         response = super().form_valid(form)
         if user.demonstration:
             user.demonstration = False

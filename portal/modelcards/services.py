@@ -20,7 +20,8 @@ from kombu.exceptions import OperationalError
 import inference
 from inference import InferenceError, ModelInfo, ModelStore, Sentence, Smoke
 from portal.accounts.models import User
-from portal.audit.services import record
+from portal.accounts.selectors import role_of
+from portal.audit.services import code_of, record
 from portal.celery import app
 from portal.modelcards.models import Trial
 from portal.workers import engine_settings
@@ -118,13 +119,15 @@ def run_trial(trial_id: uuid.UUID) -> None:
         trial.lines = [*trial.lines, step.row()][-_MOST_LINES:]
         Trial.objects.filter(pk=trial_id).update(lines=trial.lines, seen_at=timezone.now())
 
-    role = User.objects.filter(username=trial.asked_by).values_list("role", flat=True).first() or ""
     try:
+        with transaction.atomic():
+            code = code_of(trial.asked_by)  # who asked may be erased while the model loads
+        role = role_of(trial.asked_by)
         with _signs_of_life(trial_id):
             models = store()
             if models.get(trial.name).sha256 != trial.sha256:
                 raise inference.ModelRejected(gettext_noop("%(name)s is another file by now."), name=trial.name)
-            activate(models, trial.name, actor=trial.asked_by, actor_role=role, say=say)
+            activate(models, trial.name, actor=code, actor_role=role, say=say)
     except InferenceError as error:
         _end(trial_id, error.said)
     except Exception as error:
