@@ -18,13 +18,14 @@ from django.apps import apps
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.models import Session
 from django.db import connection, transaction
-from django.db.models import BinaryField, Case, Count, Max, Min, QuerySet, Value, When
+from django.db.models import BinaryField, Case, Count, Max, Min, Q, QuerySet, Value, When
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from portal.accounts.models import RESERVED, Role, User
 from portal.accounts.sessions import announce_end
-from portal.audit.services import code_of, forget, is_code, record
+from portal.audit.models import Actor
+from portal.audit.services import NOBODY, code_of, forget, is_code, locked_head, record
 from portal.chat import events, late, rescue
 from portal.chat.keeping import Hold
 from portal.chat.models import ACTIVE, Conversation, ConversationKey, Piece, Turn
@@ -50,6 +51,8 @@ NAMES = (
 _DELETED = (("knowledge.Trial", "asked_by"),)  # what somebody tried in the test bench goes with them
 
 Target = Conversation | User
+
+_NEVER_LAST = frozenset({Role.ADMIN, Role.COMPLIANCE})  # roles that somebody must have
 
 _AT_ONCE = 20  # conversations
 
@@ -110,8 +113,16 @@ def held(*, conversation_id: uuid.UUID | None = None, owner_id: int) -> bool:
     return holds.filter(person_id=owner_id).exists() or of_conversation.exists()
 
 
-def erase(target: Target, by: By, *, then: Callable[[Extent], None] = lambda extent: None) -> Extent:
-    """Erase a conversation, or a person with everything that is theirs. What is being answered is stopped first.
+def erase(
+    target: Target,
+    by: By,
+    *,
+    then: Callable[[Extent], None] = lambda extent: None,
+    still: Callable[[], bool] | None = None,
+) -> Extent:
+    """Erase a conversation, or a person with everything that is theirs. What is being answered is stopped first; where
+    `still` is given it is not, and nothing goes that is in use: `still` is asked in each transaction, when nobody can
+    change the target any more, whether it is to go.
 
     A conversation goes in one transaction; so does a person, but for conversations beyond the last few, which go
     before, each with its record: where that is broken off, erasing again goes on. `then` is called in the last
@@ -120,18 +131,50 @@ def erase(target: Target, by: By, *, then: Callable[[Extent], None] = lambda ext
     if reason := refusal(target):
         raise NotErased(reason)
     _write_cards_down(target)
-    _stop_running(target)
+    if still is None:
+        _stop_running(target)
     extent = extent_of(target)
-    turns = _erase_most(target, by) if isinstance(target, User) else []
+    name = target.username if isinstance(target, User) else ""
+    turns = _erase_most(target, by, still) if isinstance(target, User) else []
     with transaction.atomic():
-        _lock(target)
+        _lock(target, still)
+        code = code_of(name) if name else ""
+        if name:
+            _replace_name(name, code)  # before the audit trail is locked: everybody who acts locks these first
         turns += [turn for one in _conversations(target).order_by("pk") for turn in _erase_conversation(one, by)]
         if isinstance(target, User):
-            _erase_person(target, by)
+            _erase_person(target, code, by)
         then(extent)
+    if name:
+        _replace_what_came_late(name, code)
     events.forget(turns)
     write_over()
     return extent
+
+
+def forget_name(name: str, by: By) -> str:
+    """Erase the name of somebody who has no account here (any more): whoever ran commands ("terminal:<name>"), or whose
+    account's row is gone. Returns the code that stays. Raises NotErased; keys.NoAuditKey, DatabaseError."""
+    if reason := refusal_to_forget(name):
+        raise NotErased(reason)
+    with transaction.atomic():
+        code = code_of(name)
+        _replace_name(name, code)
+        forget(name, actor=by.actor, actor_role=by.role, payload={"reason": by.reason})
+    _replace_what_came_late(name, code)
+    write_over()
+    return code
+
+
+def refusal_to_forget(name: str) -> str:
+    """Why this name cannot be erased by itself, in a sentence; empty where it can."""
+    if name in NOBODY or name.casefold() in RESERVED:
+        return _("This is nobody's name: Havre uses it itself.")
+    if find_person(name):
+        return _("This person has an account, which is erased with the name.")
+    if not Actor.objects.filter(name=name).exists():
+        return _("The audit trail knows nobody who is called so.")
+    return ""
 
 
 def write_over() -> bool:
@@ -169,23 +212,28 @@ def _conversations(target: Target) -> QuerySet[Conversation]:
     return Conversation.objects.filter(erased_at=None, **mine)
 
 
-def _lock(target: Target) -> None:
-    """Let nobody set a hold or start a question until the caller's transaction ends. Raises NotErased where the target
-    may not be erased by now."""
-    User.objects.select_for_update().get(pk=target.pk if isinstance(target, User) else target.owner_id)
+def _lock(target: Target, still: Callable[[], bool] | None) -> None:
+    """Let nobody set a hold or start a question until the caller's transaction ends, nor take the role from others who
+    have it. Raises NotErased where the target may not be erased by now."""
+    locked = Q(pk=target.pk if isinstance(target, User) else target.owner_id)
+    if isinstance(target, User) and target.role in _NEVER_LAST:
+        locked |= Q(role=target.role, is_active=True)
+    list(User.objects.select_for_update().filter(locked).order_by("pk").values_list("pk"))
     target.refresh_from_db()
     if reason := refusal(target):
         raise NotErased(reason)
+    if still and not still():
+        raise NotErased(_("It is in use again, or is kept longer by now."))
 
 
-def _erase_most(person: User, by: By) -> list[uuid.UUID]:
+def _erase_most(person: User, by: By, still: Callable[[], bool] | None) -> list[uuid.UUID]:
     """Erase a person's conversations a few at a time, all but the last few: whoever records an event waits for whoever
     erases, and nobody waits long. Returns their turns."""
     found = list(_conversations(person).order_by("pk"))[:-_AT_ONCE]
     turns = []
     for start in range(0, len(found), _AT_ONCE):
         with transaction.atomic():
-            _lock(person)
+            _lock(person, still)
             for one in found[start : start + _AT_ONCE]:
                 turns += _erase_conversation(one, by)
     return turns
@@ -199,8 +247,9 @@ def _stop_running(target: Target) -> None:
 
 
 def _erase_conversation(conversation: Conversation, by: By) -> list[uuid.UUID]:
-    """Erase one, in the caller's transaction; returns its turns."""
-    Conversation.objects.select_for_update().get(pk=conversation.pk)
+    """Erase one, in the caller's transaction; returns its turns. Nothing where it was erased meanwhile."""
+    if Conversation.objects.select_for_update().get(pk=conversation.pk).erased_at:
+        return []
     turns = Turn.objects.filter(conversation=conversation).order_by()
     if turns.filter(state__in=ACTIVE).exists():
         raise NotErased(_("A question is being answered at this moment. Try again in a minute."))
@@ -231,19 +280,14 @@ def _refusal_of_person(person: User) -> str:
     if held(owner_id=person.pk):
         return _("A legal hold is on this person or one of their conversations: lift it first.")
     others = User.objects.filter(is_active=True, role=person.role).exclude(pk=person.pk)
-    if person.is_active and person.role in {Role.ADMIN, Role.COMPLIANCE} and not others.exists():
+    if person.is_active and person.role in _NEVER_LAST and not others.exists():
         return _("This is the last person with this role: give it to somebody else first.")
     return ""
 
 
-def _erase_person(person: User, by: By) -> None:
-    """The sign-in, the sessions and the name, everywhere, in the caller's transaction."""
+def _erase_person(person: User, code: str, by: By) -> None:
+    """The sign-in, the sessions and the name, in the caller's transaction."""
     name = person.username
-    code = code_of(name)
-    others = User.objects.select_for_update().filter(is_active=True, role=person.role).order_by("pk")
-    if person.is_active and person.role != Role.CLINICIAN and not [one for one in others if one.pk != person.pk]:
-        raise NotErased(_("This is the last person with this role: give it to somebody else first."))
-    _replace_name(name, code)
     _end_sessions(person.pk)
     person.username, person.is_active, person.last_login = code, False, None
     person.first_name = person.last_name = person.email = ""
@@ -264,6 +308,15 @@ def _replace_name(name: str, code: str) -> None:
         if name in release.authors:
             release.authors = [code if one == name else one for one in release.authors]
             release.save(update_fields=["authors"])
+
+
+def _replace_what_came_late(name: str, code: str) -> None:
+    """What somebody began under the name and wrote in the moment of its erasure: it waited behind the erasure for the
+    audit trail, as whoever locks that after it waits for them."""
+    with transaction.atomic():
+        locked_head()
+    with transaction.atomic():
+        _replace_name(name, code)
 
 
 def _end_sessions(user_pk: int) -> None:

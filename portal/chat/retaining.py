@@ -6,7 +6,7 @@ is on. Each conversation and each person goes in a transaction of its own, so th
 it was; a summary of each run that did something is recorded.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -95,7 +95,7 @@ def retain(now: datetime | None = None) -> Outcome:
     conversations = turns = names = passed_by = 0
     for target in _due(now):
         try:
-            extent = erasing.erase(target, By("system", reason=RETENTION))
+            extent = erasing.erase(target, By("system", reason=RETENTION), still=_still_due(target, now))
         except NotErased:
             passed_by += 1
             continue
@@ -115,6 +115,13 @@ def _due(now: datetime) -> Iterator[Target]:
     """One after another, a few read at a time; what is passed by is not met again."""
     yield from _in_batches(_old_conversations(now).exclude(_conversation_is_held()))
     yield from _in_batches(_old_people(now).exclude(_person_is_held()))
+
+
+def _still_due(target: Target, now: datetime) -> Callable[[], bool]:
+    """Whether it is to go, asked again when nobody can use it any more: it may have been used a moment ago, or a
+    setting says something else by now."""
+    due = _old_people if isinstance(target, User) else _old_conversations
+    return lambda: due(now).filter(pk=target.pk).exists()
 
 
 def _in_batches(found: QuerySet[_T]) -> Iterator[_T]:

@@ -268,11 +268,11 @@ def test_many_conversations_go_some_at_a_time_and_go_on_where_they_broke_off(
     sizes: list[int] = []
     one_by_one, lock = erasing._erase_conversation, erasing._lock
 
-    def locked(target: Any) -> None:
+    def locked(*given: Any) -> None:
         if len(sizes) == 2:
             raise DatabaseError("the disk is full")
         sizes.append(0)
-        lock(target)
+        lock(*given)
 
     def counted(*given: Any) -> Any:
         sizes[-1] += 1

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -156,3 +157,37 @@ def test_a_person_reads_what_would_go(cast: Cast) -> None:
     out = io.StringIO()
     call_command("retain", "--dry-run", stdout=out)
     assert "conversations: 1, the oldest of" in out.getvalue() and "1 to be erased" in out.getvalue()
+
+
+def used(conversation: Conversation) -> None:
+    Conversation.objects.filter(pk=conversation.pk).update(updated_at=timezone.now())
+
+
+def answered(conversation: Conversation) -> None:
+    Turn.objects.filter(conversation=conversation).update(state=State.GENERATING)
+
+
+def held(conversation: Conversation) -> None:
+    hold(conversation=conversation)
+
+
+@pytest.mark.parametrize("happens", [used, answered, held])
+@pytest.mark.parametrize("of_person", [False, True])
+def test_what_is_used_held_or_answered_meanwhile_stays(
+    happens: Callable[[Conversation], None], of_person: bool, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the list of what is due and its turn in it."""
+    conversation = old(400, left("gone", 400) if of_person else cast.anna)
+    if of_person:
+        monkeypatch.setattr(retaining, "_old_conversations", lambda now: Conversation.objects.none())
+    write_down = erasing.late.write_down
+
+    def meanwhile() -> int:
+        happens(conversation)
+        return write_down()
+
+    monkeypatch.setattr(erasing.late, "write_down", meanwhile)
+    assert run()["erased"] == {"conversations": 0, "turns": 0, "names": 0, "passed_by": 1}
+    turn = Turn.objects.get(conversation=conversation)
+    assert turn.question == "question-word-0"
+    assert (turn.state, turn.cancel_requested) == (State.GENERATING if happens is answered else State.COMPLETED, False)
