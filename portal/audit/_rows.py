@@ -4,6 +4,7 @@ the models each of them takes four times as long."""
 import json
 import re
 import uuid
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,20 +25,46 @@ def code_of(name: str) -> str | None:
     return str(row[0]) if row else None
 
 
-def lock_head(name: str) -> tuple[Head | None, str | None]:
-    """The head, locked until the transaction ends, and `code_of` the name. On SQLite whoever is in a transaction has
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The event that is there with the highest number; number 0: there is none."""
+
+    seq: int = 0
+    leaf: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """The head, locked; `code_of` a name; and the newest event as it was when this statement began: who had to wait for
+    the lock looks again (`newest`)."""
+
+    head: Head
+    code: str | None
+    newest: Newest
+
+
+def lock_head(name: str) -> Locked | None:
+    """The head, locked until the transaction ends; None: there is none yet. On SQLite whoever is in a transaction has
     the lock already."""
     locked = " FOR UPDATE OF head" if connection.vendor == "postgresql" else ""
     row = _one(
-        f"SELECT last_seq, last_at, ledger, public_key, (SELECT code FROM audit_actor WHERE {_known_by(name)} = %s) "  # noqa: S608
-        f"FROM audit_head AS head WHERE id = 1{locked}",
+        "SELECT head.last_seq, head.last_at, head.ledger, head.public_key, head.mark, last.seq, last.leaf, "  # noqa: S608
+        f"(SELECT code FROM audit_actor WHERE {_known_by(name)} = %s) FROM audit_head AS head "
+        f"LEFT JOIN audit_event AS last ON last.seq = (SELECT MAX(seq) FROM audit_event) WHERE head.id = 1{locked}",
         [name],
     )
     if row is None:
-        return None, None
-    last_seq, last_at, ledger, public_key, code = row
+        return None
+    last_seq, last_at, ledger, public_key, mark, seq, leaf, code = row
     at, ledger = _aware(last_at), uuid.UUID(str(ledger))
-    return Head(pk=1, last_seq=last_seq, last_at=at, ledger=ledger, public_key=public_key), code
+    head = Head(pk=1, last_seq=last_seq, last_at=at, ledger=ledger, public_key=public_key, mark=mark)
+    return Locked(head, code, Newest() if seq is None else Newest(seq, as_bytes(leaf)))
+
+
+def newest() -> Newest:
+    """The newest event at this moment."""
+    row = _one("SELECT seq, leaf FROM audit_event ORDER BY seq DESC LIMIT 1", [])
+    return Newest(row[0], as_bytes(row[1])) if row else Newest()
 
 
 def move_head(head: Head) -> None:
@@ -65,6 +92,11 @@ def insert(event: Event) -> None:
 
 def _known_by(name: str) -> str:
     return "code" if is_code(name) else "name"
+
+
+def as_bytes(value: Any) -> bytes:
+    """What a column of bytes holds; none where somebody wrote something else into the file of a database."""
+    return bytes(value) if isinstance(value, bytes | memoryview) else b""
 
 
 def _one(statement: str, values: list[Any]) -> Any:

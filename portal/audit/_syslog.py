@@ -5,6 +5,7 @@ the server has closed its side after that, and in order, has it read all of it. 
 """
 
 import fcntl
+import os
 import re
 import socket
 import ssl
@@ -109,6 +110,8 @@ def _wait_until_acknowledged(connection: socket.socket) -> None:
     says nothing of what it read. Raises OSError."""
     ends = time.monotonic() + _SECONDS
     while struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0" * 4))[0]:
+        if error := connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(error, os.strerror(error))  # what is left will never be acknowledged
         if time.monotonic() > ends:
             raise TimeoutError
         time.sleep(0.002)

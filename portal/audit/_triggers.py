@@ -8,9 +8,10 @@ _EVENT_FITS = (
     "NEW.seq = (SELECT last_seq FROM audit_head) AND NOT EXISTS (SELECT 1 FROM audit_event WHERE seq = NEW.seq)"
 )
 _GOES_ON = (
-    "NEW.last_seq = OLD.last_seq + 1 AND NEW.last_at IS NOT NULL "
-    "AND (NEW.public_key = OLD.public_key OR OLD.public_key = '') "
-    "AND (OLD.last_seq = 0 OR EXISTS (SELECT 1 FROM audit_event WHERE seq = OLD.last_seq))"
+    # by one; or, where somebody set it back, behind what is there: damage is recorded, and stops nobody
+    "(NEW.last_seq = OLD.last_seq + 1 OR NEW.last_seq = (SELECT MAX(seq) + 1 FROM audit_event)) "
+    "AND NEW.last_seq > OLD.last_seq AND NEW.last_at IS NOT NULL AND NEW.mark IS NOT NULL "
+    "AND (NEW.public_key = OLD.public_key OR OLD.public_key = '')"
 )
 _KEY_WAS_REPLACED = (
     "NEW.last_seq = OLD.last_seq AND NEW.last_at = OLD.last_at "
@@ -23,7 +24,10 @@ _CHECKPOINT_FITS = (
     "AND NEW.tree_size <= (SELECT last_seq FROM audit_head) "
     "AND NEW.tree_size >= (SELECT COALESCE(MAX(tree_size), 0) FROM audit_checkpoint)"
 )
-_ACTOR_ERASED = "NEW.code = OLD.code AND NEW.name IS NULL AND NEW.salt IS NULL"
+_ACTOR_ERASED = (
+    "NEW.code = OLD.code AND NEW.name IS NULL AND NEW.salt IS NULL "
+    "AND EXISTS (SELECT 1 FROM audit_event WHERE subject = OLD.code AND kind = 'person.erased')"
+)
 _NEVER = "FALSE"
 
 _RULES = (
@@ -36,7 +40,7 @@ _RULES = (
     ("audit_checkpoint", "INSERT", _CHECKPOINT_FITS, "checkpoints follow one another"),
     ("audit_checkpoint", "UPDATE", _NEVER, "a checkpoint is never changed"),
     ("audit_checkpoint", "DELETE", _NEVER, "a checkpoint is never deleted"),
-    ("audit_actor", "UPDATE", _ACTOR_ERASED, "a name is erased or stays"),
+    ("audit_actor", "UPDATE", _ACTOR_ERASED, "a name is erased behind its event, or stays"),
     ("audit_actor", "DELETE", _NEVER, "a code is never deleted"),
 )
 TABLES = ("audit_event", "audit_head", "audit_checkpoint", "audit_actor")

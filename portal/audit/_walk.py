@@ -16,7 +16,7 @@ from portal.audit._findings import Finding
 from portal.audit._merkle import HASH_BYTES, Frontier
 from portal.audit._succession import Succession
 from portal.audit.models import Checkpoint, Event, Head
-from portal.audit.services import CLOCK_MAY_GO_BACK, CLOCK_WENT_BACK, leaf_of
+from portal.audit.services import CLOCK_MAY_GO_BACK, CLOCK_WENT_BACK, TAIL_MISSING, leaf_of
 
 _NO_LEAF = b"\x00" * HASH_BYTES
 
@@ -109,6 +109,9 @@ class Walk:
             self.erased.add(event.subject)
         elif event.kind == CLOCK_WENT_BACK:
             self._clock_went_back = True
+        elif event.kind == TAIL_MISSING:
+            message = "when this was recorded, the end of the audit trail was found cut off or changed"
+            self._tell(Finding("tail.missing", message, event.seq, event.seq))
 
     # --- checkpoints ---
 

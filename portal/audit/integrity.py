@@ -91,7 +91,7 @@ def look() -> Integrity:
         key_id, lost = services.key_of(head).key_id, ""
     except keys.NoAuditKey as error:
         key_id, lost = "", str(error)
-    signs = [_recording(lost), _sealing(head, newest), _verification(last), *_sent(lags, problem)]
+    signs = [_recording(lost), *_end(), _sealing(head, newest), _verification(last), *_sent(lags, problem)]
     return Integrity(
         signs=tuple(signs),
         events=head.last_seq,
@@ -132,12 +132,12 @@ def ask(name: str, role: str) -> bool:
 def verify_asked(seq: int) -> None:
     """Do what event `seq` asked for, in a worker: verify, tell how far it is, record what was found. Does nothing where
     it is done already. Raises keys.NoAuditKey."""
-    asked = Event.objects.select_related("actor").get(seq=seq, kind=_ASKED)
+    asked = Event.objects.get(seq=seq, kind=_ASKED)
     if Event.objects.filter(kind=verifying.KIND, seq__gt=seq).exists():
         return
     try:
         outcome = verifying.verify(on_progress=_teller())
-        verifying.keep(outcome, actor=asked.actor.name or "system", actor_role=asked.actor_role)
+        verifying.keep(outcome, actor=asked.actor_id, actor_role=asked.actor_role)
     finally:
         _forget()
     for one in outcome.findings:
@@ -151,6 +151,21 @@ def _recording(lost: str) -> Sign:
     to_do = _("Bring the key back from where the facility keeps its copy; docs/operations.md says what to do without.")
     said = _("The audit key is missing, or another one lies in its place: nothing can be recorded.")
     return Sign(part, WRONG, said, to_do)
+
+
+def _end() -> Iterator[Sign]:
+    """Where the end of it was once found cut off: that stays so."""
+    told = Event.objects.filter(kind=services.TAIL_MISSING).order_by("seq")
+    first, count = told.first(), told.count()
+    if first is None:
+        return
+    said = _("The end of the audit trail was found cut off or changed on %(day)s (event %(number)s).")
+    if count > 1:
+        said = _(
+            "The end of the audit trail was found cut off or changed again and again, since %(day)s (event %(number)s)."
+        )
+    to_do = _("Compare it with the copies that lie elsewhere: they may hold what is missing.")
+    yield Sign(_("End"), WRONG, said % {"day": _moment(first.at), "number": first.seq}, to_do)
 
 
 def _sealing(head: Head, newest: Checkpoint | None) -> Sign:
@@ -195,7 +210,11 @@ def _sent(lags: list[pushing.Lag], problem: bool) -> Iterator[Sign]:
         yield Sign(part, NOTE, said, wanted)
     for lag in lags:
         late = lag.arrived_at is None or timezone.now() - lag.arrived_at > _ARRIVED_WITHIN
-        if lag.waiting and (lag.error or late):
+        if lag.is_ahead:
+            said = _("%(place)s: more arrived there than the audit trail holds. Its end was cut off.")
+            keep = _("Keep the database as it is, and compare it with what lies there. Tell your IT department.")
+            yield Sign(part, WRONG, said % {"place": lag.place}, keep)
+        elif lag.waiting and (lag.error or late):
             said = _("%(place)s: %(waiting)s wait to be sent.") % {"place": lag.place, "waiting": lag.waiting}
             yield Sign(part, WRONG, said, to_do)
         else:

@@ -5,7 +5,9 @@ Nothing is sent unless the settings name a place. What waits is the audit trail 
 stands in the database (`Delivery`): restarts lose nothing, and what is not known to have arrived is sent again.
 """
 
+import hashlib
 import json
+import logging
 import os
 import secrets
 from collections.abc import Callable, Sequence
@@ -19,9 +21,12 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from portal.audit import _syslog
+from portal.audit import _rows, _syslog, keys
 from portal.audit._canonical import moment, values_of
 from portal.audit.models import Checkpoint, Delivery, Event, Head
+from portal.audit.services import TAIL_MISSING, record
+
+logger = logging.getLogger(__name__)
 
 _AT_ONCE = 500
 _HOLD = timedelta(seconds=90)  # longer than one batch may take; then another worker takes over
@@ -51,12 +56,25 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """How far a place is behind: how many wait, since when nothing has arrived, and what was said at the last try."""
+    """How far a place is behind: how many wait, since when nothing has arrived, and what was said at the last try.
+    `is_ahead`: what arrived there last is not in the audit trail any more."""
 
     place: str
     waiting: int
     arrived_at: datetime | None
     error: str
+    is_ahead: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """What was sent to a place and is not in the audit trail any more: events or checkpoints (`what`) after number
+    `newest`, up to `last`."""
+
+    place: str
+    what: str
+    newest: int
+    last: int
 
 
 def push(until: Callable[[], bool] = lambda: False) -> None:
@@ -84,9 +102,41 @@ def lags() -> list[Lag]:
     found = []
     for place in places():
         delivery = Delivery.objects.filter(pk=place.name).first() or Delivery(what=place.name)
-        newest = _newest(place)
-        found.append(Lag(place.name, max(0, newest - delivery.last), delivery.arrived_at, delivery.error))
+        newest, is_ahead = _newest(place.what), _gone(delivery) is not None
+        lag = Lag(place.name, max(0, newest - delivery.last), delivery.arrived_at, delivery.error, is_ahead)
+        found.append(lag)
     return found
+
+
+def gone() -> list[Gone]:
+    """What was sent to any place, also one that the settings do not name any more, and is not here any more."""
+    return [one for one in map(_gone, Delivery.objects.order_by("what")) if one]
+
+
+def _gone(delivery: Delivery) -> Gone | None:
+    """What the place had, read before: of what is here now, nothing can be newer without having been sent from here."""
+    what = delivery.what.partition(" to ")[0]
+    if what not in (EVENTS, CHECKPOINTS) or not delivery.last:
+        return None
+    here = _proof(what, delivery.last)
+    if here is not None and (delivery.proof is None or here == bytes(delivery.proof)):
+        return None
+    return Gone(delivery.what, what, min(_newest(what), delivery.last - 1), delivery.last)
+
+
+def _proof(what: str, number: int) -> bytes | None:
+    """The hash of what has a number; None: there is none."""
+    if what == EVENTS:
+        leaf = Event.objects.filter(seq=number).values_list("leaf", flat=True).first()
+        return None if leaf is None else _rows.as_bytes(leaf)
+    body = Checkpoint.objects.filter(number=number).values_list("body", flat=True).first()
+    return None if body is None else _proof_of(Checkpoint(body=body))
+
+
+def _proof_of(sent: Event | Checkpoint) -> bytes:
+    if isinstance(sent, Event):
+        return _rows.as_bytes(sent.leaf)
+    return hashlib.sha256(sent.body.encode("utf-8", errors="replace")).digest()
 
 
 def as_text(checkpoint: Checkpoint) -> str:
@@ -94,8 +144,8 @@ def as_text(checkpoint: Checkpoint) -> str:
     return json.dumps({"body": checkpoint.body, "signature": bytes(checkpoint.signature).hex()})
 
 
-def _newest(place: Place) -> int:
-    if place.what == EVENTS:
+def _newest(what: str) -> int:
+    if what == EVENTS:
         return Head.objects.filter(pk=1).values_list("last_seq", flat=True).first() or 0
     return Checkpoint.objects.values_list("number", flat=True).first() or 0
 
@@ -104,6 +154,8 @@ def _push_some(place: Place) -> bool:
     """Send the next ones; whether there may be more and the place takes them."""
     delivery = _take(place)
     if delivery is None:
+        return False
+    if (gone := _gone(delivery)) and not _go_back(delivery, gone):
         return False
     some = _waiting(place, delivery.last)
     try:
@@ -118,8 +170,29 @@ def _push_some(place: Place) -> bool:
     if not some:
         _give_back(delivery)
         return False
-    _give_back(delivery, last=some[-1].pk, arrived_at=timezone.now(), failures=0, error="")
+    last, proof = some[-1].pk, _proof_of(some[-1])
+    _give_back(delivery, last=last, proof=proof, arrived_at=timezone.now(), failures=0, error="")
     return len(some) == _AT_ONCE
+
+
+def _go_back(delivery: Delivery, gone: Gone) -> bool:
+    """The end of the audit trail was cut off after it was sent. That is recorded, and what came in its place is sent as
+    well, so that whoever keeps the copies sees two with one number. False: it cannot be recorded now."""
+    after = gone.newest
+    if gone.what == EVENTS:  # what was recorded since the cut has numbers that were sent before
+        told = Event.objects.filter(kind=TAIL_MISSING, seq__lte=gone.last).order_by("seq").last()
+        after = min(after, told.seq - 1) if told else after
+    said = {"place": gone.what, "sent": gone.last, "newest": gone.newest}
+    try:
+        with transaction.atomic():
+            record(TAIL_MISSING, actor="system", payload=said)
+            Delivery.objects.filter(pk=delivery.pk).update(last=after, proof=None)
+    except keys.NoAuditKey as error:
+        logger.error("%s: the end of the audit trail was cut off, and that cannot be recorded: %s", gone.place, error)
+        _give_back(delivery)
+        return False
+    delivery.last = after
+    return True
 
 
 def _take(place: Place) -> Delivery | None:
@@ -127,7 +200,7 @@ def _take(place: Place) -> Delivery | None:
     moment ago, or nothing waits."""
     now = timezone.now()
     delivery, _ = Delivery.objects.get_or_create(pk=place.name)
-    if delivery.last >= _newest(place):
+    if delivery.last >= _newest(place.what) and not _gone(delivery):
         return None
     free = Q(held_until=None) | Q(held_until__lt=now)
     due = Q(next_try_at=None) | Q(next_try_at__lte=now)

@@ -9,12 +9,12 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from portal.audit import keys
+from portal.audit import _rows, keys
 from portal.audit._canonical import FORMAT, canonical, moment
 from portal.audit._merkle import Frontier
 from portal.audit._succession import REPLACED, succession
 from portal.audit.models import Checkpoint, Event, Head
-from portal.audit.services import CLOCK_MAY_GO_BACK, CLOCK_WENT_BACK, key_of, leaf_of, record
+from portal.audit.services import CLOCK_MAY_GO_BACK, CLOCK_WENT_BACK, is_whole, key_of, leaf_of, record
 from portal.database import one_at_a_time
 
 _EVENTS_AT_ONCE = 2000
@@ -48,7 +48,15 @@ def seal(reason: str, *, unmarked_up_to: int = 0) -> Checkpoint:
             newest = Checkpoint.objects.values_list("number", flat=True).first()
             if newest == (before.number if before else None) and tail.is_marked_by(key_of(head)):
                 tail.read(head.last_seq)  # what was recorded meanwhile
+                _check_end(head, key_of(head))
                 return tail.seal(reason, head, max(now, timezone.now()))
+
+
+def _check_end(head: Head, key: keys.AuditKey) -> None:
+    """The event that the head counts as the last one is the one that it was marked behind. Raises Tampered."""
+    leaf = Event.objects.filter(seq=head.last_seq).values_list("leaf", flat=True).first()
+    if not is_whole(head, _rows.Newest(head.last_seq, _rows.as_bytes(leaf)) if leaf else _rows.Newest(), key):
+        raise Tampered(head.last_seq, "it is not the last event that was recorded: what followed was cut off")
 
 
 def claims(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -121,11 +129,14 @@ class _Tail:
 
 
 def _tree_of(before: Checkpoint, key: keys.AuditKey) -> Frontier:
-    """The tree that a checkpoint ended with. Raises Tampered when the row is not what was signed."""
+    """The tree that a checkpoint ended with. Raises Tampered when the row is not what was signed, or the events are not
+    those that it was signed over: those since the checkpoint before it are read again, because that is where somebody
+    would put other ones."""
     try:
         said = claims(before)
         tree = Frontier(said["tree_size"], bytes(before.frontier))
-        fits = (said["root"], said["number"]) == (tree.root().hex(), before.number)
+        ledger = str(Head.objects.values_list("ledger", flat=True).get(pk=1))
+        fits = (said["root"], said["number"], said["ledger"]) == (tree.root().hex(), before.number, ledger)
         fits = fits and (before.tree_size, bytes(before.root)) == (tree.size, tree.root())
         public = _key_of(before, key)
         fits = fits and said["key"] == keys.id_of(public)
@@ -134,7 +145,25 @@ def _tree_of(before: Checkpoint, key: keys.AuditKey) -> Frontier:
         fits = False
     if not fits:
         raise Tampered(before.tree_size, "it was changed", what=f"checkpoint {before.number}")
+    if not _stands_over_its_events(before):
+        why = "the events under it are not those that it was made over"
+        raise Tampered(before.tree_size, why, what=f"checkpoint {before.number}")
     return tree
+
+
+def _stands_over_its_events(checkpoint: Checkpoint) -> bool:
+    """Whether the events since the checkpoint before lead to its root."""
+    earlier = Checkpoint.objects.filter(number=checkpoint.number - 1).first()
+    if earlier is None and checkpoint.number > 1:
+        return False
+    try:
+        tree = Frontier(earlier.tree_size, bytes(earlier.frontier)) if earlier else Frontier()
+    except ValueError:
+        return False
+    since = Event.objects.filter(seq__gt=tree.size, seq__lte=checkpoint.tree_size).order_by("seq")
+    for leaf in since.values_list("leaf", flat=True).iterator(chunk_size=_EVENTS_AT_ONCE):
+        tree.append(bytes(leaf))
+    return tree.root() == bytes(checkpoint.root)
 
 
 def _key_of(checkpoint: Checkpoint, present: keys.AuditKey) -> bytes:

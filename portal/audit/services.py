@@ -12,10 +12,14 @@ from django.utils import timezone
 from portal.audit import _rows, keys
 from portal.audit._canonical import entry_of, moment, plain
 from portal.audit._merkle import leaf_hash
+from portal.audit._people import refuse_who_left
 from portal.audit.models import Actor, Event, Head
 
 NOBODY = frozenset({"system", "anonymous", "folder", "samples"})
 """Names under which no person acts: their own codes."""
+
+TAIL_MISSING = "audit.tail_missing"
+"""The event by which the ledger goes on where its end was not the one that the head was marked behind."""
 
 CLOCK_WENT_BACK = "clock.went_back"
 CLOCK_MAY_GO_BACK = timedelta(seconds=2)  # several machines of one facility differ by less
@@ -36,12 +40,13 @@ def record(
     the code, because a name that was erased meanwhile would be given to somebody new. `payload` holds JSON values, no
     content of conversations and no names: hashes, identifiers, rule names, counts, codes (`code_of`). Raises
     TransactionManagementError outside a transaction, keys.NoAuditKey without the audit key, keys.WrongAuditKey with
-    another one than the ledger goes on with, ValueError for what JSON cannot hold and for a code that nobody was given.
+    another one than the ledger goes on with, ValueError for what JSON cannot hold and for a code that nobody was given,
+    NoSuchPerson for a name that was erased meanwhile.
     """
     event = Event(kind=kind, actor_role=actor_role, subject=plain(subject), payload=plain(payload or {}))
-    head, code = _locked_head(actor)
-    key = key_of(head)
-    event.actor_id = code or code_for(head, key, actor)
+    locked = _locked(actor)
+    head, key = locked.head, _key_to_go_on_with(locked)
+    event.actor_id = locked.code or code_for(head, key, actor)
     return append(head, key, event)
 
 
@@ -50,8 +55,8 @@ def code_of(name: str) -> str:
     code stands for itself. In the caller's transaction. Raises as `record` does."""
     if known := _rows.code_of(name):
         return known
-    head = locked_head()
-    return code_for(head, key_of(head), name)
+    locked = _locked("")
+    return code_for(locked.head, _key_to_go_on_with(locked), name)
 
 
 def forget(name: str, *, actor: str, actor_role: str = "", payload: Mapping[str, Any] | None = None) -> str:
@@ -80,15 +85,17 @@ def commitment(salt: bytes, name: str) -> str:
 def locked_head() -> Head:
     """The head, locked until the caller's transaction ends: nobody else records meanwhile. Raises
     TransactionManagementError outside a transaction."""
-    return _locked_head("")[0]
+    return _locked("").head
 
 
-def _locked_head(name: str) -> tuple[Head, str | None]:
+def _locked(name: str) -> _rows.Locked:
     """The head, and the code of a name that has one, or that is one."""
     if not transaction.get_connection().in_atomic_block:
         raise transaction.TransactionManagementError("An event is recorded in the transaction of what it records.")
-    head, code = _rows.lock_head(name)
-    return head or Head.objects.select_for_update().get_or_create(pk=1)[0], code
+    if locked := _rows.lock_head(name):
+        return locked
+    head, _ = Head.objects.select_for_update().get_or_create(pk=1)
+    return _rows.Locked(head, None, _rows.newest())
 
 
 def key_of(head: Head) -> keys.AuditKey:
@@ -96,6 +103,28 @@ def key_of(head: Head) -> keys.AuditKey:
     key = keys.current()
     if head.public_key not in ("", key.public.hex()):
         raise keys.WrongAuditKey(bytes.fromhex(head.public_key), key)
+    return key
+
+
+def is_whole(head: Head, newest: _rows.Newest, key: keys.AuditKey) -> bool:
+    """Whether the newest event is the one that the head was marked behind: none was cut off after it."""
+    if not head.last_seq:
+        return not newest.seq and head.mark is None
+    return newest.seq == head.last_seq and key.has_marked_last(newest.leaf, head.mark)
+
+
+def _key_to_go_on_with(locked: _rows.Locked) -> keys.AuditKey:
+    """The key of the head. Where the end of the ledger is another one than it was, that is recorded first: it must not
+    be forgotten with the next event's mark, and must not keep anybody from recording either."""
+    head, key = locked.head, key_of(locked.head)
+    if is_whole(head, locked.newest, key):
+        return key
+    newest = _rows.newest()  # another one had the lock, and has recorded meanwhile
+    if not is_whole(head, newest, key):
+        said = {"last_seq": head.last_seq, "last_at": moment(head.last_at) if head.last_at else None}
+        said |= {"mark": bytes(head.mark or b"").hex(), "newest": newest.seq}
+        head.last_seq = max(head.last_seq, newest.seq)
+        append(head, key, Event(kind=TAIL_MISSING, actor_id=code_for(head, key, "system"), payload=said))
     return key
 
 
@@ -107,6 +136,7 @@ def code_for(head: Head, key: keys.AuditKey, name: str) -> str:
         return Actor.objects.create(code=name, name=name).code
     if is_code(name):
         raise ValueError(f"{name} has the form of a code, and nobody was given it.")
+    refuse_who_left(name)
     salt = secrets.token_bytes(32)
     actor = Actor.objects.create(code=f"p-{secrets.token_hex(12)}", name=name, salt=salt)
     named = {"commitment": commitment(salt, name)}

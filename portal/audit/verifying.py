@@ -13,7 +13,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import QuerySet
 
-from portal.audit import keys
+from portal.audit import _rows, keys, pushing
 from portal.audit._findings import Finding
 from portal.audit._pushed import Pushed
 from portal.audit._succession import REPLACED, Succession, succession
@@ -93,6 +93,7 @@ def verify(
     _read_events(walk, None, head.last_seq, on_progress)
     walk.end(head)
     _check_head(key, found)
+    _check_sent(found)
     elsewhere.end(last_checkpoint, head.last_seq)
     _check_names(walk, head.last_seq, found)
     return Outcome(
@@ -261,9 +262,23 @@ def _check_head(key: keys.AuditKey | None, found: _Findings) -> None:
         message = f"the audit trail ends with event {head.last_seq} by its own count"
         found.add(Finding("head", message, head.last_seq + 1, newest))
     leaf = Event.objects.filter(seq=head.last_seq).values_list("leaf", flat=True).first()
-    if key and leaf and key.public.hex() == head.public_key and bytes(head.mark or b"") != key.mark_last(bytes(leaf)):
-        message = "what followed was cut off: this event was not the last one"
+    is_its_key = key and head.public_key in ("", key.public.hex())
+    cut = head.mark is not None if not head.last_seq else False
+    if key and is_its_key and leaf is not None:
+        cut = not key.has_marked_last(_rows.as_bytes(leaf), head.mark)
+    if cut:
+        message = "what followed was cut off: the event before this was not the last one"
         found.add(Finding("tail.cut", message, head.last_seq + 1, head.last_seq + 1))
+
+
+def _check_sent(found: _Findings) -> None:
+    """What was sent elsewhere last is still here."""
+    for gone in pushing.gone():
+        message = f"{gone.place} was sent further than the audit trail goes, or another one: its end was cut off"
+        if gone.what == pushing.EVENTS:
+            found.add(Finding("tail.cut", message, gone.newest + 1, gone.last))
+        else:
+            found.add(Finding("tail.cut", message, checkpoint=gone.newest + 1))
 
 
 def _check_names(walk: Walk, last_seq: int, found: _Findings) -> None:

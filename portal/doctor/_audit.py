@@ -27,9 +27,17 @@ def look_at_audit_trail(thorough: bool) -> Iterator[Finding]:
         remedy = "Bring the key back from where the facility keeps its copy; docs/operations.md, The audit trail, says"
         said = f"{error} Nothing can be recorded, and so no question is answered."
         yield Finding(_PART, ERROR, said, f"{remedy} what to do when there is none.")
+    yield from _end()
     yield from _checkpoints()
     yield from _verification()
     yield from _places()
+
+
+def _end() -> Iterator[Finding]:
+    for one in Event.objects.filter(kind=services.TAIL_MISSING).order_by("seq")[:5]:
+        message = f"The end was found cut off or changed on {one.at:%Y-%m-%d %H:%M} UTC (event {one.seq})."
+        remedy = "Compare it with the copies that lie elsewhere: manage.py verify_audit --checkpoints."
+        yield Finding(_PART, ERROR, message, remedy)
 
 
 def _checkpoints() -> Iterator[Finding]:
@@ -68,6 +76,10 @@ def _places() -> Iterator[Finding]:
     except ValueError:
         return  # a finding of the settings
     for lag in lags:
+        if lag.is_ahead:
+            message = f"{lag.place}: more arrived there than the audit trail holds. Its end was cut off."
+            yield Finding(_PART, ERROR, message, "Keep this database as it is, and compare it with what lies there.")
+            continue
         late = lag.arrived_at is None or timezone.now() - lag.arrived_at > _ARRIVED_WITHIN
         if lag.waiting and (lag.error or late):
             last = (

@@ -50,6 +50,8 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "head back": sql("UPDATE audit_head SET last_seq = 1"),
     "head ahead": sql("UPDATE audit_head SET last_seq = last_seq + 2"),
     "head without number": sql("UPDATE audit_head SET last_seq = NULL"),
+    "head's mark": sql("UPDATE audit_head SET mark = NULL"),
+    "head's mark with a number": sql("UPDATE audit_head SET mark = NULL, last_seq = last_seq + 1"),
     "head's ledger": sql("UPDATE audit_head SET ledger = '00000000000000000000000000000000'"),
     "head's key": sql("UPDATE audit_head SET public_key = 'ab'"),
     "head's key with a number": sql(
@@ -65,6 +67,7 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "checkpoint over less": lambda: new_checkpoint(tree_size=1).save(force_insert=True),
     "another name": lambda: Actor.objects.filter(name="anna").update(name="mallory"),
     "another salt": lambda: Actor.objects.filter(name="anna").update(salt=b"x" * 32),
+    "a name erased without its event": lambda: Actor.objects.filter(name="anna").update(name=None, salt=None),
     "half a name": lambda: Actor.objects.filter(name="anna").update(salt=None),
     "a name again": lambda: Actor.objects.filter(name=None).update(name="bela"),
     "another code": sql("UPDATE audit_actor SET code = 'p-1', name = NULL, salt = NULL WHERE name = 'anna'"),

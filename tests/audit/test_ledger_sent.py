@@ -1,0 +1,158 @@
+"""What was sent elsewhere and is not here any more: the end was cut off after it had been sent."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from portal import doctor
+from portal.audit import _triggers, integrity, keys, pushing, sealing, services, verifying
+from portal.audit.models import Checkpoint, Delivery, Event, Head
+from portal.audit.services import record
+from tests.audit import conftest
+
+
+class Elsewhere:
+    """Two places that take everything."""
+
+    def __init__(self) -> None:
+        self.events: list[int] = []
+        self.checkpoints: list[str] = []
+
+    def places(self) -> list[pushing.Place]:
+        events = pushing.Place(pushing.EVENTS, "tcp://siem", lambda some: self.events.extend(one.pk for one in some))
+        sealed = pushing.Place(
+            pushing.CHECKPOINTS, "tcp://siem", lambda some: self.checkpoints.extend(one.body for one in some)
+        )
+        return [events, sealed]
+
+
+@pytest.fixture
+def elsewhere(db: None, audit_key: Path, monkeypatch: pytest.MonkeyPatch) -> Elsewhere:
+    """Eight events and three checkpoints, all of them sent; the triggers are away."""
+    there = Elsewhere()
+    monkeypatch.setattr(pushing, "places", there.places)
+    for _ in range(3):
+        write(2)
+        sealing.seal("minute")
+    write(2)
+    pushing.push()
+    assert there.events == list(range(1, 9)) and len(there.checkpoints) == 3
+    conftest.now(connection)
+    return there
+
+
+def write(times: int = 1) -> None:
+    with transaction.atomic():
+        for _ in range(times):
+            record("x.happened", actor="system")
+
+
+def as_it_was(after: int) -> Callable[[], None]:
+    """What follows an event is gone, and the head is as it was then."""
+
+    def work() -> None:
+        leaf = bytes(Event.objects.get(seq=after).leaf)
+        Event.objects.filter(seq__gt=after).delete()
+        Checkpoint.objects.filter(tree_size__gt=after).delete()
+        Head.objects.update(last_seq=after, mark=keys.current().mark_last(leaf))
+
+    return work
+
+
+def told() -> list[dict[str, Any]]:
+    return [one.payload for one in Event.objects.filter(kind=services.TAIL_MISSING).order_by("seq")]
+
+
+@pytest.mark.parametrize("then", [0, 1, 6])
+def test_an_end_that_is_gone_after_it_was_sent_is_a_finding_for_ever(then: int, elsewhere: Elsewhere) -> None:
+    """Whether what came in its place has the same numbers already or not."""
+    as_it_was(6)()
+    if then:
+        write(then)
+    sealing.seal("minute")
+    found = [one for one in verifying.verify().findings if one.what == "tail.cut"]
+    assert found and (found[0].first or 0) <= 8 <= (found[0].last or 0)
+    assert pushing.lags()[0].is_ahead
+    assert any("more arrived there" in one.said for one in integrity.look().signs if one.level == integrity.WRONG)
+    assert any("more arrived there" in one.message for one in doctor.examine() if one.level == doctor.ERROR)
+    _triggers.install(connection)
+    pushing.push()
+    pushing.push()
+    assert {"place": "events", "sent": 8, "newest": min(6 + then, 7)} in told()
+    assert not any(lag.is_ahead or lag.waiting for lag in pushing.lags())
+    number = Event.objects.get(kind=services.TAIL_MISSING, payload__place="events").seq
+    assert elsewhere.events[-1] >= number
+    assert "tail.missing" in [one.what for one in verifying.verify().findings]
+    before = list(told())
+    write()
+    pushing.push()
+    assert told() == before
+
+
+def test_checkpoints_that_came_in_the_place_of_others_are_sent_too(elsewhere: Elsewhere) -> None:
+    Checkpoint.objects.filter(number=3).delete()
+    sealing.seal("minute")  # has the same number
+    assert "tail.cut" in [one.what for one in verifying.verify().findings]
+    pushing.push()
+    assert [json.loads(one)["number"] for one in elsewhere.checkpoints] == [1, 2, 3, 3]
+    assert len(set(elsewhere.checkpoints)) == 4
+    assert told() == [{"place": "checkpoints", "sent": 3, "newest": 2}]
+
+
+def test_what_was_recorded_since_a_cut_is_sent_also_under_numbers_that_were(elsewhere: Elsewhere) -> None:
+    Event.objects.filter(seq__gt=6).delete()
+    Head.objects.update(last_seq=6)
+    write(4)  # 7 says that the end is missing
+    pushing.push()
+    assert elsewhere.events[8:12] == [7, 8, 9, 10]
+
+
+def test_without_the_key_it_waits_until_it_can_be_recorded(elsewhere: Elsewhere, audit_key: Path) -> None:
+    as_it_was(6)()
+    seed = audit_key.read_bytes()
+    audit_key.unlink()
+    pushing.push()
+    assert pushing.lags()[0].is_ahead and told() == []
+    audit_key.write_bytes(seed)
+    pushing.push()
+    assert not pushing.lags()[0].is_ahead and told() == [{"place": "events", "sent": 8, "newest": 6}]
+
+
+def test_a_place_that_is_sent_to_no_more_still_tells(elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pushing, "places", lambda: [])
+    as_it_was(6)()
+    assert {one.what for one in verifying.verify().findings} == {"tail.cut"}
+
+
+def test_a_folder_keeps_what_was_there_first(
+    elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    place = pushing.Place(pushing.CHECKPOINTS, str(folder), pushing._into(folder))
+    monkeypatch.setattr(pushing, "places", lambda: [place])
+    pushing.push()
+    kept = sorted(folder.iterdir())[-1].read_bytes()
+    as_it_was(4)()
+    write(3)
+    sealing.seal("minute")
+    pushing.push()
+    assert "another checkpoint with the same number" in pushing.lags()[0].error
+    assert sorted(folder.iterdir())[-1].read_bytes() == kept
+    assert Delivery.objects.get(pk=place.name).last == 2 and {"place": "checkpoints", "sent": 3, "newest": 2} in told()
+
+
+@pytest.mark.parametrize("sends", [True, False])
+def test_an_honest_ledger_raises_no_alarm(sends: bool, elsewhere: Elsewhere) -> None:
+    _triggers.install(connection)
+    for _ in range(3):
+        write(3)
+        sealing.seal("minute")
+        if sends:
+            pushing.push()
+    Delivery.objects.update(proof=None)  # as it was sent before there were proofs
+    assert verifying.verify().findings == () and pushing.gone() == []

@@ -1,0 +1,160 @@
+"""The end of the ledger, which no checkpoint is over yet: whoever cuts it off is not forgotten, and switches nothing
+off."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from portal import doctor
+from portal.audit import _triggers, integrity, keys, rotation, sealing, services, tasks, verifying
+from portal.audit.models import Checkpoint, Event, Head
+from portal.audit.services import record
+from tests.audit import conftest
+
+SEALED, LAST = 3, 7
+
+
+def write(times: int = 1) -> Event:
+    with transaction.atomic():
+        for _ in range(times):
+            event = record("x.happened", actor="system")
+    return event
+
+
+@pytest.fixture
+def ledger(db: None, audit_key: Path) -> None:
+    write(SEALED)
+    sealing.seal("minute")
+    write(LAST - SEALED)
+
+
+@pytest.fixture
+def earlier_head(ledger: None) -> dict[str, Any]:
+    """The head's row, as somebody kept it, before three more events."""
+    kept = Head.objects.values("last_seq", "last_at", "mark").get()
+    write(3)
+    return dict(kept)
+
+
+def cut(after: int, **head: Any) -> None:
+    Event.objects.filter(seq__gt=after).delete()
+    if head:
+        Head.objects.update(**head)
+
+
+def insert_one() -> None:
+    forged = Event.objects.get(seq=LAST)
+    forged.seq = LAST + 1
+    forged.leaf = services.leaf_of(forged)
+    forged.save(force_insert=True)
+
+
+DAMAGE: dict[str, tuple[Callable[[], Any], int, int]] = {
+    # what is done, the number of the next event, the newest that is there
+    "the last event": (lambda: cut(LAST - 1), LAST + 1, LAST - 1),
+    "some": (lambda: cut(4), LAST + 1, 4),
+    "with the head's number": (lambda: cut(4, last_seq=4), 5, 4),
+    "all that no checkpoint is over": (lambda: cut(SEALED, last_seq=SEALED), SEALED + 1, SEALED),
+    "the head's number alone": (lambda: Head.objects.update(last_seq=5), LAST + 1, LAST),
+    "the head's mark": (lambda: Head.objects.update(mark=b"m" * 32), LAST + 1, LAST),
+    "the head's mark is gone": (lambda: Head.objects.update(mark=None), LAST + 1, LAST),
+    "the head": (lambda: Head.objects.all().delete(), LAST + 1, LAST),
+    "one more event": (insert_one, LAST + 2, LAST + 1),
+    "the last event's hash": (lambda: Event.objects.filter(seq=LAST).update(leaf=b"l" * 32), LAST + 1, LAST),
+}
+
+
+@pytest.mark.usefixtures("ledger", "without_triggers")
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_what_was_done_to_the_end_is_recorded_once_and_recording_goes_on(damage: str) -> None:
+    do, number, newest = DAMAGE[damage]
+    before = Head.objects.get()
+    do()
+    head = Head.objects.first() or Head(last_seq=0)
+    said = {
+        "last_seq": head.last_seq,
+        "last_at": services.moment(head.last_at) if head.last_at else None,
+        "mark": bytes(head.mark or b"").hex(),
+        "newest": newest,
+    }
+    assert [one.what for one in verifying.verify().findings]
+    conftest.now(connection)
+    _triggers.install(connection)  # which let the ledger go on
+    assert write().seq == number + 1
+    write(2)
+    told = Event.objects.filter(kind=services.TAIL_MISSING)
+    assert [(one.seq, one.actor_id, one.payload) for one in told] == [(number, "system", said)]
+    assert Event.objects.count() == Event.objects.filter(seq__lte=newest).count() + 4
+    assert before.last_seq == LAST
+    for _ in range(2):
+        found = verifying.verify().findings
+        assert ("tail.missing", number) in [(one.what, one.first) for one in found]
+
+
+@pytest.mark.usefixtures("ledger", "without_triggers")
+def test_a_cut_end_is_told_everywhere_and_sealing_goes_on_over_what_is_left() -> None:
+    cut(4, last_seq=4)
+    with pytest.raises(sealing.Tampered, match="the last event"):
+        sealing.seal("minute")
+    tasks.seal_minute()  # which records that
+    assert list(Event.objects.filter(seq__gt=4).order_by("seq").values_list("kind", flat=True)) == [
+        services.TAIL_MISSING,
+        "audit.sealing_refused",
+    ]
+    tasks.seal_minute()
+    assert Checkpoint.objects.count() == 2 and Head.objects.get().last_seq == 6
+    assert [(one.what, one.first, one.last) for one in verifying.verify().findings] == [("tail.missing", 5, 5)]
+    tasks.verify()
+    assert integrity.look().level == integrity.WRONG
+    assert any("event 5" in one.said for one in integrity.look().signs if one.level == integrity.WRONG)
+    errors = [one.message for one in doctor.examine() if one.part == "audit trail" and one.level == doctor.ERROR]
+    assert any("event 5" in one for one in errors)
+
+
+@pytest.mark.usefixtures("without_triggers")
+@pytest.mark.parametrize("recorded_after", [0, 1, 5])
+def test_a_head_from_before_shows_at_the_checkpoint_that_was_made_since(
+    recorded_after: int, earlier_head: dict[str, Any]
+) -> None:
+    """Everything but the checkpoint is as it was then: nothing in it is wrong."""
+    sealing.seal("minute")
+    cut(LAST, **earlier_head)
+    if recorded_after:
+        write(recorded_after)
+    assert not Event.objects.filter(kind=services.TAIL_MISSING).exists()
+    with pytest.raises(sealing.Tampered, match="checkpoint 2"):
+        sealing.seal("minute")
+    assert verifying.verify().findings
+
+
+@pytest.mark.usefixtures("ledger")
+def test_an_exchange_of_keys_is_no_damage(audit_key: Path) -> None:
+    rotation.replace(actor="system", reason="")
+    write()
+    audit_key.unlink()
+    rotation.replace_lost(actor="system", reason="gone")
+    write()
+    sealing.seal("minute")
+    assert verifying.verify().findings == () and not Event.objects.filter(kind=services.TAIL_MISSING).exists()
+
+
+@pytest.mark.usefixtures("ledger", "without_triggers")
+def test_the_mark_that_the_head_bore_proves_which_event_was_the_last_one() -> None:
+    """Where it was sent, it still is."""
+    lost = bytes(Event.objects.get(seq=LAST).leaf)
+    cut(4, last_seq=4)
+    write()
+    said = Event.objects.get(kind=services.TAIL_MISSING).payload
+    assert keys.current().mark_last(lost).hex() == said["mark"]
+
+
+@pytest.mark.usefixtures("ledger")
+def test_what_was_rolled_back_is_no_damage() -> None:
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        record("x.happened", actor="system")
+        raise ZeroDivisionError
+    write()
+    assert Head.objects.get().last_seq == LAST + 1 and verifying.verify().findings == ()
