@@ -122,6 +122,7 @@ SENTENCES: dict[str, Words] = {
     "audit.verified": _("The audit trail was verified"),
     "audit.verification_asked": _("Asked for a verification of the whole audit trail"),
     "audit.sealing_refused": _("Sealing was refused: the audit trail is not what was recorded"),
+    "audit.tail_missing": _("The end of the audit trail was found cut off or changed"),
     "audit.key_replaced": _("The audit key was replaced"),
     "clock.went_back": _("The clock went back"),
     "clock.jumped": _("The clock jumped"),
@@ -167,6 +168,8 @@ ROLES: dict[str, Words] = {
     "compliance": _("Compliance officer"),
 }
 
+CHANGED = _("Changed: this is not what was recorded")
+
 _NOBODY: dict[str, Words] = {
     "system": pgettext_lazy("who acted", "Havre"),
     "anonymous": pgettext_lazy("who acted", "Somebody not signed in"),
@@ -187,7 +190,7 @@ def sentence(kind: str, payload: Mapping[str, Any]) -> str:
     """What happened, in words, with what the event holds."""
     try:
         return str(_TELLING[kind]) % payload
-    except KeyError:
+    except (KeyError, TypeError, ValueError):
         return plain(kind)
 
 
