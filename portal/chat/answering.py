@@ -23,7 +23,6 @@ from portal.chat.models import Quotation, State, Turn
 from portal.chat.prompting import INSTRUCTIONS_SHA256, build_request, readable
 from portal.chat.streaming import Pieces, Watch
 from portal.chat.turn import (
-    UNWRITABLE,
     LeaseLost,
     begin_anew,
     claim,
@@ -34,6 +33,7 @@ from portal.chat.turn import (
     prompt,
     show,
 )
+from portal.chat.writing import UNWRITABLE, left_to_the_rescue
 
 logger = logging.getLogger(__name__)
 
@@ -97,16 +97,25 @@ class _Tries:
 
 
 def generate_answer(turn_id: uuid.UUID) -> bool:
-    """Answer a turn whose passages are stored. Ends it in every case that this process survives; False, and nothing is
-    done, when the turn has ended or another worker has it."""
+    """Answer a turn whose passages are stored. Ends it in every case that this process survives, unless nothing can be
+    written down for too long: then it is left to the rescue. False, and nothing is done, when the turn has ended or
+    another worker has it."""
     turn = claim(turn_id, State.GENERATING, workers.model_snapshot())
     if turn is None:
         return False
+    try:
+        _generate(turn)
+    except UNWRITABLE as error:
+        left_to_the_rescue(turn, error)
+    return True
+
+
+def _generate(turn: Turn) -> None:
     tries = _Tries()
     try:
         if turn.covered is False:
             _say_not_covered(turn)
-            return True
+            return
         try:
             _answer(turn, tries)
         except (inference.MalformedOutput, _NoAnswer):  # worth one more try, with less thinking
@@ -117,10 +126,11 @@ def generate_answer(turn_id: uuid.UUID) -> bool:
     except inference.InferenceError as error:
         logger.error("generation for turn %s failed: %s", turn.id, error)
         _give_up(turn, _CODES.get(type(error), "engine_failed"), **_kept(tries))
+    except UNWRITABLE:
+        raise
     except Exception as error:
         logger.error("generation for turn %s failed: %s", turn.id, type(error).__name__, exc_info=error)
         _give_up(turn, "internal")
-    return True
 
 
 def _say_not_covered(turn: Turn) -> None:

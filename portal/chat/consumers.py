@@ -25,7 +25,7 @@ from portal.chat.models import Turn
 from portal.chat.protocol import Frame, FrameError, Ping, TurnCancel, TurnResume, TurnStart, decode, parse
 from portal.chat.relay import Relay
 from portal.chat.threads import for_safety, for_turns
-from portal.chat.turn import NOT_WRITTEN
+from portal.chat.writing import NOT_WRITTEN
 
 logger = logging.getLogger(__name__)
 

@@ -69,6 +69,28 @@ def is_asked_to_stop(turn: uuid.UUID) -> bool | None:
         return None
 
 
+def say_at_work(turn: uuid.UUID, attempt: int) -> None:
+    """Say for the length of a lease that a worker is at this attempt of a turn: while the database cannot be told. Best
+    effort."""
+    if valkey.is_paused():
+        return
+    try:
+        valkey.client().set(_at_work(turn, attempt), "1", ex=settings.HAVRE_LEASE_SECONDS)
+    except valkey.Unreachable:
+        valkey.pause()
+
+
+def is_at_work(turn: uuid.UUID, attempt: int) -> bool:
+    """Whether a worker has said so; False also where Valkey does not say."""
+    if valkey.is_paused():
+        return False
+    try:
+        return bool(valkey.client().exists(_at_work(turn, attempt)))
+    except valkey.Unreachable:
+        valkey.pause()
+        return False
+
+
 def forget(turns: Sequence[uuid.UUID]) -> bool:
     """Delete the streams and stop signs of these turns. False when Valkey cannot be reached."""
     try:
@@ -95,6 +117,10 @@ def _streams(found: Any) -> list[tuple[str, list[tuple[str, dict[str, str]]]]]:
 
 def _stream(turn: uuid.UUID) -> str:
     return f"havre:turn:{turn}"
+
+
+def _at_work(turn: uuid.UUID, attempt: int) -> str:
+    return f"havre:at-work:{turn}:{attempt}"
 
 
 def _stop_sign(turn: uuid.UUID) -> str:

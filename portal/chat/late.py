@@ -39,12 +39,12 @@ def keep(turn: Turn, person: int) -> None:
     )
 
 
-def write_down() -> int:
-    """Write down whatever was kept, if it can be now; returns how many. What cannot be waits for the next time, and
-    keeps nothing else waiting."""
+def write_down(*, older_than: float = 0.0) -> int:
+    """Write down whatever was kept so many seconds ago, if it can be now; returns how many. What cannot be waits for
+    the next time, and keeps nothing else waiting."""
     spool.reserve()
     written = 0
-    for one in spool.kept():
+    for one in spool.kept(older_than=older_than):
         try:
             with patience(_TRY_SECONDS), transaction.atomic():
                 done = _write(one)

@@ -21,6 +21,7 @@ from portal.chat.rendering import quoted_text
 from portal.chat.stored import public_passage, queued
 from portal.chat.turn import LeaseLost, claim, end_unheld, fail_if_held, finish, hand_over_unheld, kept
 from portal.chat.turn import hand_over as give_back
+from portal.chat.writing import UNWRITABLE, left_to_the_rescue
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +87,8 @@ def end_quoted(turn: Turn) -> None:
         finish(turn, State.COMPLETED, answer=answer, citations=cited)
     except LeaseLost:
         logger.info("turn %s is no longer this worker's", turn.id)
+    except UNWRITABLE as error:
+        left_to_the_rescue(turn, error)
     except Exception as error:
         logger.error("quoting for turn %s failed: %s", turn.id, type(error).__name__, exc_info=error)
         fail_if_held(turn, "retrieval_failed")

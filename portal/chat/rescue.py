@@ -37,6 +37,8 @@ def stop_left(user_pk: int) -> None:
 
 
 def _stop(turn: Turn, code: str = "", **actor: str) -> None:
+    """The worker is asked first, so that a database which is held does not keep a model talking."""
+    events.ask_to_stop(turn.id)
     with transaction.atomic():
         running = Turn.objects.filter(pk=turn.pk, state__in=ACTIVE, cancel_requested=False)
         if not running.update(cancel_requested=True, failure_code=code):
@@ -47,7 +49,6 @@ def _stop(turn: Turn, code: str = "", **actor: str) -> None:
             payload={"conversation": str(turn.conversation_id)} | ({"code": code} if code else {}),
             **actor,
         )
-    events.ask_to_stop(turn.id)
     end(turn.id, State.CANCELLED, among=(State.QUEUED, State.RETRIEVING))
 
 
@@ -64,6 +65,8 @@ def rescue_turn(turn: Turn) -> None:
         end_unheld(turn.id, State.CANCELLED)
         return
     lost = turn.lease_until is not None
+    if lost and events.is_at_work(turn.id, turn.attempt):
+        return  # and will write it down as soon as the database takes anything
     overdue = now - turn.created_at > timedelta(seconds=2 * settings.HAVRE_TURN_DEADLINE_SECONDS)
     given_up = turn.lease_until is None or now - turn.lease_until > timedelta(seconds=_GIVEN_UP_SECONDS)
     present = parts.look()

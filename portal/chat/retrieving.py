@@ -17,6 +17,7 @@ from portal.chat.reading import Reading
 from portal.chat.rendering import passage_url
 from portal.chat.stored import passages as passages_event
 from portal.chat.turn import LeaseLost, claim, fail_if_held, kept, store_passages
+from portal.chat.writing import UNWRITABLE, left_to_the_rescue
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,9 @@ def retrieve_passages(turn_id: uuid.UUID) -> bool:
         ]
         store_passages(turn, passages, found.covered, keep=bool(turn.quotation))
     except LeaseLost:
+        return False
+    except UNWRITABLE as error:
+        left_to_the_rescue(turn, error)
         return False
     except Exception as error:
         logger.error("retrieval for turn %s failed: %s", turn.id, type(error).__name__, exc_info=error)

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import secrets
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -56,15 +57,16 @@ def keep(values: dict[str, Any]) -> None:
         logger.critical("a hotline card was shown and its record can be kept nowhere: %s", error.strerror)
 
 
-def kept() -> Iterator[Kept]:
-    """What waits to be written down, the oldest first."""
+def kept(*, older_than: float = 0.0) -> Iterator[Kept]:
+    """What waits to be written down, for so many seconds at least, the oldest first."""
     found = []
+    until = time.time_ns() - int(older_than * 1e9) if older_than else None
     with suppress(FileNotFoundError):
         for path in _folder().iterdir():
             with suppress(FileNotFoundError):  # somebody else has written it down in this moment
                 if path.suffix in {_SEALED, _BARE}:
                     found.append((path.stat().st_mtime_ns, path))
-    yield from (Kept(path) for _, path in sorted(found))
+    yield from (Kept(path) for at, path in sorted(found) if until is None or at < until)
 
 
 def done(one: Kept) -> None:

@@ -9,7 +9,8 @@ from django.db import DatabaseError
 from portal.chat import events
 from portal.chat.models import Turn
 from portal.chat.showing import Link
-from portal.chat.turn import UNWRITABLE, LeaseLost, renew, say_not_written, show, wants_to_stop
+from portal.chat.turn import LeaseLost, renew, show, wants_to_stop
+from portal.chat.writing import UNWRITABLE, say_not_written
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ class Watch:
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
         self._renewed = self._looked = self._asked_row = time.monotonic()
+        self._failed = float("-inf")  # when it was last tried to renew, and could not be
         self._over = False
         self.lost = False
 
@@ -54,16 +56,23 @@ class Watch:
         return self._over
 
     def _look(self, now: float) -> None:
-        if not self._over and now - self._renewed > settings.HAVRE_LEASE_SECONDS / 3:
-            renew(self._turn)
-            self._renewed = now
-        if not self._over and now - self._looked > _STOP_CHECK_SECONDS:
+        """The sign in Valkey comes first: a database that is held must not keep a model talking."""
+        looks = not self._over and now - self._looked > _STOP_CHECK_SECONDS
+        if looks:
             self._looked = now
-            asked = events.is_asked_to_stop(self._turn.id)
-            if not asked and now - self._asked_row > _ROW_CHECK_SECONDS:
-                self._asked_row = now
-                asked = wants_to_stop(self._turn)
-            self._over = bool(asked)
+            self._over = bool(events.is_asked_to_stop(self._turn.id))
+        if not self._over and self._is_to_be_renewed(now):
+            self._failed = now
+            renew(self._turn)
+            self._renewed, self._failed = now, float("-inf")
+        if looks and not self._over and now - self._asked_row > _ROW_CHECK_SECONDS:
+            self._asked_row = now
+            self._over = wants_to_stop(self._turn)
+
+    def _is_to_be_renewed(self, now: float) -> bool:
+        """A third of the lease after it was; where that failed, not at each token: a try may take two seconds."""
+        due = now - self._renewed > settings.HAVRE_LEASE_SECONDS / 3
+        return due and now - self._failed > _ROW_CHECK_SECONDS
 
 
 class Pieces:

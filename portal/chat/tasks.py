@@ -19,6 +19,7 @@ from portal.chat import dispatch, erasing, late, rescue, retaining, selectors
 
 logger = logging.getLogger(__name__)
 
+_WRITING_SECONDS = 10.0  # longer than a question waits to be written down
 _LEAVE_SECONDS = 0.5  # until a turn that cannot be answered here is offered again
 
 
@@ -69,8 +70,9 @@ def _leave_to_another_worker(turn: uuid.UUID) -> bool:
 
 @app.task
 def write_down_cards() -> None:
-    """Every ten seconds: the records of hotline cards that were shown when nothing could be written down."""
-    late.write_down()
+    """Every ten seconds: the records of hotline cards that were shown when nothing could be written down. Whoever shows
+    one may be writing it down himself at that moment, and the question beside it may yet be answered."""
+    late.write_down(older_than=_WRITING_SECONDS)
 
 
 @app.task

@@ -7,38 +7,25 @@ that it claimed (the fencing token), so that whoever lost the turn changes nothi
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, InternalError, OperationalError, connection, connections, transaction
+from django.db import DatabaseError, connections, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
-from django.utils.translation import gettext, override
 
-from portal import vault
 from portal.audit.services import record
 from portal.chat import events, sealed, showing, stored
 from portal.chat.failures import message
 from portal.chat.models import ACTIVE, Quotation, State, Turn
 from portal.chat.reading import stands_on
-from portal.database import patience
-
-_PATIENCE_SECONDS = 40.0  # a database server is started again in less
-_PAUSE_SECONDS = 0.5
-_TRY_SECONDS = 2.0  # how long one try to write waits for what others hold
-_SAY_AFTER_SECONDS = 2.5  # the person is told within five that it takes longer
-UNWRITABLE = (OperationalError, InternalError, vault.VaultError)
-"""What keeps a record from being written for a while: a disk, a lock, a key."""
-
+from portal.chat.writing import UNWRITABLE, fresh_connection_next_time, one_try, say_not_written, write_patiently
 
 _ALSO_KEPT = {"reasoning": "thoughts", "notices_proof": "notices"}
 """What is kept of a turn beside its answer, by the name under which its record commits to it."""
-
-NOT_WRITTEN = "turn.not_written_yet"
-"""The rule of the notice that something waits to be written down."""
 
 
 class LeaseLost(Exception):
@@ -54,7 +41,7 @@ def claim(turn_id: uuid.UUID, state: State, by: Mapping[str, Any] | None = None)
     that the answer begins anew.
     """
     try:
-        with patience(_TRY_SECONDS), transaction.atomic():
+        with one_try():
             return _claim(turn_id, state, by)
     except UNWRITABLE:
         with suppress(DatabaseError):
@@ -81,10 +68,15 @@ def _claim(turn_id: uuid.UUID, state: State, by: Mapping[str, Any] | None) -> Tu
 
 
 def renew(turn: Turn) -> None:
-    """Keep the claim for another lease. Raises LeaseLost when it is gone, DatabaseError when nobody can be asked."""
-    with _fresh_connection_next_time():
-        if not held(turn).update(lease_until=_lease_end()):
-            raise LeaseLost
+    """Keep the claim for another lease. Raises LeaseLost when it is gone, DatabaseError when nobody can be asked: then
+    Valkey is told instead, so that nobody takes the turn for lost."""
+    try:
+        with one_try():
+            if not held(turn).update(lease_until=_lease_end()):
+                raise LeaseLost
+    except DatabaseError:
+        events.say_at_work(turn.id, turn.attempt)
+        raise
 
 
 @contextmanager
@@ -117,7 +109,7 @@ def kept(turn: Turn) -> Iterator[None]:
 
 def wants_to_stop(turn: Turn) -> bool:
     """Whether the person asked to stop, according to the row. Raises DatabaseError when nobody can be asked."""
-    with _fresh_connection_next_time():
+    with fresh_connection_next_time():
         return Turn.objects.filter(pk=turn.pk, cancel_requested=True).exists()
 
 
@@ -135,53 +127,34 @@ def store_passages(turn: Turn, passages: list[dict[str, Any]], covered: bool, *,
             raise LeaseLost
         record("turn.passages", actor="system", subject=str(turn.id), payload=payload)
 
-    _write_patiently(turn, write)
+    write_patiently(turn, write)
     turn.covered, turn.passage_versions = covered, row["passage_versions"]
 
 
 def prompt(turn: Turn, how: Mapping[str, Any]) -> None:
-    """Record with which settings the model is about to be asked; waits as `finish` does. Raises what is in
-    `UNWRITABLE`."""
+    """Record with which settings the model is about to be asked; waits as `finish` does. Raises LeaseLost, and what is
+    in `UNWRITABLE`."""
     payload = _payload(turn, **how)
-    _write_patiently(turn, lambda: record("turn.prompted", actor="system", subject=str(turn.id), payload=payload))
+
+    def write() -> None:
+        if not held(turn).update(lease_until=_lease_end()):
+            raise LeaseLost
+        record("turn.prompted", actor="system", subject=str(turn.id), payload=payload)
+
+    write_patiently(turn, write)
 
 
 def show(turn: Turn, text: str, last: showing.Link | None = None) -> showing.Link:
     """Record a piece of the answer, and then publish it; the claim is renewed on the way. Nobody sees a word that is
     not recorded. `last` is what this returned for the piece before. Raises LeaseLost, and what is in `UNWRITABLE`: then
     nothing was shown."""
-    with _fresh_connection_next_time(), patience(_TRY_SECONDS), transaction.atomic():
+    with one_try():
         if not held(turn).update(lease_until=_lease_end()):
             raise LeaseLost
         last = showing.append(turn, text, last)
     turn.__dict__.pop("_is_told", None)  # should it come to a halt again, it is said again
     events.publish(turn.id, {"type": "turn.delta", "turn": str(turn.id), "text": text})
     return last
-
-
-def say_not_written(turn: Turn) -> None:
-    """Tell the person, once, that something cannot be written down yet and therefore not be shown."""
-    if turn.__dict__.setdefault("_is_told", False):
-        return
-    turn.__dict__["_is_told"] = True
-    with override(turn.language):
-        said = gettext(
-            "The answer cannot be written down at this moment, and nothing is shown without its record. It is being "
-            "tried again. If this goes on, please tell your IT department."
-        )
-    events.publish(turn.id, stored.notice(turn, {"rule": NOT_WRITTEN, "message": str(said)}))
-
-
-@contextmanager
-def _told_when_slow(turn: Turn) -> Iterator[None]:
-    clock = threading.Timer(_SAY_AFTER_SECONDS, say_not_written, (turn,))
-    clock.daemon = True
-    with suppress(RuntimeError):  # no memory for a thread
-        clock.start()
-    try:
-        yield
-    finally:
-        clock.cancel()
 
 
 def begin_anew(turn: Turn) -> None:
@@ -193,19 +166,23 @@ def begin_anew(turn: Turn) -> None:
             raise LeaseLost
         record("turn.taken_back", actor="system", subject=str(turn.id), payload=_payload(turn))
 
-    _write_patiently(turn, write)
+    write_patiently(turn, write)
     turn.attempt += 1
     events.publish(turn.id, stored.queued(turn))
 
 
 def draw_from(turn: Turn, history: Iterable[Turn]) -> None:
     """Keep what the answer of this turn may hold words of because the model reads these earlier ones with it, before it
-    does. Raises LeaseLost."""
+    does. Waits as `finish` does. Raises LeaseLost, and what is in `UNWRITABLE`."""
     found = set().union(*map(stands_on, history)) - set(turn.passage_versions)
     if found != set(turn.drawn_from):
         turn.drawn_from = sorted(found)
-        if not held(turn).update(drawn_from=turn.drawn_from):
-            raise LeaseLost
+
+        def write() -> None:
+            if not held(turn).update(drawn_from=turn.drawn_from):
+                raise LeaseLost
+
+        write_patiently(turn, write)
 
 
 def hand_over(turn: Turn, quotation: Quotation, kept: Mapping[str, Any], spent: Mapping[str, Any]) -> None:
@@ -221,7 +198,7 @@ def hand_over(turn: Turn, quotation: Quotation, kept: Mapping[str, Any], spent: 
             raise LeaseLost
         record("turn.handed_over", actor="system", subject=str(turn.id), payload=payload)
 
-    _write_patiently(turn, write)
+    write_patiently(turn, write)
 
 
 @transaction.atomic
@@ -266,36 +243,10 @@ def finish(turn: Turn, state: State, *, first: Sequence[Mapping[str, Any]] = (),
             raise LeaseLost
         _record_end(turn, state, values, proofs)
 
-    _write_patiently(turn, write)
+    write_patiently(turn, write)
     for event in first:
         events.publish(turn.pk, event)
     _announce(turn.pk)
-
-
-def _write_patiently(turn: Turn, write: Callable[[], object]) -> None:
-    """Write something in one transaction, and try again for a while where that is not possible."""
-    ends = time.monotonic() + _PATIENCE_SECONDS
-    with _told_when_slow(turn):
-        while True:
-            try:
-                with _fresh_connection_next_time(), patience(_TRY_SECONDS), transaction.atomic():
-                    write()
-                return
-            except UNWRITABLE:
-                if time.monotonic() > ends:
-                    raise
-                time.sleep(_PAUSE_SECONDS)
-
-
-@contextmanager
-def _fresh_connection_next_time() -> Iterator[None]:
-    """A connection that broke is given up, so that the next try gets one of its own: Django does so between tasks, and
-    an answer is written in the middle of one."""
-    try:
-        yield
-    except DatabaseError:
-        connection.close_if_unusable_or_obsolete()
-        raise
 
 
 def fail(turn: Turn, code: str, **values: Any) -> None:

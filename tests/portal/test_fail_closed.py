@@ -3,7 +3,6 @@
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from django.urls import reverse
 
 from portal import vault
 from portal.audit.models import Event
-from portal.chat import consumers, late, sealed, services, showing, spool, stored
+from portal.chat import consumers, late, sealed, services, showing, spool, stored, writing
 from portal.chat import turn as life
 from portal.chat.models import Conversation, State, Turn
 from portal.chat.protocol import TurnStart, parse
@@ -34,18 +33,11 @@ OBSTACLES = ("disk full", "read only", "held", "no audit key", "no master key")
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sentence comes within five seconds in life; tests do not wait for that long."""
-    assert services._PATIENCE_SECONDS < 4 and life._TRY_SECONDS < 4 and life._SAY_AFTER_SECONDS < 4
+    assert services._PATIENCE_SECONDS < 4 and writing._TRY_SECONDS < 4 and writing._SAY_AFTER_SECONDS < 4
     monkeypatch.setattr(services, "_PATIENCE_SECONDS", 0.2)
-    monkeypatch.setattr(life, "_TRY_SECONDS", 0.2)
+    monkeypatch.setattr(writing, "_TRY_SECONDS", 0.2)
     monkeypatch.setattr(late, "_TRY_SECONDS", 0.2)
-    monkeypatch.setattr(life, "_SAY_AFTER_SECONDS", 0.3)
-
-
-@pytest.fixture(autouse=True)
-def emptied_spool() -> Iterator[None]:
-    yield
-    for one in spool._folder().glob("*"):
-        one.unlink()
+    monkeypatch.setattr(writing, "_SAY_AFTER_SECONDS", 0.3)
 
 
 def ask(text: str) -> TurnStart:
@@ -71,7 +63,7 @@ def texts(turn: Turn) -> list[str]:
 
 
 def told(turn: Turn) -> list[str]:
-    return [one["message"] for one in stream_of(turn) if one.get("rule") == life.NOT_WRITTEN]
+    return [one["message"] for one in stream_of(turn) if one.get("rule") == writing.NOT_WRITTEN]
 
 
 # --- at the question ---------------------------------------------------------------------------------------------
@@ -244,7 +236,7 @@ async def test_a_question_that_hangs_is_said_to_wait(
         released.set()
         found.append(await browser.receive_json_from(timeout=20))
     assert [one["type"] for one in found] == ["turn.accepted", "guardrail.notice", "turn.accepted"]
-    assert found[1]["rule"] == life.NOT_WRITTEN and len({one["turn"] for one in found}) == 1
+    assert found[1]["rule"] == writing.NOT_WRITTEN and len({one["turn"] for one in found}) == 1
 
 
 # --- on the way to it --------------------------------------------------------------------------------------------
@@ -257,7 +249,7 @@ def test_whoever_waits_is_told_when_no_worker_can_write_that_it_begins(
     turn = begun(cast)
     Turn.objects.filter(pk=turn.pk).update(state=State.QUEUED, lease_until=None)
     lift = obstacle(name)
-    with pytest.raises(life.UNWRITABLE):
+    with pytest.raises(writing.UNWRITABLE):
         life.claim(turn.pk, State.RETRIEVING)
     lift()
     assert len(told(turn)) == 1
@@ -269,7 +261,7 @@ def test_passages_wait_for_their_record_and_are_not_lost(
 ) -> None:
     turn = begun(cast)
     lift = obstacle("held")
-    monkeypatch.setattr(life, "time", clock(turn, lift))
+    monkeypatch.setattr(writing, "time", clock(turn, lift))
     life.store_passages(turn, [], True)
     assert len(told(turn)) == 1
     assert Event.objects.filter(kind="turn.passages").count() == 1
@@ -299,7 +291,7 @@ def test_an_answer_waits_for_its_record_and_is_completed_once(
     name: str, cast: Cast, obstacle: Obstacle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     turn = begun(cast)
-    monkeypatch.setattr(life, "time", clock(turn, obstacle(name)))
+    monkeypatch.setattr(writing, "time", clock(turn, obstacle(name)))
     life.finish(turn, State.COMPLETED, answer=LONG)
     assert [one["type"] for one in stream_of(turn)] == ["guardrail.notice", "turn.completed"]
     assert Turn.objects.get(pk=turn.pk).answer == LONG
@@ -309,7 +301,7 @@ def test_an_answer_waits_for_its_record_and_is_completed_once(
 def test_an_answer_that_is_never_recorded_is_never_shown(
     cast: Cast, obstacle: Obstacle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(life, "_PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(writing, "_PATIENCE_SECONDS", 0)
     turn = begun(cast)
     lift = obstacle("no audit key")
     with pytest.raises(vault.NoKey):

@@ -16,7 +16,7 @@ from portal.chat import consumers, dispatch, late, selectors, services, spool, s
 from portal.chat.models import State, Turn
 from portal.parts import Parts
 from tests.conftest import Cast
-from tests.portal.test_fail_closed import CRISIS, ask, emptied_spool  # noqa: F401
+from tests.portal.test_fail_closed import CRISIS, ask
 from tests.portal.test_socket import collect, socket, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
