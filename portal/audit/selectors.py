@@ -10,6 +10,7 @@ from django.utils import timezone
 from portal.audit import exporting
 from portal.audit.exporting import Selection
 from portal.audit.models import Actor, Event, Head
+from portal.audit.stored import Marks, Row, rows
 
 EVENTS_A_PAGE = 50
 _MOST_COUNTED = 10_000
@@ -17,11 +18,11 @@ _MOST_COUNTED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A page of events, newest first, as it was asked for. `newer` and `older` are the numbers from which the pages
-    beside it go on, None where there is none. `count` is how many there are in all; with `is_more` there are more than
-    that, which nobody waits for."""
+    """A page of events, newest first, as it was asked for, also of those whose row was changed. `newer` and `older` are
+    the numbers from which the pages beside it go on, None where there is none. `count` is how many there are in all;
+    with `is_more` there are more than that, which nobody waits for."""
 
-    events: tuple[Event, ...]
+    events: tuple[Row, ...]
     newer: int | None
     older: int | None
     count: int
@@ -86,10 +87,10 @@ def _beside(chosen: QuerySet[Event], before: int | None, after: int | None) -> _
 
 
 def _found(page: _Page, count: int, *, is_more: bool) -> Found:
-    rows = tuple(Event.objects.filter(seq__in=page.numbers).order_by("-seq"))
+    read = tuple(rows(sorted(page.numbers), Marks())[::-1])
     newer = page.numbers[0] if page.numbers and page.has_newer else None
     older = page.numbers[-1] if page.numbers and page.has_older else None
-    return Found(rows, newer, older, count, is_more)
+    return Found(read, newer, older, count, is_more)
 
 
 def events(
@@ -125,7 +126,7 @@ def count_since(kind: str, *, subject: str, since: datetime) -> int:
 
 def kinds() -> list[str]:
     """The kinds of event that occur, in alphabetical order."""
-    return sorted(Event.objects.order_by().values_list("kind", flat=True).distinct())
+    return sorted(exporting.kinds())
 
 
 def _midnight(day: date) -> datetime:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from portal.audit import wording
-from portal.audit.models import Actor, Event
+from portal.audit.models import Actor
+from portal.audit.stored import Row
+from portal.audit.wording import Words
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 _PERSON = "p-"  # what the code of a person begins with
@@ -18,8 +20,8 @@ class Line:
     """An event in words. `subject` is what it happened to: a person's name, or an id as it is; `turn` is its id where
     it belongs to the story of a turn."""
 
-    event: Event
-    words: str
+    event: Row
+    words: Words
     who: str
     is_person: bool
     role: str
@@ -30,7 +32,7 @@ class Line:
     @property
     def model(self) -> str:
         """The SHA-256 of the model that the event names; empty where it names none."""
-        payload = self.event.payload if isinstance(self.event.payload, dict) else {}
+        payload = self.event.payload
         named = payload.get("model") if isinstance(payload.get("model"), dict) else {}
         of_model = payload.get("sha256", "") if self.event.kind.startswith("model.") else ""
         sha256 = str((named or {}).get("sha256", "") or of_model)
@@ -39,10 +41,10 @@ class Line:
     @property
     def leaf(self) -> str:
         """The event's hash, in hexadecimal."""
-        return bytes(self.event.leaf).hex()
+        return self.event.leaf.hex()
 
 
-def lines(events: Iterable[Event]) -> list[Line]:
+def lines(events: Iterable[Row]) -> list[Line]:
     """Some events, in their order. Names are asked for once."""
     chosen = list(events)
     codes = {one for event in chosen for one in _codes(event)}
@@ -50,19 +52,19 @@ def lines(events: Iterable[Event]) -> list[Line]:
     return [_line(one, names) for one in chosen]
 
 
-def _line(event: Event, names: dict[str, str]) -> Line:
-    payload = event.payload if isinstance(event.payload, dict) else {}
+def _line(event: Row, names: dict[str, str]) -> Line:
+    payload = event.payload
     room = event.kind.partition(".")[0]
     is_person = event.subject.startswith(_PERSON)
     return Line(
         event=event,
-        words=wording.sentence(event.kind, payload),
+        words=wording.CHANGED if event.problem else wording.sentence(event.kind, payload),
         who=wording.who(event.actor_id, names.get(event.actor_id)),
         is_person=event.actor_id.startswith(_PERSON),
         role=str(wording.ROLES.get(event.actor_role, event.actor_role)),
         subject=wording.who(event.subject, names.get(event.subject)) if is_person else event.subject,
         turn=event.subject if (room == "turn" or event.kind == "conversation.read") and _is_id(event.subject) else "",
-        details=tuple(wording.details(payload, names)),
+        details=tuple(wording.details(event.values or {} if event.problem else payload, names)),
     )
 
 
@@ -73,7 +75,7 @@ def _is_id(subject: str) -> bool:
         return False
 
 
-def _codes(event: Event) -> Iterator[str]:
+def _codes(event: Row) -> Iterator[str]:
     yield event.actor_id
     yield from _strings(event.subject)
     yield from _strings(event.payload)

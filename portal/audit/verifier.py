@@ -231,6 +231,11 @@ def small_int(digits: str) -> int:
 DECODER = json.JSONDecoder(parse_int=small_int)
 
 
+def shown(value: Any) -> str:
+    """A value of a bundle as part of a sentence: short, and without what a terminal would obey."""
+    return "".join(one if one.isprintable() else "?" for one in str(value)[:200])
+
+
 def parsed(text: str | bytes, where: str) -> dict[str, Any]:
     """A JSON object. Raises Broken."""
     try:
@@ -437,17 +442,30 @@ def listed(bundle: Bundle, report: Report, ledger: str) -> list[Checkpoint]:
     return found
 
 
-def entries(bundle: Bundle, name: str, walk: Walk) -> Iterator[tuple[int, int, bytes, bool]]:
-    """For each line of events its number, 1, its hash, and that it is there."""
+def damaged(line: dict[str, Any]) -> dict[str, Any]:
+    """What stands in the place of an event whose row was changed: its number, and the kind that the row claims."""
+    return {"seq": line["seq"], "kind": str(line["row"]["kind"])}
+
+
+def entries(bundle: Bundle, report: Report, name: str, walk: Walk) -> Iterator[tuple[int, int, bytes, bool]]:
+    """For each line of events its number, 1, its hash, and that it is there. A row that the installation found changed
+    is a finding, and stands with the hash that stood beside it, so that everything else is still proven."""
     exported = name == "events.jsonl"
     for line in bundle.lines(name):
         event = parsed(line, f"a line of {name}")
+        leaf = hashlib.sha256(b"\x00" + line).digest()
         try:
+            if problem := event.get("problem"):  # no event has one: the installation found that the row was changed
+                event, leaf = damaged(event), bytes.fromhex(event["leaf"]) or bytes(32)
             seq, kind = event["seq"], event["kind"]
-            if type(seq) is not int or type(kind) is not str:
+            if type(seq) is not int or type(kind) is not str or len(leaf) != 32:
                 raise TypeError
-            if kind == "person.named":
+            if problem:
+                report.wrong(f"event {seq}", f"this is not what was recorded: {shown(problem)}")
+            elif kind == "person.named":
                 walk.named[str(event["subject"])] = str(event["payload"]["commitment"])
+            elif kind == "audit.tail_missing":
+                report.wrong(f"event {seq}", "when it was recorded, the end of the ledger was found cut off or changed")
             elif kind == "audit.key_replaced":
                 said = event["payload"]
                 old, new, last = str(said["old"]), str(said["new"]), int(said["last_checkpoint"])
@@ -464,7 +482,7 @@ def entries(bundle: Bundle, name: str, walk: Walk) -> Iterator[tuple[int, int, b
             walk.exported += 1
         if len(walk.handovers) > MOST_KEYS:
             raise Broken("there are more audit keys than any ledger has had")
-        yield seq, 1, hashlib.sha256(b"\x00" + line).digest(), True
+        yield seq, 1, leaf, True
 
 
 def subtrees(bundle: Bundle, walk: Walk) -> Iterator[tuple[int, int, bytes, bool]]:
@@ -513,7 +531,7 @@ def go_through(bundle: Bundle, report: Report, walk: Walk, others: set[int], pro
     at these others. Raises Broken."""
     tree, sizes = Tree(), {one.size for one in walk.sealed}
     before: dict[str, int] = {}
-    streams = [entries(bundle, name, walk) for name in STREAMS[:2]] + [subtrees(bundle, walk)]
+    streams = [entries(bundle, report, name, walk) for name in STREAMS[:2]] + [subtrees(bundle, walk)]
     for first, count, root, is_there in heapq.merge(*streams):
         report.events += is_there
         if walk.stopped:

@@ -52,6 +52,7 @@ SENTENCES: dict[str, Words] = {
     "erasure.asked": _("Asked for an erasure"),
     "erasure.confirmed": _("Confirmed an erasure"),
     "erasure.declined": _("Declined an erasure"),
+    "erasure.done": _("Carried out an erasure that two people decided"),
     "erasure.withdrawn": _("Took back that an erasure was asked for"),
     "hold.set": _("Set a legal hold"),
     "hold.lifted": _("Lifted a legal hold"),

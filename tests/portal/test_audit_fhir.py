@@ -27,6 +27,7 @@ from portal.audit.exporting._fhir import KIND_SYSTEM, audit_event
 from portal.audit.exporting._fhir_kinds import DCM, KINDS, PROFILE, meaning_of
 from portal.audit.models import Event
 from portal.audit.services import leaf_of, record
+from portal.audit.stored import row_of
 from portal.audit.wording import SENTENCES
 from portal.chat.models import State
 from portal.guidelines import signals, wording
@@ -60,7 +61,9 @@ def event(kind: str = "turn.started", seq: int = 1, actor: str = ANNA, **values:
 
 def told(made: Event) -> dict[str, Any]:
     """The AuditEvent as somebody else reads it."""
-    found: dict[str, Any] = json.loads(json.dumps(audit_event(made, ABOUT)))
+    row = row_of(made)
+    assert row
+    found: dict[str, Any] = json.loads(json.dumps(audit_event(row, ABOUT)))
     return found
 
 

@@ -18,12 +18,14 @@ from django.db import transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from portal.audit._canonical import plain
 from portal.audit.exporting import About, Selection, _pdf
 from portal.audit.exporting._pdf_chart import bars
 from portal.audit.exporting._pdf_counts import MOST_LISTED, Counts
 from portal.audit.exporting._pdf_page import writable
 from portal.audit.models import Event
-from portal.audit.services import record
+from portal.audit.services import leaf_of, record
+from portal.audit.stored import Row, row_of
 
 ANNA, EMIL = "p-0123456789abcdef01234567", "p-1123456789abcdef01234567"
 ABOUT = About(
@@ -45,10 +47,10 @@ ABOUT = About(
 class Given:
     """Events that stand in no database."""
 
-    def __init__(self, events: Iterable[Event]) -> None:
+    def __init__(self, events: Iterable[Row]) -> None:
         self._events = list(events)
 
-    def __iter__(self) -> Iterator[Event]:
+    def __iter__(self) -> Iterator[Row]:
         return iter(self._events)
 
     def __len__(self) -> int:
@@ -62,7 +64,11 @@ def events(*kinds: tuple[str, dict[str, Any]] | str) -> Given:
         at = datetime(2026, 3, 1, 12, tzinfo=UTC) + timedelta(hours=seq)
         payload = dict(payload)
         subject = payload.pop("subject", f"00000000-0000-0000-0000-{seq:012d}")
-        made.append(Event(seq=seq, at=at, kind=kind, actor_id=ANNA, subject=subject, payload=payload, leaf=bytes(32)))
+        event = Event(seq=seq, at=at, kind=kind, actor_id=ANNA, subject=subject, payload=plain(payload))
+        event.leaf = leaf_of(event)
+        row = row_of(event)
+        assert row and not row.problem
+        made.append(row)
     return Given(made)
 
 

@@ -4,7 +4,7 @@ they leave (`begin`, `write_file`).
 A format is a module of this package with one function, `write` (see `Writer`). It streams: it keeps no list of events.
 """
 
-from portal.audit.exporting._formats import FORMATS, About, Events, Format, Unavailable, Writer, line_of, writer_of
+from portal.audit.exporting._formats import FORMATS, About, Events, Format, Unavailable, Writer, writer_of
 from portal.audit.exporting._jobs import (
     KEPT,
     PROBLEMS,
@@ -18,7 +18,7 @@ from portal.audit.exporting._jobs import (
     work,
 )
 from portal.audit.exporting._run import Asker, ExportFailed, Order, Outcome, Stopped, begin, write_file
-from portal.audit.exporting._selection import Selection, events
+from portal.audit.exporting._selection import Selection, events, kinds
 
 __all__ = [
     "FORMATS",
@@ -41,7 +41,7 @@ __all__ = [
     "events",
     "exports_of",
     "file_of",
-    "line_of",
+    "kinds",
     "look_after",
     "record_download",
     "stop",

@@ -4,27 +4,26 @@ import hashlib
 import re
 import zipfile
 from array import array
-from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from heapq import merge
 from pathlib import Path
 from typing import IO, Any
 
-from django.db.models import Max, Q, QuerySet
-from django.db.models.functions import TruncDate
+from django.db.models import Q
 
-from portal.audit import keys, verifier
+from portal.audit import keys, stored, verifier
 from portal.audit._canonical import canonical, moment
-from portal.audit.exporting._formats import About, Events, line_of
+from portal.audit.exporting._checkpoints import kept_checkpoints, pages
+from portal.audit.exporting._formats import About, Events
 from portal.audit.exporting._left_out import left_out
 from portal.audit.exporting._readme import README
-from portal.audit.exporting._selection import midnight, read
-from portal.audit.models import Actor, Checkpoint, Event
+from portal.audit.exporting._selection import read
+from portal.audit.models import Event
 
 _PERSON = re.compile(rb"p-[0-9a-f]{24}")
 _CODES_AT_ONCE = 500
 _EVENTS_AT_ONCE = 1000
-_EVERY_CHECKPOINT = timedelta(days=31)  # in a longer period the last one of each day: a year has half a million
 
 
 def write(events: Events, out: IO[bytes], about: About, progress: Callable[[int], None]) -> int:
@@ -35,13 +34,13 @@ def write(events: Events, out: IO[bytes], about: About, progress: Callable[[int]
     count = archive.add("events.jsonl", _lines(events, people, progress))
     archive.add("names.jsonl", _names(people))
     support = _support(events, people, about.up_to)
-    archive.add("support.jsonl", map(line_of, read(support)))
-    checkpoints = _checkpoints(about)
-    sizes = sorted({size for size in checkpoints.order_by().values_list("tree_size", flat=True) if size})
+    archive.add("support.jsonl", (row.line for row in read(support)))
+    checkpoints = list(pages(kept_checkpoints(about)))
+    sizes = sorted({size for numbers in checkpoints for size in stored.sizes(numbers) if size})
     kept = () if about.selection.is_everything else merge(events.seqs, support)
     parts = left_out(kept, about.up_to, sizes, lambda: progress(count)) if kept else ()
     archive.add("left_out.jsonl", map(_part, parts))
-    archive.add("checkpoints.jsonl", _signed(checkpoints))
+    archive.add("checkpoints.jsonl", (line for numbers in checkpoints for line in _signed(numbers)))
     archive.add("public_key.txt", [f"{key.public.hex()}".encode()])
     archive.add("README.txt", README.encode().splitlines())
     archive.add("verify.py", Path(verifier.__file__).read_bytes().splitlines())
@@ -89,9 +88,8 @@ class _Archive:
 
 def _lines(events: Events, people: set[bytes], progress: Callable[[int], None]) -> Iterator[bytes]:
     for count, event in enumerate(events, 1):
-        line = line_of(event)
-        people.update(_PERSON.findall(line))
-        yield line
+        people.update(_PERSON.findall(event.line))
+        yield event.line
         if not count % _EVENTS_AT_ONCE:
             progress(count)
 
@@ -99,15 +97,15 @@ def _lines(events: Events, people: set[bytes], progress: Callable[[int], None]) 
 def _names(people: set[bytes]) -> Iterator[bytes]:
     """Who the codes are; an erased person has no line."""
     for codes in _pages(people):
-        for one in Actor.objects.filter(code__in=codes, name__isnull=False, salt__isnull=False).order_by("code"):
-            yield canonical({"code": one.code, "name": one.name, "salt": bytes(one.salt or b"").hex()})
+        for code, name, salt in stored.people(codes):
+            yield canonical({"code": code, "name": name, "salt": salt})
 
 
 def _support(events: Events, people: set[bytes], up_to: int) -> "array[int]":
     """The numbers of events that were not asked for and that proofs need: who got which code, which key took over."""
     if isinstance(events.seqs, range):
         return array("q")
-    wanted = [Q(kind="audit.key_replaced")]
+    wanted = [Q(kind__in=["audit.key_replaced", "audit.tail_missing"])]
     wanted += [Q(kind="person.named", subject__in=codes) for codes in _pages(people)]
     found: set[int] = set()
     for one in wanted:
@@ -115,34 +113,9 @@ def _support(events: Events, people: set[bytes], up_to: int) -> "array[int]":
     return array("q", sorted(found.difference(events.seqs)))
 
 
-def _checkpoints(about: About) -> QuerySet[Checkpoint]:
-    """Every one of the period, or of a long period the last one of each day; the one before it; and the newest."""
-    if about.checkpoint is None:
-        newest = Checkpoint.objects.order_by("-number").first()
-        if newest is None:
-            return Checkpoint.objects.none()
-    else:
-        newest = about.checkpoint
-    known = Checkpoint.objects.filter(number__lte=newest.number)
-    period = known
-    if first := about.selection.first_day:
-        before = known.filter(at__lt=midnight(first)).aggregate(last=Max("number"))["last"] or 0
-        period = period.filter(number__gte=before)
-    if last := about.selection.last_day:
-        period = period.filter(at__lt=midnight(last + timedelta(days=1)))
-    oldest, youngest = (period.order_by(order).first() for order in ("number", "-number"))
-    wanted = {newest.number}
-    if oldest and youngest and youngest.at - oldest.at > _EVERY_CHECKPOINT:
-        days = period.order_by().annotate(day=TruncDate("at", tzinfo=UTC)).values("day").annotate(last=Max("number"))
-        wanted |= {oldest.number, *days.values_list("last", flat=True)}
-        return Checkpoint.objects.filter(number__in=wanted).order_by("number")
-    chosen = Q(number__in=wanted) | Q(number__in=period.order_by().values("number"))
-    return Checkpoint.objects.filter(chosen).order_by("number")
-
-
-def _signed(checkpoints: QuerySet[Checkpoint]) -> Iterator[bytes]:
-    for one in checkpoints.iterator(chunk_size=1000):
-        yield canonical({"body": one.body, "signature": bytes(one.signature).hex()})
+def _signed(numbers: Sequence[int]) -> Iterator[bytes]:
+    for body, signature in stored.checkpoints(numbers):
+        yield canonical({"body": body, "signature": signature})
 
 
 def _part(part: tuple[int, int, bytes]) -> bytes:

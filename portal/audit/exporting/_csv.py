@@ -12,11 +12,24 @@ import unicodedata
 from collections.abc import Callable
 from typing import IO
 
-from portal.audit._canonical import moment
 from portal.audit.exporting._formats import About, Events
-from portal.audit.models import Event
+from portal.audit.stored import Row
 
-COLUMNS = (*("seq", "at", "kind", "actor", "actor_name", "actor_role", "subject", "subject_name", "payload", "leaf"),)
+COLUMNS = (
+    *(
+        "seq",
+        "at",
+        "kind",
+        "actor",
+        "actor_name",
+        "actor_role",
+        "subject",
+        "subject_name",
+        "payload",
+        "leaf",
+        "problem",
+    ),
+)
 _ROWS_AT_ONCE = 1000
 _BEGINS_FORMULA = frozenset("=+-@\u2212\t\r\n")
 _HARMLESS = re.compile(r"(?:[A-Za-z0-9][ -:<-~]*)?")  # most cells; no semicolon, no control character
@@ -24,7 +37,8 @@ _QUOTES = frozenset("\"'`\u00b4\u2018\u2019\u201c\u201d\u00ab\u00bb")
 
 
 def write(events: Events, out: IO[bytes], about: About, progress: Callable[[int], None]) -> int:
-    """A row for each event, under a row of names. `payload` is JSON."""
+    """A row for each event, under a row of names. `payload` is JSON. A `problem` says that the row is not what was
+    recorded; then the payload is what stands there, as a JSON string."""
     page = io.StringIO()
     rows = csv.writer(page, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
     rows.writerow(COLUMNS)
@@ -59,11 +73,13 @@ def _could_be_formula(text: str) -> bool:
     return False
 
 
-def _cells(event: Event, about: About) -> list[str]:
-    payload = json.dumps(event.payload, ensure_ascii=False, sort_keys=True).replace(";", "\\u003b")
+def _cells(event: Row, about: About) -> list[str]:
+    held = (event.values or {}).get("payload") if event.problem else event.payload
+    payload = json.dumps(held, ensure_ascii=False, sort_keys=True).replace(";", "\\u003b")
     actor, subject = (about.names.get(code, "") for code in (event.actor_id, event.subject))
+    when = defused(event.when) if event.problem else event.when
     texts = (event.kind, event.actor_id, actor, event.actor_role, event.subject, subject)
-    return [str(event.seq), moment(event.at), *map(defused, texts), payload, bytes(event.leaf).hex()]
+    return [str(event.seq), when, *map(defused, texts), payload, event.leaf.hex(), event.problem]
 
 
 def _turn(page: io.StringIO, out: IO[bytes]) -> None:

@@ -12,11 +12,10 @@ from base64 import b64encode
 from collections.abc import Callable
 from typing import IO, Any
 
-from portal.audit._canonical import moment, values_of
 from portal.audit.exporting._fhir_kinds import DCM, PROFILE, Coding, Meaning, meaning_of
 from portal.audit.exporting._formats import About, Events
-from portal.audit.models import Event
 from portal.audit.services import NOBODY
+from portal.audit.stored import Row
 
 KIND_SYSTEM = "urn:x-havre:audit-event-kind"
 _LINES_AT_ONCE = 1000
@@ -52,6 +51,8 @@ _NO_ADDRESS = {
     ]
 }
 
+_NO_TIME = {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "error"}]}
+
 
 def write(events: Events, out: IO[bytes], about: About, progress: Callable[[int], None]) -> int:
     """One AuditEvent a line. Their ids are the same in every export of a ledger."""
@@ -64,12 +65,12 @@ def write(events: Events, out: IO[bytes], about: About, progress: Callable[[int]
     return count
 
 
-def audit_event(event: Event, about: About) -> dict[str, Any]:
+def audit_event(event: Row, about: About) -> dict[str, Any]:
     """The AuditEvent that tells of an event."""
     meaning = meaning_of(event.kind)
     outcome, description = _outcome(event, meaning)
     profile = meaning.profile if outcome == "0" else ""
-    reason = _string(event.payload.get("reason")) if isinstance(event.payload, dict) else ""
+    reason = _string(event.payload.get("reason"))
     found: dict[str, Any] = {
         "resourceType": "AuditEvent",
         "id": str(uuid.uuid5(uuid.UUID(about.ledger), str(event.seq))),
@@ -77,7 +78,8 @@ def audit_event(event: Event, about: About) -> dict[str, Any]:
         "type": _coding(meaning.type),
         "subtype": [*map(_coding, meaning.subtypes), {"system": KIND_SYSTEM, "code": _code(event.kind)}],
         "action": meaning.action,
-        "recorded": moment(event.at),
+        "recorded": event.when if event.at else None,
+        "_recorded": None if event.at else _NO_TIME,
         "outcome": outcome,
         "outcomeDesc": description,
         "purposeOfEvent": [{"text": reason}] if reason else None,
@@ -92,9 +94,12 @@ def audit_event(event: Event, about: About) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
-def _outcome(event: Event, meaning: Meaning) -> tuple[str, str]:
-    """FHIR's code, and why it was no success as far as the event says."""
-    payload = event.payload if isinstance(event.payload, dict) else {}
+def _outcome(event: Row, meaning: Meaning) -> tuple[str, str]:
+    """FHIR's code, and why it was no success as far as the event says. A row that is not what was recorded is a major
+    failure, whatever it tells of."""
+    if event.problem:
+        return "12", f"This is not what was recorded: {event.problem}."
+    payload = event.payload
     if payload.get("outcome") in _FAILED_TO:
         return "4", _string(payload["outcome"])
     if meaning.outcome == "0":
@@ -103,7 +108,7 @@ def _outcome(event: Event, meaning: Meaning) -> tuple[str, str]:
     return meaning.outcome, next(filter(None, map(_string, said)), "")
 
 
-def _agents(event: Event, meaning: Meaning, about: About) -> list[dict[str, Any]]:
+def _agents(event: Row, meaning: Meaning, about: About) -> list[dict[str, Any]]:
     """Whoever acts asks (`requestor`): a person through Havre, or a part of Havre itself."""
     asks, serves, person = _PARTIES[meaning.action]
     is_person = event.actor_id not in NOBODY
@@ -123,7 +128,7 @@ def _agents(event: Event, meaning: Meaning, about: About) -> list[dict[str, Any]
     return agents
 
 
-def _subject(event: Event, meaning: Meaning, about: About) -> dict[str, Any]:
+def _subject(event: Row, meaning: Meaning, about: About) -> dict[str, Any]:
     thing = meaning.thing
     what: dict[str, Any] = {"display": _string(thing.name) or "event"}
     if thing.resource:
@@ -136,9 +141,9 @@ def _subject(event: Event, meaning: Meaning, about: About) -> dict[str, Any]:
     return {"what": what, "type": _object(kind), "role": _role(thing.role)}
 
 
-def _record(event: Event, about: About) -> dict[str, Any]:
+def _record(event: Row, about: About) -> dict[str, Any]:
     """The event as the ledger holds it. JSON in ASCII: no white space or control character is lost on the way."""
-    text = json.dumps(values_of(event), separators=(",", ":"), sort_keys=True)
+    text = json.dumps(json.loads(event.line), separators=(",", ":"), sort_keys=True)
     said = {"valueString": text}
     if len(text) > _LONGEST:
         said = {"valueBase64Binary": b64encode(text.encode()).decode()}
@@ -148,7 +153,7 @@ def _record(event: Event, about: About) -> dict[str, Any]:
         "role": _role("13"),
         "detail": [
             {"type": "seq", "valueString": str(event.seq)},
-            {"type": "leaf", "valueString": bytes(event.leaf).hex()},
+            {"type": "leaf", "valueString": event.leaf.hex() or "-"},
             {"type": "event", **said},
         ],
     }

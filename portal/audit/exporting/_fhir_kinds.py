@@ -145,6 +145,7 @@ KINDS: dict[str, Meaning] = {
     "erasure.asked": _activity(_ERASURE),
     "erasure.confirmed": _activity(_ERASURE),
     "erasure.declined": _activity(_ERASURE),
+    "erasure.done": _activity(_ERASURE),
     "erasure.withdrawn": _activity(_ERASURE),
     "hold.set": _create(_HOLD),
     "hold.lifted": _update(_HOLD),

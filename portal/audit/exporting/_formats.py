@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Protocol
 
-from portal.audit._canonical import entry_of
 from portal.audit.exporting._selection import Selection, read
-from portal.audit.models import Checkpoint, Event
+from portal.audit.models import Checkpoint
+from portal.audit.stored import Row
 
 
 class Unavailable(Exception):
@@ -45,13 +45,13 @@ class About:
 
 
 class Events:
-    """The chosen events, oldest first. They may be gone through more than once; each time they are read anew, and only
-    a thousand are in memory."""
+    """The chosen events, oldest first, also those whose row somebody changed (`Row.problem`). They may be gone through
+    more than once; each time they are read anew, and only a thousand are in memory."""
 
     def __init__(self, seqs: "array[int] | range") -> None:
         self.seqs = seqs
 
-    def __iter__(self) -> Iterator[Event]:
+    def __iter__(self) -> Iterator[Row]:
         return read(self.seqs)
 
     def __len__(self) -> int:
@@ -92,9 +92,3 @@ def writer_of(name: str) -> Writer:
     except ImportError as error:
         raise Unavailable(f"Exports as {name} are not installed here ({error.name} is missing).") from error
     return write
-
-
-def line_of(event: Event) -> bytes:
-    """The canonical JSON of an event: SHA-256(0x00, line) is its hash in the ledger. Raises ValueError for a row that
-    no event can have."""
-    return entry_of(event)

@@ -95,9 +95,8 @@ def stop(export: Export) -> None:
 @transaction.atomic
 def record_download(export: Export) -> None:
     """Record that somebody takes a file away, before he gets it."""
-    name = export.asked_by.name or export.asked_by.code
     payload = {"export": export.number, "sha256": export.sha256}
-    record("audit.export_downloaded", actor=name, actor_role=export.role, payload=payload)
+    record("audit.export_downloaded", actor=export.asked_by_id, actor_role=export.role, payload=payload)
 
 
 def work(export_id: uuid.UUID) -> None:
@@ -110,7 +109,8 @@ def work(export_id: uuid.UUID) -> None:
         return
     export = Export.objects.select_related("asked_by").get(pk=export_id)
     if not export.asked_by.name:  # erased meanwhile
-        _end(export, Export.State.STOPPED)
+        if _end(export, Export.State.STOPPED):
+            record_end("audit.export_failed", _order(export), {"code": "stopped"})
         return
     try:
         outcome = write_file(_order(export), file_of(export), _progress(export))
@@ -142,7 +142,7 @@ def look_after() -> None:
         if export.attempt < _MOST_ATTEMPTS:
             lost.filter(pk=export.pk, attempt=export.attempt).update(state=Export.State.WAITING, seen_at=now)
             _send(export)
-        elif _end(export, Export.State.FAILED, problem="lost") and export.asked_by.name:
+        elif _end(export, Export.State.FAILED, problem="lost"):
             record_end("audit.export_failed", _order(export), {"code": "lost"})
     for export in Export.objects.filter(state=Export.State.WAITING, seen_at__lt=now - _SENT_AGAIN_AFTER):
         _send(export)
@@ -178,7 +178,8 @@ def _order(export: Export) -> Order:
     }
     known = {one.name for one in fields(Selection)}
     selection = Selection(**{name: value for name, value in values.items() if name in known})
-    return Order(export.number, export.form, selection, Asker(export.asked_by.name or "", export.role, export.language))
+    asker = Asker(export.asked_by.name or "", export.role, export.language, export.asked_by_id)
+    return Order(export.number, export.form, selection, asker)
 
 
 def _progress(export: Export) -> Callable[[int, int], None]:

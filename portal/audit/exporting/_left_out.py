@@ -13,7 +13,7 @@ from portal.audit._merkle import HASH_BYTES, root_of
 from portal.audit.models import Event
 
 _LEAVES_AT_ONCE = 5000
-_NO_LEAF = bytes(HASH_BYTES)  # of an event that has gone: no root will agree
+_NO_LEAF = bytes(HASH_BYTES)  # of an event that has gone, or has no hash: no root will agree
 
 
 def left_out(
@@ -53,4 +53,5 @@ def _leaves(up_to: int, still_wanted: Callable[[], None]) -> Iterator[bytes]:
         end = min(start + _LEAVES_AT_ONCE - 1, up_to)
         page = dict(Event.objects.filter(seq__range=(start, end)).order_by().values_list("seq", "leaf"))
         for number in range(start, end + 1):
-            yield bytes(page.get(number, _NO_LEAF))
+            leaf = page.get(number)
+            yield bytes(leaf) if isinstance(leaf, bytes | memoryview) and len(leaf) == HASH_BYTES else _NO_LEAF

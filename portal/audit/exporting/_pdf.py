@@ -30,6 +30,7 @@ def write(events: Events, out: IO[bytes], about: About, progress: Callable[[int]
     with translation.override(about.language):
         story: list[Any] = [
             *_pdf_sections.front(counts, about),
+            *_pdf_sections.damaged(counts),
             *_pdf_sections.summary(counts),
             *_pdf_sections.activity(counts, about),
             *_pdf_sections.guardrails(counts),

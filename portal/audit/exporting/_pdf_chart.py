@@ -38,7 +38,7 @@ def bars(counts: Counts, first: date, last: date) -> tuple[str, list[Bar]]:
     for place in range(days):
         day = first + timedelta(days=place)
         begins = {"day": day, "week": day - timedelta(days=day.weekday()), "month": day.replace(day=1)}[unit]
-        turns[begins] += counts.days[day]["turn.started"] if day in counts.days else 0
+        turns[begins] += counts.turns_on(day)
         hotlines[begins] += counts.hotline_days[day]
     return unit, [Bar(begins, turns[begins], hotlines[begins]) for begins in turns]
 

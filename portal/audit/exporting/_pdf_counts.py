@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
 from django.utils import timezone
 
-from portal.audit.models import Event
+from portal.audit.exporting._fhir_kinds import KINDS
+from portal.audit.stored import Row
 
 MOST_LISTED = 500  # redirections, changes, readings: of each the first ones, with what was left out counted
 _SHOWS_HOTLINES = frozenset({"redirect", "alarm"})
@@ -24,10 +26,13 @@ _CHANGES = frozenset(
 _READINGS = frozenset({"conversation.read", "turn.reasoning_read"})
 _GOING = frozenset(
     {
-        *("erasure.asked", "erasure.confirmed", "erasure.declined", "erasure.withdrawn"),
+        *("erasure.asked", "erasure.confirmed", "erasure.declined", "erasure.withdrawn", "erasure.done"),
         *("conversation.erased", "person.erased", "hold.set", "hold.lifted", "retention.ran"),
     }
 )
+ASKS = frozenset({"turn.started", "crisis.shown"})
+"""The kinds that begin a question; the second where nothing could be recorded when the hotlines were shown."""
+UNKNOWN = "(unknown)"
 _MOST_PEOPLE = 20_000  # made-up names at the door must not fill the memory
 
 
@@ -72,6 +77,7 @@ class Counts:
     failures: Counter[str] = field(default_factory=Counter)
     quotations: Counter[str] = field(default_factory=Counter)
     refused_people: Counter[str] = field(default_factory=Counter)
+    redirected_late: int = 0
     grounded: int = 0
     groundedness: float = 0.0
     verified: set[str] = field(default_factory=set)
@@ -79,11 +85,21 @@ class Counts:
     changes: Listed = field(default_factory=Listed)
     readings: Listed = field(default_factory=Listed)
     going: Listed = field(default_factory=Listed)
+    damaged: Listed = field(default_factory=Listed)
 
     @property
     def turns(self) -> int:
-        """Questions that were asked."""
-        return self.kinds["turn.started"]
+        """Questions that were asked, also those that could be recorded only after the hotlines were shown."""
+        return sum(self.kinds[kind] for kind in ASKS)
+
+    @property
+    def redirected(self) -> int:
+        """Messages that got the hotlines and no answer."""
+        return self.kinds["turn.redirected"] + self.redirected_late
+
+    def turns_on(self, day: date) -> int:
+        """`turns` of one day."""
+        return sum(self.days[day][kind] for kind in ASKS) if day in self.days else 0
 
     @property
     def answers(self) -> int:
@@ -95,16 +111,25 @@ class Counts:
         """The mean over the answers that have one, between 0 and 1."""
         return self.groundedness / self.grounded if self.grounded else None
 
-    def add(self, event: Event) -> None:
-        """Count one event."""
-        payload: Mapping[str, Any] = event.payload if isinstance(event.payload, dict) else {}
-        day = timezone.localtime(event.at).date()
+    def add(self, event: Row) -> None:
+        """Count one event. A row that is not what was recorded counts under the kind that it claims, on the day that it
+        claims if it is one, and as nothing else: nothing more of it is believed."""
         self.events += 1
-        self.first, self.last = self.first or event.at, event.at
-        self.kinds[event.kind] += 1
-        self.days.setdefault(day, Counter())[event.kind] += 1
-        if event.kind.startswith("turn."):
-            self._turn(event, payload, day)
+        if event.problem:
+            self.damaged.add(event)
+        kind = event.kind if not event.problem or event.kind in KINDS else UNKNOWN  # no end of made-up ones
+        self.kinds[kind] += 1
+        if event.at is None:
+            return
+        day = timezone.localtime(event.at).date()
+        self.days.setdefault(day, Counter())[kind] += 1
+        if not event.problem:
+            self._count(event, event.at, day)
+
+    def _count(self, event: Row, at: datetime, day: date) -> None:
+        self.first, self.last = self.first or at, at
+        if event.kind.startswith("turn.") or event.kind == "crisis.shown":
+            self._turn(event, at, day)
         elif event.kind in {"session.refused", "session.locked"}:
             self._refused(event.subject)
         if event.kind in _CHANGES:
@@ -118,10 +143,13 @@ class Counts:
         if who in self.refused_people or len(self.refused_people) < _MOST_PEOPLE:
             self.refused_people[who] += 1
 
-    def _turn(self, event: Event, payload: Mapping[str, Any], day: date) -> None:
+    def _turn(self, event: Row, at: datetime, day: date) -> None:
+        payload = event.payload
         match event.kind:
             case "turn.started":
-                self._screened(event, payload.get("verdict"), day)
+                self._screened(event, payload.get("verdict"), at, day)
+            case "crisis.shown":
+                self._shown_late(event, at, day)
             case "turn.refused":
                 self.refusals[_word(payload, "rule", "code")] += 1
             case "turn.failed":
@@ -135,7 +163,20 @@ class Counts:
         for rule in _rules(payload.get("notices")):
             self.rules[rule, "notice"] += 1
 
-    def _screened(self, event: Event, verdict: object, day: date) -> None:
+    def _shown_late(self, event: Row, at: datetime, day: date) -> None:
+        """Hotlines that were shown when nothing could be recorded: one event says what was asked and how it ended. It
+        belongs to the day of its record, as every event does; `shown_at` is when the person saw them."""
+        payload = event.payload
+        with suppress(KeyError, ValueError, TypeError, OverflowError):
+            shown = datetime.fromisoformat(payload["shown_at"])
+            at = timezone.localtime(shown)
+        verdict = payload["verdict"] if isinstance(payload.get("verdict"), dict) else {}
+        if verdict.get("action") not in _SHOWS_HOTLINES:
+            verdict = verdict | {"action": "redirect"}  # nothing but the time is known of it
+        self.redirected_late += verdict["action"] == "redirect"
+        self._screened(event, verdict, at, day)
+
+    def _screened(self, event: Row, verdict: object, at: datetime, day: date) -> None:
         if not isinstance(verdict, dict):
             return
         action, rules = str(verdict.get("action", "")), _rules(verdict.get("rules"))
@@ -146,7 +187,7 @@ class Counts:
             level = str(verdict.get("category", ""))
             self.levels[level] += 1
             self.hotline_days[day] += 1
-            self.redirections.add(Redirection(event.seq, event.at, level, rules, action == "alarm"))
+            self.redirections.add(Redirection(event.seq, at, level, rules, action == "alarm"))
 
     def _answered(self, payload: Mapping[str, Any]) -> None:
         if quotation := payload.get("quotation"):

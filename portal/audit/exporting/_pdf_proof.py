@@ -15,7 +15,7 @@ from portal.audit.exporting._formats import About, Events
 from portal.audit.exporting._pdf_counts import Counts
 from portal.audit.exporting._pdf_page import INK, LINE, Text, grid, layout
 from portal.audit.exporting._pdf_sections import day, moment, number
-from portal.audit.models import Event
+from portal.audit.stored import Row
 
 _MOST_DAYS = 400  # in the table of counts; of a longer period it is months
 _LEAF_SHOWN = 12  # hexadecimal digits: enough to find an event again
@@ -110,12 +110,13 @@ def every_event(events: Events | None, counts: Counts, about: About, most: int) 
 
 def _rows(events: Events, about: About) -> Iterator[tuple[str, ...]]:
     for event in events:
-        payload = event.payload if isinstance(event.payload, dict) else {}
         who = wording.who(event.actor_id, about.names.get(event.actor_id))
         if role := wording.ROLES.get(event.actor_role):
             who = f"{who} ({role})"
-        words = wording.sentence(event.kind, payload)
-        leaf = bytes(event.leaf).hex()[:_LEAF_SHOWN]
+        words = wording.sentence(event.kind, event.payload)
+        if event.problem:
+            words = str(wording.CHANGED)
+        leaf = event.leaf.hex()[:_LEAF_SHOWN]
         yield str(event.seq), moment(event.at), who, words, _subject(event, about), leaf
 
 
@@ -125,7 +126,7 @@ def _plainly(kind: str) -> str:
     return re.sub(r"(%\(\w+\)s)+", "…", str(words)) if words else wording.sentence(kind, {})
 
 
-def _subject(event: Event, about: About) -> str:
+def _subject(event: Row, about: About) -> str:
     if event.subject.startswith("p-"):
         return wording.who(event.subject, about.names.get(event.subject))
     return event.subject
@@ -140,6 +141,8 @@ def _by_day(counts: Counts) -> Iterator[tuple[str, str, str]]:
         said = ", ".join(f"{kind} {number(times)}" for kind, times in sorted(found[first].items()))
         name = date_format(first, "YEAR_MONTH_FORMAT") if by_month else day(first)
         yield name, number(found[first].total()), said
+    if rest := counts.events - sum(kinds.total() for kinds in found.values()):
+        yield _("no day"), number(rest), ""
 
 
 def signatures(about: About) -> list[Any]:

@@ -12,12 +12,12 @@ from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 from reportlab.platypus import CondPageBreak, Spacer
 
-from portal.audit import wording
+from portal.audit import stored, wording
 from portal.audit.exporting import _pdf_chart
 from portal.audit.exporting._formats import About
 from portal.audit.exporting._pdf_counts import Counts, Listed, Redirection
 from portal.audit.exporting._pdf_page import LINE, SHADE, Figure, Text, grid, layout
-from portal.audit.models import Event
+from portal.audit.stored import Row
 
 _FILTERS: dict[str, Promise] = {
     "actor": gettext_lazy("Person"),
@@ -45,6 +45,11 @@ _ACTIONS: dict[str, Promise] = {
     "refuse": gettext_lazy("Refused"),
     "warn": gettext_lazy("Notice shown, then answered"),
     "notice": gettext_lazy("Notice beside the answer"),
+}
+_PROBLEMS: dict[str, Promise] = {
+    stored.CHANGED: gettext_lazy("It was changed after it was recorded."),
+    stored.FORGED: gettext_lazy("It was not recorded by this installation."),
+    stored.UNREADABLE: gettext_lazy("Its row cannot be read."),
 }
 _QUOTED: dict[str, Promise] = {
     "asked": gettext_lazy("chosen by the person"),
@@ -82,6 +87,33 @@ def front(counts: Counts, about: About) -> list[Any]:
     return parts
 
 
+def damaged(counts: Counts) -> list[Any]:
+    """The rows that are not what was recorded, by their numbers."""
+    if not counts.damaged.count:
+        return []
+    said = ngettext(
+        "%(count)s row of the audit trail is not what was recorded.",
+        "%(count)s rows of the audit trail are not what was recorded.",
+        counts.damaged.count,
+    )
+    note = _(
+        "They are counted under the kind and the day that they claim, and nothing else that they say is believed: no "
+        "other number of this report rests on them. The bundle of the same selection holds what stands there today."
+    )
+    rows = [(number(one.seq), moment(one.at), one.kind[:64], _problem(one)) for one in counts.damaged.first]
+    return [
+        Text(_("Rows that were changed"), "heading"),
+        Text(said % _numbers(count=counts.damaged.count), "alert"),
+        Text(note),
+        grid([(_("No."), _("Time"), _("Kind"), _("What is wrong")), *rows], (10, 20, 26, 44), right=(0,)),
+        *_rest(counts.damaged),
+    ]
+
+
+def _problem(row: Row) -> str:
+    return str(_PROBLEMS.get(row.problem, row.problem))
+
+
 def summary(counts: Counts) -> list[Any]:
     """The numbers at a glance, then in sentences."""
     if not counts.events:
@@ -115,7 +147,7 @@ def _sentences(counts: Counts, hotlines: int) -> Iterable[str]:
         yield f"{asked} {ended}" % said
         shown = ngettext("The hotlines were shown **once**", "The hotlines were shown **%(count)s times**", hotlines)
         share = _("(%(share)s of the questions); messages that got no answer of a model: %(redirected)s.")
-        said = _numbers(count=hotlines, redirected=kinds["turn.redirected"])
+        said = _numbers(count=hotlines, redirected=counts.redirected)
         yield f"{shown} {share}" % {**said, "share": _share(hotlines, counts.turns)}
         yield _("Refused: **%(refused)s**%(why)s. Ended in a failure: **%(failed)s**%(code)s.") % {
             **_numbers(refused=kinds["turn.refused"], failed=kinds["turn.failed"]),
@@ -272,8 +304,10 @@ def number(count: int) -> str:
     return number_format(count, use_l10n=True, force_grouping=True)
 
 
-def moment(at: datetime) -> str:
+def moment(at: datetime | None) -> str:
     """A time in the installation's time zone."""
+    if at is None:
+        return "–"
     local = timezone.localtime(at)
     return f"{day(local)} {local:%H:%M:%S}"
 
@@ -291,7 +325,7 @@ def _rest(listed: Listed) -> list[Any]:
     return [Text(words % _numbers(count=left), "note")]
 
 
-def _what(event: Event) -> str:
+def _what(event: Row) -> str:
     """What a change happened to: its title or name, its version."""
     payload = event.payload
     name = payload.get("title") or payload.get("name") or event.subject

@@ -15,7 +15,7 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from portal.audit import keys, sealing
+from portal.audit import keys, sealing, stored
 from portal.audit.exporting._formats import About, Events, writer_of
 from portal.audit.exporting._selection import Selection, numbers
 from portal.audit.models import Actor, Checkpoint, Event, Head
@@ -38,11 +38,13 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asks for an export: a name, the role, the language of what is read."""
+    """Who asks for an export: a name, the role, the language of what is read, and, once it is recorded, the code, which
+    stays when the name is erased."""
 
     name: str
     role: str = ""
     language: str = "en"
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def begin(form: str, selection: Selection, asker: Asker) -> Order:
     with transaction.atomic():
         payload = {"format": form, "filters": coded.filters()}
         event = record("audit.exported", actor=asker.name, actor_role=asker.role, payload=payload)
-    return Order(event.seq, form, coded, asker)
+    return Order(event.seq, form, coded, replace(asker, code=event.actor_id))
 
 
 def write_file(order: Order, file: Path, progress: Callable[[int, int], None]) -> Outcome:
@@ -121,6 +123,9 @@ def _write(order: Order, draft: Path, progress: Callable[[int, int], None]) -> O
         size = out.seek(0, os.SEEK_END)
         out.seek(0)
         digest = hashlib.file_digest(out, "sha256").hexdigest()
+    if about.names.keys() - _names().keys():  # somebody was erased meanwhile: nothing made after that holds their name
+        draft.unlink()
+        return _write(order, draft, progress)
     progress(count, len(events))
     return Outcome(count, about.up_to, size, digest)
 
@@ -129,16 +134,22 @@ def _about(order: Order) -> About:
     """What the export tells of itself. A ledger that somebody changed cannot be sealed; it is exported even so, as
     evidence, and says so."""
     checkpoint: Checkpoint | None
+    checkpoint, problem, up_to = None, "", order.number
     try:
-        checkpoint, problem = sealing.seal("export"), ""
+        checkpoint = sealing.seal("export")
         up_to = checkpoint.tree_size
     except sealing.Tampered as error:
-        checkpoint, problem, up_to = None, f"the audit trail could not be sealed: {error}", order.number
+        problem = f"the audit trail could not be sealed: {error}"
+    except stored.NO_VALUES as error:
+        if not stored.is_of_a_row(error):
+            raise
+        problem = "the audit trail could not be sealed: a row cannot be read"
+    names = _names()
     return About(
         number=order.number,
         ledger=str(Head.objects.get().ledger),
         facility=settings.HAVRE_FACILITY,
-        asked_by=order.asker.name,
+        asked_by=names.get(order.asker.code, order.asker.code),
         at=timezone.now(),
         language=order.asker.language,
         selection=order.selection,
@@ -146,15 +157,19 @@ def _about(order: Order) -> About:
         count=0,
         checkpoint=checkpoint,
         problem=problem,
-        names={code: name for code, name in Actor.objects.values_list("code", "name") if name},
+        names=names,
     )
+
+
+def _names() -> dict[str, str]:
+    return {code: name for code, name, _salt in stored.people()}
 
 
 def record_end(kind: str, order: Order, payload: Mapping[str, str | int]) -> None:
     """Record how an export ended."""
     with transaction.atomic():
         asker = order.asker
-        record(kind, actor=asker.name, actor_role=asker.role, payload={"export": order.number, **payload})
+        record(kind, actor=asker.code, actor_role=asker.role, payload={"export": order.number, **payload})
 
 
 def _record_failure(order: Order, code: str) -> None:

@@ -8,11 +8,13 @@ from dataclasses import dataclass, fields
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
+from django.db import connection
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from knowledge.models import GuidelineVersion
 from portal.audit.models import Actor, Event
+from portal.audit.stored import Marks, Row, rows
 
 _EVENTS_AT_ONCE = 1000
 
@@ -82,17 +84,16 @@ def numbers(selection: Selection, up_to_seq: int) -> "array[int] | range":
     """The numbers of the chosen events, in order: eight bytes each, and none for a whole ledger."""
     if selection.is_everything:
         return range(1, up_to_seq + 1)
-    return array("q", events(selection, up_to_seq).values_list("seq", flat=True).iterator(chunk_size=5000))
+    found = events(selection, up_to_seq).values_list("seq", flat=True).iterator(chunk_size=5000)
+    return array("q", (seq for seq in found if type(seq) is int))  # SQLite keeps whatever it is given
 
 
-def read(seqs: "array[int] | range") -> Iterator[Event]:
-    """The events with these numbers, in their order. No read transaction is held meanwhile: other processes write, and
-    so may this one. An event that has gone is left out."""
+def read(seqs: "array[int] | range") -> Iterator[Row]:
+    """The rows with these numbers, in their order, also those that somebody changed. No read transaction is held
+    meanwhile: other processes write, and so may this one. An event that has gone is left out."""
+    marks = Marks()
     for start in range(0, len(seqs), _EVENTS_AT_ONCE):
-        page = seqs[start : start + _EVENTS_AT_ONCE]
-        whole = page[-1] - page[0] == len(page) - 1
-        wanted = Q(seq__range=(page[0], page[-1])) if whole else Q(seq__in=list(page))
-        yield from Event.objects.filter(wanted).order_by("seq")
+        yield from rows(seqs[start : start + _EVENTS_AT_ONCE], marks)
 
 
 def midnight(day: date) -> datetime:
@@ -161,10 +162,18 @@ def _versions(document: str) -> set[str]:
     return set(map(str, by_hash.values_list("pk", flat=True)))
 
 
+def kinds() -> list[str]:
+    """The kinds of event that occur, also in rows that somebody changed."""
+    column = "kind" if connection.vendor == "postgresql" else "CAST(kind AS BLOB)"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {column} FROM audit_event GROUP BY kind")  # noqa: S608
+        found = [one for (one,) in cursor.fetchall()]
+    return [one if isinstance(one, str) else bytes(one or b"").decode(errors="replace") for one in found]
+
+
 def _kinds(beginning: str) -> list[str]:
     """The kinds that occur and begin so: an exact list is looked up in the index, on every database alike."""
-    known = Event.objects.order_by().values_list("kind", flat=True).distinct()
-    return [kind for kind in known if kind.startswith(beginning)]
+    return [kind for kind in kinds() if kind.startswith(beginning)]
 
 
 def _codes(name: str) -> list[str]:

@@ -1,0 +1,209 @@
+"""Events as their rows are today, whatever somebody did to a row meanwhile: one that is not what was recorded is read
+as well, as text, and says what is wrong with it. A ledger that was falsified is evidence, and must be readable."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import DatabaseError, DataError, connection
+from django.db.models import Q
+
+from portal.audit import keys
+from portal.audit._canonical import canonical, entry_of, moment
+from portal.audit._merkle import HASH_BYTES, leaf_hash
+from portal.audit._succession import REPLACED, succession
+from portal.audit.models import Checkpoint, Event, Head
+
+CHANGED = "it was changed after it was recorded"
+FORGED = "it was not recorded by this installation"
+UNREADABLE = "its row cannot be read"
+
+NO_VALUES = (ValueError, TypeError, AttributeError, OverflowError, RecursionError, DatabaseError)
+"""What reading a row may raise whose values are none of their kind."""
+_LONGEST = 200_000  # characters of a value of such a row: nobody fills the memory with one
+_TEXTS = ("at", "kind", "actor_id", "actor_role", "subject", "payload")
+_HASHES = ("leaf", "mac")
+_BYTES = frozenset({*_HASHES, "salt", "signature"})
+_YEARS = range(1970, 9000)  # which every time zone and calendar can tell
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the ledger. `line` is the canonical JSON of the event, whose hash behind a zero byte is `leaf`.
+
+    With a `problem` it is not what was recorded: then `values` are those of the row as text, `line` is an object that
+    holds them ("row"), the problem and the hash that stands there, `payload` is empty, because nothing that it says is
+    believed, `leaf` is empty where it is no hash, and `at` is None where it is no time."""
+
+    seq: int
+    at: datetime | None
+    kind: str
+    actor_id: str
+    actor_role: str
+    subject: str
+    payload: Mapping[str, Any]
+    leaf: bytes
+    line: bytes
+    problem: str = ""
+    values: Mapping[str, str | None] | None = None
+
+    @property
+    def when(self) -> str:
+        """The time as events have it, or what stands in its place."""
+        return moment(self.at) if self.at else (self.values or {}).get("at") or ""
+
+
+class Marks:
+    """What the marks of events are checked with: the present key, for the events since it took over."""
+
+    def __init__(self) -> None:
+        head = Head.objects.filter(pk=1).first() or Head(last_seq=0)
+        self._key: keys.AuditKey | None = None
+        try:
+            self._key = keys.current()
+        except keys.NoAuditKey:
+            pass
+        trusted = self._key.public if self._key else bytes.fromhex(head.public_key)
+        try:
+            replaced = list(Event.objects.filter(kind=REPLACED).order_by("seq").values_list("seq", "payload"))
+            history = succession(str(head.ledger), trusted, replaced)
+        except NO_VALUES:
+            self._after = head.last_seq
+            return
+        self._after = history.marked_after
+        if history.findings:  # somebody changed whose key it was when: what came before is not judged by this one
+            self._after = max(self._after, replaced[-1][0])
+
+    def fit(self, event: Event, leaf: bytes) -> bool:
+        """Whether the event with this hash was recorded by whoever has the key, as far as that can be said."""
+        if self._key is None or event.seq <= self._after:
+            return True
+        return self._key.has_marked(leaf, bytes(event.mac))
+
+
+def rows(seqs: Sequence[int], marks: Marks) -> list[Row]:
+    """The rows with these numbers (some thousand at most), in their order; one that has gone is left out. Raises
+    DatabaseError where nothing can be read."""
+    found: dict[int, Row] = {}
+    problems: dict[int, tuple[str, Event | None]] = {}
+    for event in _events(seqs, problems):
+        row = row_of(event, marks)
+        if row is None or row.problem:
+            problems[event.seq] = (row.problem if row else UNREADABLE, event)
+        else:
+            found[event.seq] = row
+    if problems:
+        found |= {seq: _damaged(seq, *problems[seq], values) for seq, values in _as_text(sorted(problems)).items()}
+    return [found[seq] for seq in seqs if seq in found]
+
+
+def row_of(event: Event, marks: Marks | None = None) -> Row | None:
+    """The row of an event: without its values where it is not what was recorded, and None where it cannot be one."""
+    try:
+        line = entry_of(event)
+        leaf = bytes(event.leaf)
+        problem = "" if leaf_hash(line) == leaf else CHANGED
+        if not problem and marks and not marks.fit(event, leaf):
+            problem = FORGED
+    except NO_VALUES:
+        return None
+    texts = (event.kind, event.actor_id, event.actor_role, event.subject)
+    if not all(isinstance(one, str) for one in texts) or not isinstance(event.payload, dict):
+        return None
+    return Row(event.seq, event.at, *texts, event.payload, leaf, line, problem)
+
+
+def _events(seqs: Sequence[int], problems: dict[int, tuple[str, Event | None]]) -> Iterator[Event]:
+    """Those that can be read; the others are noted. Where some of many cannot, halves are tried."""
+    if not seqs:
+        return
+    whole = seqs[-1] - seqs[0] == len(seqs) - 1
+    wanted = Q(seq__range=(seqs[0], seqs[-1])) if whole else Q(seq__in=list(seqs))
+    try:
+        events = list(Event.objects.filter(wanted).order_by("seq"))
+    except NO_VALUES:
+        if len(seqs) == 1:
+            problems[seqs[0]] = (UNREADABLE, None)
+            return
+        middle = len(seqs) // 2
+        yield from _events(seqs[:middle], problems)
+        yield from _events(seqs[middle:], problems)
+        return
+    yield from (event for event in events if type(event.seq) is int)  # SQLite keeps whatever it is given
+
+
+def is_of_a_row(error: Exception) -> bool:
+    """Whether one of `NO_VALUES` says that a row cannot be read, and not that the database is away."""
+    return not isinstance(error, DatabaseError) or isinstance(error, DataError) or "decode" in str(error)
+
+
+def people(codes: Sequence[str] | None = None) -> Iterator[tuple[str, str, str]]:
+    """Code, name and salt (in hexadecimal) of everybody who has a name, or of some (a thousand at most), by their codes
+    in order."""
+    columns = ", ".join([_column("code"), _column("name"), _column("salt")])
+    wanted = f"AND code IN ({', '.join(['%s'] * len(codes))})" if codes is not None else ""
+    for code, name, salt in _select(f"{columns} FROM audit_actor WHERE name IS NOT NULL {wanted} ORDER BY code", codes):
+        if name:
+            yield code or "", name, salt or ""
+
+
+def checkpoints(numbers: Sequence[int]) -> Iterator[tuple[str, str]]:
+    """Body and signature (in hexadecimal) of these checkpoints (a thousand at most), in their order."""
+    columns = f"{_column('body')}, {_column('signature')}"
+    places = ", ".join(["%s"] * len(numbers))
+    for body, signature in _select(
+        f"{columns} FROM audit_checkpoint WHERE number IN ({places}) ORDER BY number", numbers
+    ):
+        yield body or "", signature or ""
+
+
+def sizes(numbers: Sequence[int]) -> list[int]:
+    """How many events these checkpoints (a thousand at most) are over, by their rows."""
+    found = Checkpoint.objects.filter(number__in=list(numbers)).order_by().values_list("tree_size", flat=True)
+    return [size for size in found if type(size) is int]
+
+
+def _damaged(seq: int, problem: str, event: Event | None, values: dict[str, str | None]) -> Row:
+    at = event.at if event and isinstance(event.at, datetime) and event.at.year in _YEARS else None
+    kind, actor, role, subject = (values[name] or "" for name in _TEXTS[1:5])
+    stored = values["leaf"] or ""
+    leaf = bytes.fromhex(stored) if _is_hash(stored) else b""
+    said = {"actor" if name == "actor_id" else name: value for name, value in values.items()}
+    line = canonical({"seq": seq, "problem": problem, "leaf": leaf.hex(), "row": said})
+    return Row(seq, at, kind, actor, role, subject, {}, leaf, line, problem, values)
+
+
+def _is_hash(text: str) -> bool:
+    return len(text) == 2 * HASH_BYTES and all(one in "0123456789abcdef" for one in text)
+
+
+def _as_text(seqs: Sequence[int]) -> dict[int, dict[str, str | None]]:
+    """Each value of these rows as text, as the database has it; what is no text is written out."""
+    names = (*_TEXTS, *_HASHES)
+    columns = ", ".join(map(_column, names))
+    places = ", ".join(["%s"] * len(seqs))
+    found = _select(f"{columns}, seq FROM audit_event WHERE seq IN ({places})", seqs)
+    return {int(seq or 0): dict(zip(names, values, strict=True)) for *values, seq in found}
+
+
+def _select(what: str, values: Sequence[int | str] | None = None) -> list[list[str | None]]:
+    """The rows of a query, each value as text."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {what}", list(values or []))
+        return [[_text(value) for value in row] for row in cursor.fetchall()]
+
+
+def _column(name: str) -> str:
+    if connection.vendor == "postgresql":
+        return f"encode({name}, 'hex')" if name in _BYTES else f"left({name}::text, {_LONGEST})"
+    value = f"CASE typeof({name}) WHEN 'blob' THEN lower(hex({name})) ELSE {name} END" if name in _BYTES else name
+    return f"substr(CAST({value} AS BLOB), 1, {_LONGEST})"
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return str(value)
+    return bytes(value).decode("utf-8", errors="backslashreplace")
