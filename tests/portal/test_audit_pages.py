@@ -15,6 +15,7 @@ from portal.audit import selectors, wording
 from portal.audit.exporting import Selection
 from portal.audit.models import Actor, Event
 from portal.audit.services import forget, record
+from portal.audit.stored import Marks, rows
 from portal.audit.telling import lines
 from tests.conftest import Cast
 
