@@ -247,6 +247,7 @@ CELERY_BEAT_SCHEDULE = {
     "look-after-exports": _each(60.0, "portal.audit.exporting.tasks.look_after_exports"),
     "verify-audit-trail": _each_night(3, 20, "portal.audit.tasks.verify"),
     "erase-what-was-kept-long-enough": _each_night(4, 10, "portal.chat.tasks.retain"),
+    "carry-out-erasures": _each(60.0, "portal.chat.tasks.carry_out_erasures"),
     "forget-erased-streams": _each(60.0, "portal.chat.tasks.forget_erased_streams"),
     "recover-turns": _each(10.0, "portal.chat.tasks.recover_turns"),
     "write-down-cards": _each(10.0, "portal.chat.tasks.write_down_cards"),

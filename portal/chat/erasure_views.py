@@ -100,8 +100,11 @@ def decide(request: HttpRequest, erasure_id: uuid.UUID) -> HttpResponse:
         if answer == "confirm" and not request.POST.get("sure"):
             return _detail(request, one, _("Tick the box first: what is erased cannot be brought back."), status=422)
         if answer == "confirm":
-            extent = erasures.confirm(_user(request), one.pk, request.POST.get("seen", ""))
-            messages.success(request, _("Erased: %(number)s questions.") % {"number": extent.turns})
+            done = erasures.confirm(_user(request), one.pk, request.POST.get("seen", ""))
+            messages.success(request, _("Erased: %(number)s questions.") % {"number": done.turns})
+        elif answer == "go_on":
+            done = erasures.go_on(_user(request), one.pk)
+            messages.success(request, _("Erased: %(number)s questions.") % {"number": done.turns})
         elif answer == "decline":
             erasures.decline(_user(request), one.pk)
             messages.success(request, _("Everything stays as it was."))
@@ -150,11 +153,13 @@ def lift_hold(request: HttpRequest, hold_id: uuid.UUID) -> HttpResponse:
 def _index(request: HttpRequest, form: AskForm, hold_form: AskForm, status: int = 200) -> HttpResponse:
     everything = Erasure.objects.select_related("asked_by", "decided_by", "conversation__owner", "person")
     holds = Hold.objects.filter(lifted_at=None).select_related("set_by", "conversation__owner", "person")
-    decided = Paginator(everything.exclude(state=Erasure.State.OPEN), _A_PAGE).get_page(request.GET.get("page"))
+    undone = {Erasure.State.OPEN, Erasure.State.CONFIRMED}
+    decided = Paginator(everything.exclude(state__in=undone), _A_PAGE).get_page(request.GET.get("page"))
     context = {
         "form": form,
         "hold_form": hold_form,
         "open": [_row(one) for one in everything.filter(state=Erasure.State.OPEN)],
+        "confirmed": [_row(one) for one in everything.filter(state=Erasure.State.CONFIRMED)],
         "decided": decided,
         "decided_rows": [_row(one) for one in decided],
         "holds": [_row(one) for one in holds],
@@ -166,15 +171,19 @@ def _index(request: HttpRequest, form: AskForm, hold_form: AskForm, status: int 
 
 def _detail(request: HttpRequest, one: Erasure, problem: str = "", status: int = 200) -> HttpResponse:
     user, is_open = _user(request), one.state == Erasure.State.OPEN
+    is_confirmed = one.state == Erasure.State.CONFIRMED
     extent = erasing.extent_of(one.target)
     context = {
         "row": _row(one),
         "erasure": one,
         "is_open": is_open,
+        "is_confirmed": is_confirmed,
+        "waits_for": erasing.refusal(one.target) if is_confirmed else "",
         "is_person": one.person_id is not None,
         "extent": extent,
         "seen": erasures.counts(extent),
-        "refusal": erasures.refusal_to_confirm(user, one) if is_open else "",
+        "refusal": erasures.refusal_to_confirm(user, one) if is_open or is_confirmed else "",
+        "may_decline": not erasures.refusal_to_decline(user, one),
         "is_mine": one.asked_by.name == user.username,
         "problem": problem,
     }

@@ -64,11 +64,13 @@ class Hold(AboutOne):
 
 
 class Erasure(AboutOne):
-    """An erasure that a compliance officer asked for on the page; a second person decides. `conversations` and `turns`
-    are what went."""
+    """An erasure that a compliance officer asked for on the page; a second person decides, at `decided_at`. What was
+    confirmed is carried out, which may be broken off and goes on, until it is done. `conversations` and `turns` are
+    what was to go when it was confirmed, and what went once it is done."""
 
     class State(models.TextChoices):
         OPEN = "open", _("Waiting for a second person")
+        CONFIRMED = "confirmed", _("Confirmed, not finished yet")
         DONE = "done", _("Erased")
         DECLINED = "declined", _("Declined")
         WITHDRAWN = "withdrawn", _("Taken back")
@@ -78,6 +80,7 @@ class Erasure(AboutOne):
     asked_at = models.DateTimeField(auto_now_add=True)
     decided_by = models.ForeignKey("audit.Actor", null=True, on_delete=models.PROTECT, related_name="+")
     decided_at = models.DateTimeField(null=True)
+    done_at = models.DateTimeField(null=True)
     conversations = models.PositiveIntegerField(default=0)
     turns = models.PositiveIntegerField(default=0)
 
@@ -86,7 +89,11 @@ class Erasure(AboutOne):
         constraints = [
             models.CheckConstraint(condition=_ONE_TARGET, name="erasure_has_one_target"),
             models.UniqueConstraint(
-                fields=["conversation"], condition=Q(state="open"), name="one_open_erasure_a_conversation"
+                fields=["conversation"],
+                condition=Q(state__in=["open", "confirmed"]),
+                name="one_open_erasure_a_conversation",
             ),
-            models.UniqueConstraint(fields=["person"], condition=Q(state="open"), name="one_open_erasure_a_person"),
+            models.UniqueConstraint(
+                fields=["person"], condition=Q(state__in=["open", "confirmed"]), name="one_open_erasure_a_person"
+            ),
         ]

@@ -15,7 +15,7 @@ from django.utils import timezone
 import inference
 from portal import parts
 from portal.celery import app
-from portal.chat import dispatch, erasing, late, rescue, retaining, selectors
+from portal.chat import dispatch, erasing, erasures, late, rescue, retaining, selectors
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +89,12 @@ def recover_turns() -> None:
 def retain() -> None:
     """Each night: erase what has been kept long enough."""
     retaining.retain()
+
+
+@app.task
+def carry_out_erasures() -> None:
+    """Every minute: go on with erasures that two people decided and whose process was lost."""
+    erasures.carry_out_what_was_broken_off()
 
 
 @app.task

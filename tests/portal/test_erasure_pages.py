@@ -2,15 +2,19 @@
 
 import re
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import DatabaseError, transaction
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from portal.accounts.models import User
-from portal.audit.models import Event
-from portal.chat.erasing import By, erase
+from portal.audit.models import Actor, Event
+from portal.chat import erasing, erasures, tasks
+from portal.chat.erasing import By, erase, extent_of
 from portal.chat.keeping import Erasure, Hold
 from portal.chat.models import Conversation, Turn
 from tests.conftest import Cast
@@ -61,7 +65,7 @@ def test_one_asks_and_another_confirms(second: str, conversation: Conversation) 
     assert WHY in page and "question-word" not in page and "title-word" not in page
     assert answer(second, "confirm").status_code == 302
     assert not is_there(conversation)
-    assert kinds() == ["erasure.asked", "erasure.confirmed"]
+    assert kinds() == ["erasure.asked", "erasure.confirmed", "erasure.done"]
     done = Erasure.objects.get()
     assert (done.state, done.turns, done.decided_by and done.decided_by.name) == ("done", 1, second)
     event = Event.objects.get(kind="erasure.confirmed")
@@ -73,8 +77,8 @@ def test_a_person_is_erased_with_the_code_in_every_row(conversation: Conversatio
     assert ask("anna").status_code == 302
     assert answer("dora", "confirm").status_code == 302
     assert not User.objects.filter(username="anna").exists()
-    asked, confirmed = Event.objects.filter(kind__startswith="erasure.").order_by("seq")
-    assert asked.subject == confirmed.subject == asked.payload["person"]
+    asked, confirmed, done = Event.objects.filter(kind__startswith="erasure.").order_by("seq")
+    assert asked.subject == confirmed.subject == done.subject == asked.payload["person"]
     assert "anna" not in browser("emil").get(reverse("chat:erasures")).content.decode()
 
 
@@ -154,3 +158,188 @@ def test_only_compliance_asks_and_holds(name: str, conversation: Conversation) -
     data = {"hold-what": "anna", "hold-reason": WHY}
     assert browser(name).post(reverse("chat:set_hold"), data).status_code == 403
     assert "form" not in browser("dora").get(reverse("chat:erasures")).content.decode().split("<main")[1]
+
+
+# --- who, which step, in which state --------------------------------------------------------------------------------
+
+STATES = ("open", "confirmed", "done", "declined", "withdrawn")
+MAY = {
+    # who: which step in which state; everybody else is refused everything else
+    "emil": {("decline", "open")},  # who asked: takes it back
+    "dora": {("confirm", "open"), ("decline", "open"), ("go_on", "confirmed")},
+    "frida": {("confirm", "open"), ("decline", "open"), ("go_on", "confirmed")},
+    "gina": set(),  # an administrator whom it is about
+    "anna": set(),  # a clinician
+    "closed": set(),  # an administrator whose account was closed meanwhile
+    "demoted": set(),  # and one who is a clinician by now
+}
+
+
+@pytest.fixture
+def people(cast: Cast) -> None:
+    for name, role in (("frida", "compliance"), ("gina", "admin"), ("closed", "admin"), ("demoted", "admin")):
+        User.objects.create_user(name, role=role)
+    talk(User.objects.get(username="gina"))
+
+
+def step(user: User, name: str, request: Erasure) -> None:
+    if name == "confirm":
+        erasures.confirm(user, request.pk, erasures.counts(extent_of(request.target)))
+    elif name == "go_on":
+        erasures.go_on(user, request.pk)
+    else:
+        erasures.decline(user, request.pk)
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("who", MAY)
+def test_who_may_do_what_in_which_state(who: str, state: str, people: None) -> None:
+    request = erasures.ask(User.objects.get(username="emil"), User.objects.get(username="gina"), WHY)
+    decided = {} if state == "open" else {"decided_by": request.asked_by, "decided_at": timezone.now()}
+    for name in ("confirm", "go_on", "decline"):
+        Erasure.objects.filter(pk=request.pk).update(state=state, **decided)
+        user = User.objects.get(username=who)
+        User.objects.filter(username="closed").update(is_active=False)
+        User.objects.filter(username="demoted").update(role="clinician")
+        before = kinds()
+        with transaction.atomic():
+            if (name, state) in MAY[who]:
+                step(user, name, request)
+                assert kinds() != before
+            else:
+                with pytest.raises(erasures.NotDecided):
+                    step(user, name, request)
+                assert kinds() == before and Erasure.objects.get(pk=request.pk).state == state
+                assert User.objects.filter(username="gina").exists()
+            transaction.set_rollback(True)
+
+
+@pytest.mark.parametrize(
+    ("who", "role", "others", "expected"),
+    [
+        ("frida", "compliance", True, ""),
+        ("frida", "compliance", False, "last person"),  # who asked has another role by now
+        ("gina", "admin", True, ""),
+        ("gina", "admin", False, "last person"),
+    ],
+)
+def test_nobody_confirms_away_the_last_of_a_role(
+    who: str, role: str, others: bool, expected: str, people: None
+) -> None:
+    request = erasures.ask(User.objects.get(username="emil"), User.objects.get(username=who), WHY)
+    User.objects.create_user("second", role="compliance" if role == "admin" else "admin")
+    if not others:
+        User.objects.filter(role=role).exclude(username=who).update(role="clinician")
+    page = answer("second", "confirm")
+    assert page.status_code == (422 if expected else 302) and expected in page.content.decode()
+    assert User.objects.filter(username=who).exists() is bool(expected)
+    assert Erasure.objects.get(pk=request.pk).state == ("open" if expected else "done")
+
+
+# --- broken off -----------------------------------------------------------------------------------------------------
+
+
+def break_off(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
+    """The process dies when so many of a person's conversations are erased."""
+    monkeypatch.setattr(erasing, "_AT_ONCE", 1)
+    one_by_one, done = erasing._erase_conversation, []
+
+    def dies(*given: Any) -> Any:
+        if len(done) == after:
+            raise DatabaseError("killed")
+        done.append(given)
+        return one_by_one(*given)
+
+    monkeypatch.setattr(erasing, "_erase_conversation", dies)
+
+
+@pytest.mark.parametrize("by", ["clock", "frida"])
+@pytest.mark.parametrize("after", [0, 2])
+def test_what_is_confirmed_and_broken_off_stays_decided_and_goes_on(
+    by: str, after: int, conversation: Conversation, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        talk(cast.anna, str(number))  # type: ignore[arg-type]
+    ask("anna")
+    with monkeypatch.context() as killed:
+        break_off(killed, after=after)
+        with pytest.raises(DatabaseError):
+            answer("dora", "confirm")
+    request = Erasure.objects.get()
+    assert (request.state, request.turns) == ("confirmed", 4) and kinds() == ["erasure.asked", "erasure.confirmed"]
+    assert Conversation.objects.exclude(erased_at=None).count() == after
+    assert User.objects.filter(username="anna").exists()
+    for name in ("dora", "emil"):
+        refused = answer(name, "decline")
+        assert refused.status_code == 422 and "cannot be taken back" in refused.content.decode()
+    assert ask("anna", by="frida").status_code == 422, "and is not asked for twice"
+    listed = browser("emil").get(reverse("chat:erasures")).content.decode()
+    assert "not finished yet" in listed.split("<main")[1]
+    assert "Go on now" not in browser("emil").get(reverse("chat:erasure", args=[request.pk])).content.decode()
+    assert "Go on now" in browser("frida").get(reverse("chat:erasure", args=[request.pk])).content.decode()
+    if by == "clock":
+        tasks.carry_out_erasures()
+        assert Erasure.objects.get().state == "confirmed", "whoever confirmed may still be at it"
+        Erasure.objects.update(decided_at=request.decided_at - timedelta(minutes=5))  # type: ignore[operator]
+        tasks.carry_out_erasures()
+    else:
+        assert answer(by, "go_on").status_code == 302
+    done = Erasure.objects.get()
+    assert (done.state, done.conversations, done.turns) == ("done", 4, 4) and done.done_at
+    end = Event.objects.get(kind="erasure.done")
+    assert end.actor.name == "dora" and end.actor_role == "admin" and end.payload["turns"] == 4
+    assert Event.objects.filter(kind="conversation.erased").count() == 4
+    assert not User.objects.filter(username="anna").exists()
+    tasks.carry_out_erasures()
+    assert Event.objects.filter(kind="erasure.done").count() == 1
+
+
+def test_a_hold_that_comes_after_the_decision_is_kept_and_said(
+    conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask("anna")
+    with monkeypatch.context() as killed:
+        break_off(killed, after=0)
+        with pytest.raises(DatabaseError):
+            answer("dora", "confirm")
+    hold = erasures.set_hold(User.objects.get(username="emil"), User.objects.get(username="anna"), WHY)
+    Erasure.objects.update(decided_at=timezone.now() - timedelta(minutes=5))
+    tasks.carry_out_erasures()
+    assert (
+        is_there(conversation)
+        and "It waits:"
+        in browser("emil").get(reverse("chat:erasure", args=[Erasure.objects.get().pk])).content.decode()
+    )
+    erasures.lift_hold(User.objects.get(username="emil"), hold.pk, "The case was closed in March.")
+    tasks.carry_out_erasures()
+    assert not is_there(conversation) and Erasure.objects.get().state == "done"
+
+
+def test_who_confirmed_may_be_erased_before_it_is_done(
+    conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask("anna")
+    with monkeypatch.context() as killed:
+        break_off(killed, after=0)
+        with pytest.raises(DatabaseError):
+            answer("dora", "confirm")
+    User.objects.create_user("second", role="admin")
+    code = Erasure.objects.get().decided_by_id
+    erase(User.objects.get(username="dora"), By("terminal:root"))
+    assert answer("second", "go_on").status_code == 302
+    assert (
+        Event.objects.get(kind="erasure.done").actor_id == code
+        and Event.objects.get(kind="conversation.erased").actor_id == code
+    )
+    assert not Actor.objects.filter(name="dora").exists()
+
+
+def test_nobody_lifts_a_hold_on_themselves(conversation: Conversation) -> None:
+    emil = User.objects.get(username="emil")
+    hold = erasures.set_hold(User.objects.get(username="frida"), emil, WHY)
+    with pytest.raises(erasures.NotDecided, match="yourself"):
+        erasures.lift_hold(emil, hold.pk, "It was about nothing.")
+    for name in ("anna", "dora"):
+        with pytest.raises(erasures.NotDecided):
+            erasures.lift_hold(User.objects.get(username=name), hold.pk, "It was about nothing.")
+    erasures.lift_hold(User.objects.get(username="frida"), hold.pk, "The case was closed in March.")
