@@ -4,6 +4,7 @@ One file (HAVRE_AUDIT_KEY_FILE) with 32 random bytes in base64, outside the data
 through HKDF, the key of the events' marks. Without it nothing is recorded, and so nothing is answered.
 """
 
+import fcntl
 import functools
 import hashlib
 import hmac
@@ -172,14 +173,39 @@ class Exchange:
 def exchanged() -> Iterator[Exchange]:
     """A new key, which stands in the file in the place of the old one from `put` on. When the block ends well the old
     one is destroyed; when it raises, everything is as before. Raises NoAuditKey when the folder cannot be written."""
-    exchange = Exchange(Path(settings.HAVRE_AUDIT_KEY_FILE))
+    path = Path(settings.HAVRE_AUDIT_KEY_FILE)
+    with _alone(path.parent):
+        exchange = Exchange(path)
+        try:
+            yield exchange
+        except BaseException:
+            exchange.undo()
+            raise
+        finally:
+            exchange.end()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Nobody else exchanges the key in this folder meanwhile: the second one's draft would become the first one's key.
+    Raises NoAuditKey."""
     try:
-        yield exchange
-    except BaseException:
-        exchange.undo()
-        raise
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise NoAuditKey(f"The folder of the audit key, {folder}, cannot be used ({error.strerror}).") from None
+    try:
+        _lock(descriptor)
+        yield
     finally:
-        exchange.end()
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise NoAuditKey("The audit key is being replaced by another exchange at this moment.") from None
 
 
 def _keep(folder: Path) -> None:

@@ -11,7 +11,7 @@ from django.db import transaction
 from portal.audit import keys, sealing
 from portal.audit._canonical import plain
 from portal.audit._succession import REPLACED, acceptance, statement
-from portal.audit.models import Checkpoint, Event, Head
+from portal.audit.models import Event, Head
 from portal.audit.services import append, code_for, key_of, locked_head, record
 
 
@@ -32,9 +32,12 @@ def replace(*, actor: str, reason: str) -> Replaced:
     """Put a new key into the key's file, signed off by the one that is there. Raises keys.NoAuditKey when there is
     none, when it is the wrong one, or when the file cannot be written; sealing.Tampered."""
     with keys.exchanged() as exchange, transaction.atomic():
+        newest = sealing.hold()  # nobody's checkpoint comes between, and nobody waits crosswise
+        key_of(locked_head())
+        sealing.tell_of_the_clock(newest)  # the old key's word, before it gives its last
         head = locked_head()
         old, new = key_of(head), exchange.new
-        last = _last_checkpoint() + 1
+        last = (newest.number if newest else 0) + 1
         handed_over = old.sign_off(statement(str(head.ledger), old.public, new.public, last))
         payload = {"old": old.public.hex(), "new": new.public.hex(), "last_checkpoint": last, "reason": reason}
         accepted = new.sign_off(acceptance(str(head.ledger), old.public, new.public, last))
@@ -51,6 +54,7 @@ def replace_lost(*, actor: str, reason: str) -> Replaced:
     nobody: the event names them, and every verification tells of them. Raises NotLost, keys.NoAuditKey when the file
     cannot be written, sealing.Tampered."""
     with keys.exchanged() as exchange, transaction.atomic():
+        newest = sealing.hold()
         head = locked_head()
         try:
             key_of(head)
@@ -60,10 +64,9 @@ def replace_lost(*, actor: str, reason: str) -> Replaced:
             raise NotLost
         new = exchange.new
         exchange.put()
-        newest = Checkpoint.objects.order_by("-number").first()
         unvouched = [newest.tree_size + 1 if newest else 1, head.last_seq]
         old = head.public_key
-        last = _last_checkpoint()
+        last = newest.number if newest else 0
         accepted = new.sign_off(acceptance(str(head.ledger), bytes.fromhex(old), new.public, last, unvouched))
         payload: dict[str, object] = {"old": old, "new": new.public.hex(), "last_checkpoint": last}
         payload |= {"lost": True, "unvouched": unvouched, "accepted": accepted.hex(), "reason": plain(reason)}
@@ -71,10 +74,6 @@ def replace_lost(*, actor: str, reason: str) -> Replaced:
         _go_on_with(new, event)
         sealing.seal("key lost", unmarked_up_to=unvouched[1])
     return Replaced(bytes.fromhex(old), new.public, event.seq)
-
-
-def _last_checkpoint() -> int:
-    return Checkpoint.objects.order_by("-number").values_list("number", flat=True).first() or 0
 
 
 def _go_on_with(key: keys.AuditKey, last: Event) -> None:

@@ -38,18 +38,24 @@ def seal(reason: str, *, unmarked_up_to: int = 0) -> Checkpoint:
     """
     while True:
         before = Checkpoint.objects.first()
-        now = timezone.now()
-        _tell_of_the_clock(before, now)
+        now = tell_of_the_clock(before)
         tail = _Tail(before, key_of(Head.objects.get_or_create(pk=1)[0]), unmarked_up_to)
         tail.read()
         with transaction.atomic():
-            one_at_a_time("audit seal")
+            hold()
             head = Head.objects.get(pk=1)
             newest = Checkpoint.objects.values_list("number", flat=True).first()
             if newest == (before.number if before else None) and tail.is_marked_by(key_of(head)):
                 tail.read(head.last_seq)  # what was recorded meanwhile
                 _check_end(head, key_of(head))
                 return tail.seal(reason, head, max(now, timezone.now()))
+
+
+def hold() -> Checkpoint | None:
+    """Let nobody else seal until the caller's transaction ends; returns the newest checkpoint. Whoever locks the head as
+    well does so afterwards."""
+    one_at_a_time("audit seal")
+    return Checkpoint.objects.first()
 
 
 def _check_end(head: Head, key: keys.AuditKey) -> None:
@@ -173,11 +179,16 @@ def _key_of(checkpoint: Checkpoint, present: keys.AuditKey) -> bytes:
     return succession(ledger, present.public, list(replaced)).key_for(checkpoint.number)
 
 
-def _tell_of_the_clock(before: Checkpoint | None, now: datetime) -> None:
-    """A checkpoint that is earlier than the one before it holds an event that says why."""
+def tell_of_the_clock(before: Checkpoint | None) -> datetime:
+    """A checkpoint that is earlier than the one before it holds an event that says why. Returns the time. Raises as
+    `record` does."""
+    now = timezone.now()
     if before and now < before.at - CLOCK_MAY_GO_BACK:
         with transaction.atomic():
-            record(CLOCK_WENT_BACK, actor="system", payload={"from": moment(before.at), "to": moment(now)})
+            told = Event.objects.filter(kind=CLOCK_WENT_BACK, seq__gt=before.tree_size)
+            if not told.exists():
+                record(CLOCK_WENT_BACK, actor="system", payload={"from": moment(before.at), "to": moment(now)})
+    return now
 
 
 def _after(seq: int) -> Iterator[Event]:
