@@ -52,8 +52,8 @@ def seal(reason: str, *, unmarked_up_to: int = 0) -> Checkpoint:
 
 
 def hold() -> Checkpoint | None:
-    """Let nobody else seal until the caller's transaction ends; returns the newest checkpoint. Whoever locks the head as
-    well does so afterwards."""
+    """Let nobody else seal until the caller's transaction ends; returns the newest checkpoint. Whoever also locks the
+    head does so afterwards."""
     one_at_a_time("audit seal")
     return Checkpoint.objects.first()
 
