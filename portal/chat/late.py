@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.db import DatabaseError, transaction
-from django.utils.dateparse import parse_datetime
 
 from portal import vault
 from portal.accounts.models import User
@@ -102,7 +101,7 @@ def _write(one: spool.Kept) -> bool:
     if Turn.objects.filter(conversation_id=values["conversation"], client_ref=values["client_ref"]).exists():
         return False  # it was written after all
     owner = User.objects.select_for_update().filter(pk=values["person"]).first()
-    at = parse_datetime(values["shown_at"])
+    at = datetime.fromisoformat(values["shown_at"])
     kept = {name: values[name] for name in _KEPT}
     turn = Turn(id=values["turn"], conversation_id=values["conversation"], created_at=at, finished_at=at, **kept)
     if conversation := _conversation(values, owner):

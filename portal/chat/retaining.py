@@ -120,8 +120,9 @@ def _due(now: datetime) -> Iterator[Target]:
 def _still_due(target: Target, now: datetime) -> Callable[[], bool]:
     """Whether it is to go, asked again when nobody can use it any more: it may have been used a moment ago, or a
     setting says something else by now."""
-    due = _old_people if isinstance(target, User) else _old_conversations
-    return lambda: due(now).filter(pk=target.pk).exists()
+    if isinstance(target, User):
+        return lambda: _old_people(now).filter(pk=target.pk).exists()
+    return lambda: _old_conversations(now).filter(pk=target.pk).exists()
 
 
 def _in_batches(found: QuerySet[_T]) -> Iterator[_T]:
