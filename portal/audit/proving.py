@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from portal.audit import keys, sealing
+from portal.audit import keys, sealing, stored
 from portal.audit._merkle import Frontier
 from portal.audit._succession import REPLACED, Succession, succession
 from portal.audit.models import Checkpoint, Event, Head
-from portal.audit.services import leaf_of
+from portal.audit.stored import Row
 
 _MOST_BETWEEN = 20_000  # events of one checkpoint that a page waits for: about a second
 _NO_VALUES = (ValueError, TypeError, KeyError, AttributeError)
@@ -28,16 +28,18 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """How one event stands, and the number and time of the checkpoint that covers it."""
+    """How one event stands, and the number and time of the checkpoint that covers it. `is_believed` is whether what it
+    says is what was recorded, even where the checkpoint does not fit, because others under it were changed."""
 
     standing: Standing
+    is_believed: bool = True
     checkpoint: int | None = None
     sealed_at: datetime | None = None
 
 
-def proofs(events: Iterable[Event]) -> dict[int, Proof]:
+def proofs(rows: Iterable[Row]) -> dict[int, Proof]:
     """How these events stand, by their numbers. Reads a few rows for each checkpoint that covers some of them."""
-    chosen = sorted(events, key=lambda one: one.seq)
+    chosen = sorted(rows, key=lambda one: one.seq)
     history, key = _history()
     found: dict[int, Proof] = {}
     covering: Checkpoint | None = None
@@ -46,9 +48,20 @@ def proofs(events: Iterable[Event]) -> dict[int, Proof]:
         if covering is None or covering.tree_size < event.seq:
             covering = _covering(event.seq)
             standing = _of_checkpoint(covering, history) if covering else Standing.WAITING
-        own = standing if _is_whole(event, history, key) else Standing.WRONG
-        found[event.seq] = Proof(own, covering.number, covering.at) if covering else Proof(own)
+        own = Standing.WRONG if event.problem else standing
+        is_marked = key is not None and event.seq > history.marked_after
+        is_believed = not event.problem and (is_marked or own is not Standing.WRONG)
+        over = (covering.number, covering.at) if covering else ()
+        found[event.seq] = Proof(own, is_believed, *over)
     return found
+
+
+def damaged(first: int, last: int) -> list[int]:
+    """The numbers in this range whose event is missing or is not what was recorded. Reads and computes each of them:
+    for a few hundred."""
+    numbers = range(first, last + 1)
+    whole = {one.seq for one in stored.rows(numbers, stored.Marks()) if not one.problem}
+    return [seq for seq in numbers if seq not in whole]
 
 
 def _history() -> tuple[Succession, keys.AuditKey | None]:
@@ -60,15 +73,6 @@ def _history() -> tuple[Succession, keys.AuditKey | None]:
     trusted = key.public if key else bytes.fromhex(head.public_key)
     replaced = Event.objects.filter(kind=REPLACED).order_by("seq").values_list("seq", "payload")
     return succession(str(head.ledger), trusted, list(replaced)), key
-
-
-def _is_whole(event: Event, history: Succession, key: keys.AuditKey | None) -> bool:
-    try:
-        leaf = leaf_of(event)
-    except _NO_VALUES:
-        return False
-    marked = key is None or event.seq <= history.marked_after or key.has_marked(leaf, bytes(event.mac))
-    return leaf == bytes(event.leaf) and marked
 
 
 def _covering(seq: int) -> Checkpoint | None:

@@ -1,5 +1,5 @@
-"""The one way to a conversation or a turn on behalf of a person: their own, and only as a clinician; what a model
-thought about somebody else's, and only as a compliance officer."""
+"""The one way to a conversation or a turn on behalf of a person: their own, and only as a clinician; the story of
+somebody else's, and only as a compliance officer."""
 
 import uuid
 from typing import Any
@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib.auth.models import AnonymousUser
 
 from portal.accounts.models import Role, User
+from portal.audit.models import Event
 from portal.chat import sealed
 from portal.chat.models import Conversation, Turn
 from portal.chat.reading import reading
@@ -50,14 +51,15 @@ def passage_of(user: User | AnonymousUser, turn_id: uuid.UUID, marker: int) -> t
     return turn, passage
 
 
-def sealed_turn_of(user: User | AnonymousUser, turn_id: uuid.UUID) -> Turn:
-    """The turn whose reasoning a compliance officer wants to read. Raises NotAllowed for everybody else, also for the
-    person who asked, whatever their role is by now, and where there is no such turn."""
-    turn = Turn.objects.select_related(*sealed.WITH_KEY).filter(pk=turn_id).first()
-    allowed = isinstance(user, User) and user.is_active and user.role == Role.COMPLIANCE
-    if turn is None or not allowed or turn.conversation.owner_id == user.pk:
+def check_story(user: User | AnonymousUser, turn_id: uuid.UUID) -> None:
+    """Let a compliance officer at the story of a turn and its words, also where only its events are left. Raises
+    NotAllowed for everybody else, and for the person who asked, whatever their role is by now."""
+    if not (isinstance(user, User) and user.is_active and user.role == Role.COMPLIANCE):
         raise NotAllowed
-    return turn
+    is_own = Turn.objects.filter(pk=turn_id, conversation__owner_id=user.pk).exists()
+    asked = Event.objects.filter(subject=str(turn_id), kind__in=("turn.started", "crisis.shown"))
+    if is_own or asked.filter(actor__name=user.username).exists():
+        raise NotAllowed
 
 
 def may_chat(user: User | AnonymousUser) -> bool:

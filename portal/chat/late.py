@@ -112,7 +112,7 @@ def _write(one: spool.Kept) -> bool:
         Turn.objects.filter(pk=turn.pk).update(created_at=at)
         turn.created_at = at
         proofs = {"question": sealed.proof(turn, "question")}
-        if turn.notices:
+        if turn.said:  # sealed as well, also where nothing is said
             proofs["notices_proof"] = sealed.proof(turn, "notices")
         record_shown(turn, owner, **proofs)
     else:

@@ -151,6 +151,12 @@ def open_reasoning(turn: Any) -> str:
         return vault.open(_key(turn.conversation), turn.reasoning, _purpose(turn.id, "reasoning")).decode()
 
 
+def unlock(turn: Any) -> None:
+    """Open the key of a turn's conversation, by which its words are read. Raises Erased, and VaultError where it cannot
+    be opened."""
+    _key(turn.conversation)
+
+
 def seal_with(turn: _Turn, whole: bytes, what: str) -> bytes:
     """Seal something of a turn that has a row of its own. Raises Erased, VaultError."""
     return vault.seal(_key(turn.conversation), whole, _purpose(turn.id, what))

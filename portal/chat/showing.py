@@ -88,9 +88,14 @@ def pieces(turn: Turn) -> Iterator[Shown]:
     """All pieces that were shown for a turn, in their order, those of earlier attempts first. Raises sealed.Erased,
     VaultError."""
     for one in Piece.objects.filter(turn=turn).order_by("attempt", "number"):
-        whole = sealed.open_with(turn, one.words, _purpose(one.attempt, one.number))
-        salt, text = whole[:_SALT_BYTES], whole[_SALT_BYTES:].decode()
-        yield Shown(one.attempt, one.number, one.at, text, salt.hex())
+        yield open_piece(turn, one)
+
+
+def open_piece(turn: Turn, piece: Piece) -> Shown:
+    """One of them. Raises sealed.Erased, VaultError."""
+    whole = sealed.open_with(turn, piece.words, _purpose(piece.attempt, piece.number))
+    salt, text = whole[:_SALT_BYTES], whole[_SALT_BYTES:].decode()
+    return Shown(piece.attempt, piece.number, piece.at, text, salt.hex())
 
 
 def beside(card: Mapping[str, Any] | None, message: str) -> dict[str, str]:

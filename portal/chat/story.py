@@ -1,49 +1,36 @@
 """One turn's whole story, for a compliance officer: what is known of it without a word of it, and, once a reason was
-given and recorded, its words, each compared with what the audit trail has of them."""
+given and recorded, its words. What it tells is what was recorded; what is kept is held against that, and whatever does
+not fit is said first."""
 
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from knowledge.models import GuidelineVersion
 from portal.accounts.models import User
+from portal.audit import stored
 from portal.audit.models import Event
-from portal.audit.proving import Proof, Standing, proofs
+from portal.audit.proving import Proof, Standing, damaged, proofs
 from portal.audit.services import record
+from portal.audit.stored import Row
 from portal.audit.telling import Line, lines
-from portal.chat import sealed, showing
-from portal.chat.models import Turn
+from portal.chat import comparing, gaps, sealed, showing
+from portal.chat.comparing import Committed, Fit, ShownPiece, Word
+from portal.chat.facts import ENDINGS, LATE, Facts, Source, every, facts, hashes, last, said, sources
+from portal.chat.models import ACTIVE, Turn
 from portal.vault import VaultError
 
 READ = "conversation.read"
-_ENDINGS = ("turn.completed", "turn.cancelled", "turn.failed", "turn.refused", "turn.redirected")
-_COMMITTED = {"question": "question", "passages": "proof", "answer": "answer", "thoughts": "reasoning"}
-"""The words of a turn, and where its events have their commitment."""
 _VERIFICATION = ("turn.source_opened", "turn.verified", "turn.verification_withdrawn")
+_MOST_BETWEEN = 1_000  # events between the first and the last of a story that are looked at: a third of a second
+_TRIES = 3
 
 
 class NotReadable(Exception):
     """The words cannot be read; the text is a sentence for the person who wants to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A passage that was found, as the audit trail knows it: no words of it. `title` is the guideline's as it is called
-    now; empty where it is no longer in the library."""
-
-    marker: int
-    title: str
-    guideline_id: str
-    version_id: str
-    version: str
-    page: str
-    score: float | None
-    is_cited: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,203 +42,250 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
-    """What is known of a turn without its words. `asked` is the event of the question, `ended` the one that ended it,
-    `prompts` those by which a model was asked, `shown` one for each piece that was shown, `checks` what its reader did
-    to verify it, `readings` who read it with which reason."""
+class Kept:
+    """How what is kept of a turn fits what was recorded, without opening it."""
 
-    turn: Turn
+    question: Fit
+    passages: Fit
+    answer: Fit
+    thoughts: Fit
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What is known of a turn without its words. `turn` is its row, None where it is gone. `asked` is the event of the
+    question, `ended` the one that ended it, `erased` that of its erasure; `card` is the hotline card and `message` the
+    sentence in the place of an answer, where they are what was recorded; `prompts` those by which a model was asked,
+    `shown` the pieces that were, `checks` what its reader did to verify it, `readings` who read it with which reason.
+    `findings` is what does not fit, in sentences."""
+
+    turn_id: uuid.UUID
+    turn: Turn | None
+    known: Committed
+    card: Mapping[str, Any] | None
+    message: str
     asked: Line | None
     ended: Line | None
+    erased: Line | None
+    facts: Facts
+    kept: Kept
     sources: tuple[Source, ...]
     prompts: tuple[Line, ...]
-    shown: tuple[Line, ...]
+    shown: tuple[ShownPiece, ...]
     checks: tuple[Line, ...]
     readings: tuple[Line, ...]
     steps: tuple[Step, ...]
+    findings: tuple[str, ...]
 
     @property
     def standing(self) -> Standing:
-        """How the story stands as a whole: as its worst event does."""
+        """How the story stands as a whole: as its worst event does, and wrong where something does not fit."""
         worst = (Standing.WRONG, Standing.WAITING, Standing.SEALED)
         there = {one.proof.standing for one in self.steps}
+        if self.findings:
+            return Standing.WRONG
         return next((one for one in worst if one in there), Standing.PROVEN)
 
     @property
     def is_verified(self) -> bool:
         """Whether the person who asked says that the answer was checked, and did not take that back."""
-        said = [one.event.kind for one in self.checks if one.event.kind != "turn.source_opened"]
-        return bool(said) and said[-1] == "turn.verified"
+        told = [one.event.kind for one in self.checks if one.event.kind != "turn.source_opened"]
+        return bool(told) and told[-1] == "turn.verified"
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the question still waits for its answer."""
+        return self.turn is not None and self.turn.state in ACTIVE and self.ended is None
 
-@dataclass(frozen=True, slots=True)
-class Word:
-    """Words that were sealed. `fits` says whether they are those that the audit trail committed to; None where it did
-    not: an earlier version of Havre."""
+    @property
+    def is_late(self) -> bool:
+        """Whether it is a hotline card that was shown while nothing could be written down."""
+        return self.asked is not None and self.asked.event.kind == LATE
 
-    text: Any
-    fits: bool | None
+    @property
+    def model_card(self) -> str:
+        """The SHA-256 by which the card of the model is found; empty where it has none."""
+        return next((one.model for one in (step.line for step in reversed(self.steps)) if one.model), "")
 
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A piece of the answer as it was shown."""
-
-    attempt: int
-    number: int
-    at: datetime
-    text: str
-    fits: bool
+    @property
+    def may_open(self) -> bool:
+        """Whether there is something to read."""
+        return self.turn is not None and self.erased is None
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The words of a turn."""
+    """The words of a turn, and how each of them fits."""
 
     question: Word
-    matched: tuple[str, ...]
-    passages: tuple[dict[str, Any], ...]
-    passages_fit: bool | None
+    matched: Word
+    passages: Word
     answer: Word
-    notices: tuple[dict[str, str], ...]
-    pieces: tuple[Piece, ...]
+    notices: Word
     thoughts: Word
+    pieces: tuple[ShownPiece, ...]
 
 
-def story(turn: Turn) -> Story:
-    """What the audit trail and the row have of a turn, and how each of its events stands."""
-    events = list(Event.objects.filter(Q(subject=str(turn.id)) | _of_conversation(turn)).order_by("seq"))
-    told = lines(events)
-    standing = proofs(events)
-    return Story(
-        turn=turn,
-        asked=_last(told, "turn.started"),
-        ended=_last(told, *_ENDINGS),
-        sources=tuple(_sources(told)),
-        prompts=_all(told, "turn.prompted"),
-        shown=_all(told, "turn.shown"),
-        checks=_all(told, *_VERIFICATION),
-        readings=_all(told, READ, "turn.reasoning_read"),
-        steps=tuple(Step(one, standing[one.event.seq]) for one in told),
-    )
+def story(turn_id: uuid.UUID) -> Story | None:
+    """What the audit trail and the database have of a turn; None where neither knows of it."""
+    for _again in range(_TRIES):
+        turn = Turn.objects.select_related(*sealed.WITH_KEY).filter(pk=turn_id).first()
+        events = _events(turn_id, turn)
+        if turn is None and not events:
+            return None
+        found = _story(turn_id, turn, events)
+        if len(events) == len(_events(turn_id, turn)):  # nothing was written meanwhile
+            break
+    return found
 
 
-def times_read(user: User, turn: Turn) -> int:
+def times_read(user: User, turn_id: uuid.UUID) -> int:
     """How often this person has read this turn, or tried to."""
-    return Event.objects.filter(kind=READ, subject=str(turn.id), actor__name=user.username).count()
+    return Event.objects.filter(kind=READ, subject=str(turn_id), actor__name=user.username).count()
 
 
-def read(user: User, turn: Turn, reason: str) -> Opened:
+def read(user: User, found: Story, reason: str) -> Opened:
     """The words of a turn, after the reading is written into the audit trail; so is one that fails. Raises NotReadable,
     and what `record` raises: then nothing was opened for anybody."""
     problem: object = None
     opened, outcome = None, "read"
     try:
-        opened = _open(turn)
+        opened = _open(found)
     except sealed.Erased:
-        outcome, problem = "erased", _("It was erased: the key of this conversation no longer exists.")
+        outcome, problem = _gone(found)
     except VaultError:
         outcome = "unreadable"
         problem = _("It cannot be opened with this installation's master key. Please tell your IT department.")
-    payload = {"conversation": str(turn.conversation_id), "reason": reason, "outcome": outcome}
+    payload = {"conversation": found.facts.conversation, "reason": reason, "outcome": outcome}
     with transaction.atomic():
         what = {"opened": _what(opened)} if opened else {}
-        record(READ, actor=user.username, actor_role=user.role, subject=str(turn.id), payload=payload | what)
+        record(READ, actor=user.username, actor_role=user.role, subject=str(found.turn_id), payload=payload | what)
     if opened is None:
         raise NotReadable(str(problem))
     return opened
 
 
-def _of_conversation(turn: Turn) -> Q:
-    return Q(subject=str(turn.conversation_id), kind__in=["conversation.erased"])
+def _gone(found: Story) -> tuple[str, str]:
+    if found.erased and found.known.is_erased:
+        return "erased", _("It was erased: the key of this conversation no longer exists.")
+    return "key_gone", _(
+        "The key of this conversation no longer exists, and the audit trail knows of no erasure. Please tell your IT "
+        "department: a backup may still hold it."
+    )
 
 
 def _what(opened: Opened) -> list[str]:
     """What there was to read: never a word of it."""
     there = {
         "question": opened.question.text,
-        "matched": opened.matched,
-        "passages": opened.passages,
+        "matched": opened.matched.text,
+        "passages": opened.passages.text,
         "answer": opened.answer.text,
-        "shown": opened.pieces,
-        "notices": opened.notices,
+        "shown": any(one.text for one in opened.pieces),
+        "notices": opened.notices.text,
         "reasoning": opened.thoughts.text,
     }
     return [name for name, value in there.items() if value]
 
 
-def _open(turn: Turn) -> Opened:
+def _open(found: Story) -> Opened:
     """Everything sealed of a turn. Raises sealed.Erased, VaultError."""
-    if turn.conversation.erased_at:
-        raise sealed.Erased("The key of this conversation no longer exists.")
-    said: dict[str, dict[str, Any]] = {}
-    for payload in Event.objects.filter(subject=str(turn.id)).order_by("seq").values_list("payload", flat=True):
-        for name, key in _COMMITTED.items():
-            if isinstance(given := payload.get(key), dict) and "commitment" in given:
-                said[name] = given
-    thoughts = sealed.open_reasoning(turn)
-    return Opened(
-        question=Word(turn.question, _fits(turn, "question", said)),
-        matched=tuple(map(str, turn.matched)),
-        passages=tuple(turn.passages),
-        passages_fit=_fits(turn, "passages", said),
-        answer=Word(turn.answer, _fits(turn, "answer", said)),
-        notices=tuple(turn.notices),
-        pieces=tuple(_pieces(turn)),
-        thoughts=Word(thoughts, _fits(turn, "thoughts", said)),
+    turn, known = found.turn, found.known
+    if turn is None:
+        raise sealed.Erased("The row is gone.")
+    sealed.unlock(turn)
+    words = {name: comparing.opened(turn, name, known) for name in ("question", "answer", "thoughts")}
+    rows = {name: comparing.rows_of(comparing.opened(turn, name, known)) for name in ("passages", "notices")}
+    pieces = comparing.pieces(turn, known, is_open=True)
+    return Opened(matched=comparing.matched(turn, known), pieces=tuple(pieces), **words, **rows)
+
+
+def _events(turn_id: uuid.UUID, turn: Turn | None) -> list[Row]:
+    """The events of a turn, and that of the erasure of its conversation: the one that it is in, and was."""
+    marks = stored.Marks()
+    mine = Event.objects.filter(subject=str(turn_id)).order_by("seq").values_list("seq", flat=True)
+    events = stored.rows(list(mine), marks)
+    talks = {str(said(one).get("conversation", "")) for one in events} | (
+        {str(turn.conversation_id)} if turn else set()
+    )
+    erasures = Event.objects.filter(kind="conversation.erased", subject__in=talks - {""}).order_by("seq")
+    found = [*events, *stored.rows(list(erasures.values_list("seq", flat=True)), marks)]
+    return sorted(found, key=lambda one: one.seq)
+
+
+def _story(turn_id: uuid.UUID, turn: Turn | None, events: Sequence[Row]) -> Story:
+    told = lines(events)
+    standing = proofs(events)
+    wrong = frozenset(seq for seq, one in standing.items() if not one.is_believed)
+    known = comparing.committed(events, wrong)
+    shown = tuple(comparing.pieces(turn, known, is_open=False))
+    asked, ended = last(told, "turn.started", LATE), last(told, *ENDINGS)
+    card, message = _beside(turn, events)
+    return Story(
+        turn_id=turn_id,
+        turn=turn,
+        known=known,
+        card=card,
+        message=message,
+        asked=asked,
+        ended=ended,
+        erased=last(told, "conversation.erased"),
+        facts=facts(events, asked, ended),
+        kept=_kept(turn, known),
+        sources=tuple(sources(told)),
+        prompts=every(told, "turn.prompted"),
+        shown=shown,
+        checks=every(told, *_VERIFICATION),
+        readings=every(told, READ, "turn.reasoning_read"),
+        steps=tuple(Step(one, standing[one.event.seq]) for one in told),
+        findings=(*_doubts(turn_id, standing, events), *_gaps(turn_id, turn, events, known, shown)),
     )
 
 
-def _fits(turn: Turn, name: str, said: dict[str, dict[str, Any]]) -> bool | None:
-    if name not in said:
-        return None
-    try:
-        return bool(sealed.commitment(sealed.salt_of(turn, name), getattr(turn, name)) == said[name]["commitment"])
-    except KeyError:
-        return False
+def _doubts(turn_id: uuid.UUID, standing: Mapping[int, Proof], events: Sequence[Row]) -> Iterator[str]:
+    """What is wrong with its events in the ledger, and with those between them."""
+    if wrong := sorted(seq for seq, one in standing.items() if not one.is_believed):
+        yield _("Of its events, these are not what was recorded: %(numbers)s.") % {"numbers": _numbers(wrong)}
+    unsealed = {one.checkpoint for one in standing.values() if one.is_believed and one.standing is Standing.WRONG}
+    if checkpoints := sorted(one for one in unsealed if one is not None):
+        yield _("A checkpoint over them does not fit, or is not signed by this installation: %(numbers)s.") % {
+            "numbers": _numbers(checkpoints)
+        }
+    ours = {one.seq for one in events}
+    span = [one.seq for one in events if one.subject == str(turn_id)]
+    if span and (lost := [seq for seq in damaged(span[0], min(span[-1], span[0] + _MOST_BETWEEN)) if seq not in ours]):
+        yield _(
+            "In the meantime other events were recorded that are gone or are not what was recorded: %(numbers)s. They "
+            "may have belonged to this story."
+        ) % {"numbers": _numbers(lost)}
 
 
-def _pieces(turn: Turn) -> Iterable[Piece]:
-    committed = {
-        (payload.get("attempt"), payload.get("piece")): payload.get("commitment")
-        for payload in Event.objects.filter(subject=str(turn.id), kind="turn.shown").values_list("payload", flat=True)
-    }
-    for one in showing.pieces(turn):
-        fits = committed.get((one.attempt, one.number)) == sealed.commitment(one.salt, one.text)
-        yield Piece(one.attempt, one.number, one.at, one.text, fits)
+def _gaps(
+    turn_id: uuid.UUID, turn: Turn | None, events: Sequence[Row], known: Committed, shown: Sequence[ShownPiece]
+) -> Iterator[str]:
+    yield from gaps.of_events(turn_id, events, known)
+    yield from gaps.of_row(turn, events, known)
+    yield from gaps.of_words(turn, known, [one.fit for one in shown])
+    yield from gaps.of_erasure(turn, events, known)
 
 
-def _sources(told: list[Line]) -> Iterable[Source]:
-    found = _last(told, "turn.passages")
-    ended = _last(told, *_ENDINGS)
-    passages = found.event.payload.get("passages", []) if found else []
-    cited = set(_dict(ended.event.payload.get("citations")).get("markers", [])) if ended else set()
-    versions = {one["version_id"] for one in passages if "version_id" in one}
-    titles = {
-        str(key): title
-        for key, title in GuidelineVersion.objects.filter(pk__in=versions).values_list("pk", "guideline__title")
-    }
-    for one in passages:
-        yield Source(
-            marker=one.get("marker", 0),
-            title=titles.get(one.get("version_id", ""), ""),
-            guideline_id=one.get("guideline_id", ""),
-            version_id=one.get("version_id", ""),
-            version=str(one.get("version", "")),
-            page="" if one.get("page") is None else str(one["page"]),
-            score=one.get("score"),
-            is_cited=one.get("marker") in cited,
-        )
+def _beside(turn: Turn | None, events: Sequence[Row]) -> tuple[Mapping[str, Any] | None, str]:
+    """The hotline card, and the sentence in the place of an answer, where the row has them as recorded."""
+    if turn is None:
+        return None, ""
+    shown, told = showing.beside(turn.card, turn.failure_message), hashes(events)
+    card = turn.card if shown.get("card_sha256") == told["card_sha256"] else None
+    return card, turn.failure_message if shown.get("message_sha256") == told["message_sha256"] else ""
 
 
-def _dict(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _numbers(found: Sequence[int]) -> str:
+    few = ", ".join(map(str, found[:10]))
+    return f"{few} …" if len(found) > 10 else few
 
 
-def _all(told: list[Line], *kinds: str) -> tuple[Line, ...]:
-    return tuple(one for one in told if one.event.kind in kinds)
-
-
-def _last(told: list[Line], *kinds: str) -> Line | None:
-
-    return next((one for one in reversed(told) if one.event.kind in kinds), None)
+def _kept(turn: Turn | None, known: Committed) -> Kept:
+    names = ("question", "passages", "answer", "thoughts")
+    if turn is None:
+        gone = Fit.ERASED if known.is_erased else Fit.REMOVED
+        return Kept(**{name: gone if name in known.words else Fit.NOTHING for name in names})
+    return Kept(**{name: comparing.closed(turn, name, known) for name in names})

@@ -16,9 +16,8 @@ from django.views.decorators.http import require_http_methods
 from portal.access import for_role
 from portal.accounts.models import User
 from portal.audit import keys, verifying
-from portal.chat.access import NotAllowed, sealed_turn_of
-from portal.chat.models import Turn
-from portal.chat.story import NotReadable, read, story, times_read
+from portal.chat.access import NotAllowed, check_story
+from portal.chat.story import NotReadable, Story, read, story, times_read
 
 _LEAST_REASON = 15  # characters: a sentence, not a tick
 
@@ -43,36 +42,40 @@ class ReasonForm(forms.Form):
 @require_http_methods(["GET", "POST"])
 @for_role("compliance")
 def turn_story(request: HttpRequest, turn_id: uuid.UUID) -> HttpResponse:
-    """What is known of a turn without its words; a POST with a reason shows them, once: a reload asks again."""
+    """What is known of a turn without its words; a POST with a reason shows them, once: a reload asks again. Where its
+    row is gone, what its events tell."""
     if not isinstance(request.user, User):
         raise PermissionDenied
     try:
-        turn = sealed_turn_of(request.user, turn_id)
+        check_story(request.user, turn_id)
     except NotAllowed as error:
         raise Http404 from error
+    found = story(turn_id)
+    if found is None:
+        raise Http404
     context: dict[str, Any] = {"opened": None, "problem": ""}
-    form = _form(request.user, turn)
-    if request.method == "POST":
+    form = _form(request.user, turn_id)
+    if request.method == "POST" and found.may_open:
         given = ReasonForm(request.POST)
         if not given.is_valid():
             form = given
-        elif given.cleaned_data["times"] != times_read(request.user, turn):
-            form = _form(request.user, turn)
+        elif given.cleaned_data["times"] != times_read(request.user, turn_id):
             context["problem"] = _now("These words were shown once. To read them again, say again why.")
         else:
-            context |= _read(request.user, turn, given.cleaned_data["reason"])
-            form = _form(request.user, turn)
-    context |= {"turn": turn, "story": story(turn), "form": form, "last": verifying.last()}
+            context |= _read(request.user, found, given.cleaned_data["reason"])
+            form, found = _form(request.user, turn_id), story(turn_id) or found
+    shown = context["opened"].pieces if context["opened"] else found.shown
+    context |= {"story": found, "form": form, "shown": shown, "last": verifying.last()}
     return render(request, "chat/story.html", context)
 
 
-def _form(user: User, turn: Turn) -> ReasonForm:
-    return ReasonForm(initial={"times": times_read(user, turn)})
+def _form(user: User, turn_id: uuid.UUID) -> ReasonForm:
+    return ReasonForm(initial={"times": times_read(user, turn_id)})
 
 
-def _read(user: User, turn: Turn, reason: str) -> dict[str, Any]:
+def _read(user: User, found: Story, reason: str) -> dict[str, Any]:
     try:
-        return {"opened": read(user, turn, reason)}
+        return {"opened": read(user, found, reason)}
     except NotReadable as problem:
         return {"problem": str(problem)}
     except (keys.NoAuditKey, DatabaseError):

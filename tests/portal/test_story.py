@@ -1,60 +1,27 @@
-"""One turn's whole story: what is known without a word of it, the words with a reason, and how each event stands."""
+"""One turn's whole story: what is known without a word of it, and the words with a reason."""
 
 import uuid
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 
 from portal import vault
-from portal.audit import _triggers, proving, sealing
-from portal.audit.models import Checkpoint, Event
-from portal.audit.proving import Standing, proofs
-from portal.audit.services import record
-from portal.chat.models import Conversation, ConversationKey, Piece, State, Turn
-from portal.chat.protocol import Effort, TurnStart
-from portal.chat.services import start_turn
-from portal.chat.turn import claim, finish, show, store_passages
+from portal.audit import sealing
+from portal.audit.models import Event
+from portal.chat.erasing import By, erase
+from portal.chat.models import ConversationKey, Turn
 from tests.conftest import Cast
+from tests.portal.whole_turns import SHA256, WORDS, answered
 
-QUESTION = "Which steps has a plan for QUESTION-WORD?"
-ANSWER = "First the warning signs. ANSWER-WORD <b>bold</b> [1]"
-THOUGHTS = "THOUGHT-WORD <script>alert(1)</script>"
-QUOTE = "PASSAGE-WORD: write the plan with the person."
 REASON = "Complaint 2026-117: the answer contradicts the guideline."
-WORDS = ("QUESTION-WORD", "ANSWER-WORD", "THOUGHT-WORD", "PASSAGE-WORD")
-SHA256 = "9" * 64
-NOBODY = uuid.UUID("99999999-9999-4999-8999-999999999999")
-
-
-def passage(**changed: Any) -> dict[str, Any]:
-    return {
-        "marker": 1, "document": "Safety plan", "version": "v1", "page": 2, "page_label": "2", "heading": "Steps",
-        "quote": QUOTE, "score": 0.8, "url": "/x/", "chunk_id": 1, "version_id": str(NOBODY),
-        "guideline_id": str(NOBODY),
-    } | changed  # fmt: skip
 
 
 @pytest.fixture
 def turn(cast: Cast, living_workers: None) -> Turn:
     """A turn of anna's that went the whole way, with pieces that were shown."""
-    start = TurnStart(client_ref=uuid.uuid4(), text=QUESTION, effort=Effort.LOW)
-    begun = start_turn(cast.anna, uuid.uuid4(), start, queue=False)  # type: ignore[arg-type]
-    assert begun.is_active
-    taken = claim(begun.id, State.RETRIEVING)
-    assert taken
-    store_passages(taken, [passage()], True)
-    taken = claim(begun.id, State.GENERATING)
-    assert taken
-    for text in (ANSWER[:24], ANSWER[24:]):
-        show(taken, text)
-    model = {"name": "gpt-oss-20b", "sha256": SHA256, "architecture": "gpt-oss", "quantization": "MXFP4"}
-    cited = [passage()]
-    values = {"answer": ANSWER, "thoughts": THOUGHTS, "groundedness": 0.87, "model": model, "citations": cited}
-    finish(taken, State.COMPLETED, **values)
-    return Turn.objects.get(pk=begun.id)
+    return answered(cast.anna)
 
 
 @pytest.fixture
@@ -133,97 +100,30 @@ def test_an_unknown_turn_is_not_found(officer: Client) -> None:
     assert officer.get(reverse("story", args=[uuid.uuid4()])).status_code == 404
 
 
-@pytest.mark.parametrize("loss", ["erased", "unreadable"])
+@pytest.mark.parametrize(("loss", "sentence"), [("key_gone", "knows of no erasure"), ("unreadable", "master key")])
 def test_what_cannot_be_read_says_why_and_the_attempt_is_an_event(
-    loss: str, officer: Client, turn: Turn, tmp_path: Any, settings: Any
+    loss: str, sentence: str, officer: Client, turn: Turn, tmp_path: Any, settings: Any
 ) -> None:
-    if loss == "erased":
+    if loss == "key_gone":
         ConversationKey.objects.all().delete()
     else:
         settings.HAVRE_MASTER_KEY_FILE = tmp_path / "other.key"
         vault.make_master_key()
     page = ask(officer, turn)
-    assert "ANSWER-WORD" not in page and "notice--caution" in page
+    assert "ANSWER-WORD" not in page and "notice--caution" in page and sentence in page
     assert [(one.payload["outcome"], "opened" in one.payload) for one in readings()] == [(loss, False)]
 
 
 def test_an_erased_conversation_keeps_its_story_and_says_so(officer: Client, turn: Turn) -> None:
-    ConversationKey.objects.all().delete()
-    Conversation.objects.update(erased_at=turn.finished_at)
+    erase(turn.conversation, By("emil"))
     sealing.seal("minute")
     page = officer.get(page_of(turn)).content.decode()
     assert "was erased on" in page and "<textarea" not in page and "Every event is proven" in page
+    assert page.count("Erased: nobody can read these words any more.") == 2
+    assert "ANSWER-WORD" not in ask(officer, turn) and readings() == [], "there is nothing to ask for"
 
 
 def test_what_cannot_be_recorded_is_not_opened(officer: Client, turn: Turn, tmp_path: Any, settings: Any) -> None:
     settings.HAVRE_AUDIT_KEY_FILE = tmp_path / "none.key"
     page = ask(officer, turn)
     assert "ANSWER-WORD" not in page and "cannot be recorded" in page
-
-
-def test_words_that_were_exchanged_in_the_database_do_not_fit(officer: Client, turn: Turn) -> None:
-    turn.answer = "Another ANSWER-WORD."
-    turn.save()
-    page = ask(officer, turn)
-    assert "These are not the words that were recorded" in page
-    assert page.count("These are the very words that were recorded") == 2
-
-
-def test_a_piece_that_was_put_in_another_ones_place_is_not_opened(officer: Client, turn: Turn) -> None:
-    first, second = Piece.objects.order_by("number")
-    Piece.objects.filter(pk=second.pk).update(words=first.words)
-    assert "ANSWER-WORD" not in ask(officer, turn)
-    assert readings()[0].payload["outcome"] == "unreadable"
-
-
-# --- how single events stand -------------------------------------------------------------------------------------
-
-
-def make(number: int) -> list[Event]:
-    with transaction.atomic():
-        return [record("x.happened", actor="system", payload={"n": one}) for one in range(number)]
-
-
-def test_an_event_is_proven_by_the_checkpoint_that_covers_it(db: None) -> None:
-    first = make(3)
-    one = sealing.seal("minute")
-    second = make(5)
-    two = sealing.seal("minute")
-    sealing.seal("minute")
-    late = make(1)
-    found = proofs([*late, *first, *second])
-    assert {found[event.seq].checkpoint for event in first} == {one.number}
-    assert {found[event.seq].checkpoint for event in second} == {two.number}
-    assert {found[event.seq].standing for event in [*first, *second]} == {Standing.PROVEN}
-    assert found[late[0].seq] == proving.Proof(Standing.WAITING)
-
-
-@pytest.mark.parametrize("what", ["payload", "leaf", "neighbour", "signature", "root", "size"])
-def test_an_event_that_is_not_what_was_recorded_is_wrong(db: None, what: str) -> None:
-    events = make(4)
-    checkpoint = sealing.seal("minute")
-    _triggers.remove(connection)
-    chosen = Event.objects.filter(seq=events[1].seq)
-    if what == "payload":
-        chosen.update(payload={"n": 99})
-    elif what == "leaf":
-        chosen.update(leaf=b"\x00" * 32)
-    elif what == "neighbour":
-        Event.objects.filter(seq=events[2].seq).update(leaf=b"\x00" * 32)
-    elif what == "signature":
-        Checkpoint.objects.filter(pk=checkpoint.pk).update(signature=b"\x00" * 64)
-    elif what == "size":
-        Checkpoint.objects.filter(pk=checkpoint.pk).update(tree_size=99)
-    else:
-        Checkpoint.objects.filter(pk=checkpoint.pk).update(body=checkpoint.body.replace('"root":"', '"root":"0'))
-    assert proofs(chosen)[events[1].seq].standing is Standing.WRONG
-    _triggers.install(connection)
-
-
-def test_a_checkpoint_over_too_many_events_is_left_to_the_full_verification(
-    db: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(proving, "_MOST_BETWEEN", 2)
-    events = make(4)
-    sealing.seal("minute")
-    assert proofs(events)[events[0].seq].standing is Standing.SEALED
