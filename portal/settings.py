@@ -245,6 +245,8 @@ def _each_night(hour: int, minute: int, task: str) -> dict[str, object]:
 CELERY_BEAT_SCHEDULE = {
     "seal-audit-trail": _each(60.0, "portal.audit.tasks.seal_minute"),
     "look-after-exports": _each(60.0, "portal.audit.exporting.tasks.look_after_exports"),
+    "fill-index-of-audit-trail": _each(60.0, "portal.audit.exporting.tasks.fill_index"),
+    "compare-index-of-audit-trail": _each_night(2, 20, "portal.audit.exporting.tasks.compare_index"),
     "verify-audit-trail": _each_night(3, 20, "portal.audit.tasks.verify"),
     "erase-what-was-kept-long-enough": _each_night(4, 10, "portal.chat.tasks.retain"),
     "carry-out-erasures": _each(60.0, "portal.chat.tasks.carry_out_erasures"),

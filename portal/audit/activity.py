@@ -6,16 +6,19 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from django.db.models import Q
 from django.db.models.fields.json import KT
 from django.utils import timezone
 
 from portal.audit.exporting._selection import midnight
 from portal.audit.models import Event
+from portal.audit.traits import readable
 
 PERIODS = (7, 30, 365)
 _WEEKS_FROM = 100  # days: longer periods are told by weeks
 _KINDS = {
     "turn.started": "turns",
+    "crisis.shown": "turns",  # hotlines that were shown when nothing could be recorded: a question in one event
     "turn.redirected": "redirected",
     "turn.refused": "refused",
     "turn.completed": "completed",
@@ -53,11 +56,25 @@ def activity(days: int, today: date | None = None) -> list[Span]:
     for kind, seq in numbers.iterator(chunk_size=10_000):
         counts[bisect_right(ends, seq) - 1][_KINDS[kind]] += 1
     shares: dict[int, list[float]] = defaultdict(list)
-    grounded = chosen.filter(kind="turn.completed").order_by().annotate(share=KT("payload__groundedness"))
-    for seq, share in grounded.values_list("seq", "share").iterator(chunk_size=10_000):
-        if share is not None:
-            shares[bisect_right(ends, seq) - 1].append(float(share))
+    answers = chosen.filter(readable(Q(payload__groundedness__isnull=False)), kind="turn.completed")
+    grounded = answers.order_by().annotate(share=KT("payload__groundedness")).values_list("seq", "share")
+    for seq, text in grounded.iterator(chunk_size=10_000):
+        if (share := _share(text)) is not None:
+            shares[bisect_right(ends, seq) - 1].append(share)
+    late = chosen.filter(kind="crisis.shown").order_by()
+    answered = set(late.filter(readable(Q(payload__verdict__action="alarm"))).values_list("seq", flat=True))
+    for seq in late.values_list("seq", flat=True):
+        counts[bisect_right(ends, seq) - 1]["redirected"] += seq not in answered
     return [_span(first, counts[place], shares[place]) for place, first in enumerate(firsts)]
+
+
+def _share(text: object) -> float | None:
+    """A share between 0 and 1; None for what is none, as somebody may have left it in a row."""
+    try:
+        share = float(str(text))
+    except ValueError:
+        return None
+    return share if 0 <= share <= 1 else None
 
 
 def _numbers_at(days: list[date]) -> list[int]:

@@ -139,3 +139,28 @@ class Export(models.Model):
     def is_open(self) -> bool:
         """Whether it still waits or is written."""
         return self.state in {self.State.WAITING, self.State.RUNNING}
+
+
+class Trait(models.Model):
+    """One entry of the index that turns are searched by (`portal.audit.traits`): an event, and the number of a trait
+    that it gives to its turn. No name and no word of anything; it can be made anew from the events."""
+
+    pk = models.CompositePrimaryKey("seq", "trait")
+    seq = models.BigIntegerField()
+    trait = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["trait", "seq"], name="audit_trait_of")]
+
+    def __str__(self) -> str:
+        return f"{self.seq}: {self.trait}"
+
+
+class TraitIndex(models.Model):
+    """One row: up to which event the index goes, and by which version of the rules it was made."""
+
+    up_to = models.BigIntegerField(default=0)
+    version = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return str(self.up_to)

@@ -124,6 +124,7 @@ SENTENCES: dict[str, Words] = {
     "audit.verification_asked": _("Asked for a verification of the whole audit trail"),
     "audit.sealing_refused": _("Sealing was refused: the audit trail is not what was recorded"),
     "audit.tail_missing": _("The end of the audit trail was found cut off or changed"),
+    "audit.index_mended": _("The index of the audit trail was mended: it was not what the events give"),
     "audit.key_replaced": _("The audit key was replaced"),
     "clock.went_back": _("The clock went back"),
     "clock.jumped": _("The clock jumped"),

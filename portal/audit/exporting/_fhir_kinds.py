@@ -218,6 +218,7 @@ KINDS: dict[str, Meaning] = {
     "audit.verified": replace(_USED, action="E"),
     "audit.sealing_refused": _alert(_AUDIT, _MAJOR),
     "audit.tail_missing": _alert(_AUDIT, _MAJOR),
+    "audit.index_mended": _alert(_AUDIT, _SERIOUS),
     "audit.key_replaced": _alert(_AUDIT, "0", _SECURITY_CHANGED),
     "clock.went_back": _alert(_AUDIT, _MINOR),
     "clock.jumped": _alert(_AUDIT, _MINOR),

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from portal.audit.exporting._fhir_kinds import KINDS
 from portal.audit.stored import Row
+from portal.audit.traits import ASKS
 
 MOST_LISTED = 500  # redirections, changes, readings: of each the first ones, with what was left out counted
 _SHOWS_HOTLINES = frozenset({"redirect", "alarm"})
@@ -30,8 +31,6 @@ _GOING = frozenset(
         *("conversation.erased", "person.erased", "hold.set", "hold.lifted", "retention.ran"),
     }
 )
-ASKS = frozenset({"turn.started", "crisis.shown"})
-"""The kinds that begin a question; the second where nothing could be recorded when the hotlines were shown."""
 UNKNOWN = "(unknown)"
 _MOST_PEOPLE = 20_000  # made-up names at the door must not fill the memory
 

@@ -15,8 +15,10 @@ from django.utils import timezone
 from knowledge.models import GuidelineVersion
 from portal.audit.models import Actor, Event
 from portal.audit.stored import Marks, Row, rows
+from portal.audit.traits import ASKS, found, is_rule, key, readable
 
 _EVENTS_AT_ONCE = 1000
+_REDIRECT = "redirect"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +61,26 @@ class Selection:
 
 def events(selection: Selection, up_to_seq: int) -> QuerySet[Event]:
     """The chosen events with numbers up to `up_to_seq`, oldest first."""
-    found = Event.objects.filter(seq__lte=up_to_seq)
+    chosen_events = Event.objects.filter(seq__lte=up_to_seq)
     asked = _asked(selection)
     turns = _turns(selection, up_to_seq)
     if turns:
         if asked:
-            turns.append(Event.objects.filter(asked, kind="turn.started", seq__lte=up_to_seq))
+            of_turns = Event.objects.filter(asked, kind__in=ASKS, seq__lte=up_to_seq).order_by()
+            turns.append(Q(subject__in=of_turns.values("subject")))
         chosen = Q()
         for one in turns:
-            chosen &= Q(subject__in=one.order_by().values("subject"))
+            chosen &= one
         if len(turns) == 1:
             chosen |= Q(subject__in=_themselves(selection))
-        found = found.filter(chosen)
+        chosen_events = chosen_events.filter(chosen)
     elif asked:
-        found = found.filter(asked)
+        chosen_events = chosen_events.filter(asked)
     if selection.kind:
-        found = found.filter(kind__in=_kinds(selection.kind))
+        chosen_events = chosen_events.filter(kind__in=_kinds(selection.kind))
     if selection.subject:
-        found = found.filter(subject__in=[selection.subject, *_codes(selection.subject)])
-    return found.order_by("seq")
+        chosen_events = chosen_events.filter(subject__in=[selection.subject, *_codes(selection.subject)])
+    return chosen_events.order_by("seq")
 
 
 def numbers(selection: Selection, up_to_seq: int) -> "array[int] | range":
@@ -114,33 +117,41 @@ def _asked(selection: Selection) -> Q:
     return found
 
 
-def _turns(selection: Selection, up_to_seq: int) -> list[QuerySet[Event]]:
-    """For each filter that chooses turns the events that say which: their subjects are the turns."""
+def _turns(selection: Selection, up_to_seq: int) -> list[Q]:
+    """For each filter that chooses turns the condition that an event belongs to one of them."""
     conditions = []
-    if selection.conversation:
-        conditions.append(Q(kind="turn.started", payload__conversation=_uuid(selection.conversation)))
+    if value := _uuid(selection.conversation):
+        asked = Q(kind__in=ASKS) & readable(Q(payload__conversation=value))
+        conditions.append(found([key("conversation", value)], asked, up_to_seq))
     if selection.document:
+        versions = _versions(selection.document)
         drawn = Q(pk__isnull=True)
-        for version in _versions(selection.document):
+        for version in versions:
             drawn |= Q(payload__passages__icontains=version)
-        conditions.append(Q(kind="turn.passages") & drawn)
+        keys = [key("version", version) for version in versions]
+        conditions.append(found(keys, Q(kind="turn.passages") & readable(drawn), up_to_seq))
     if selection.rule:
-        conditions.append(_rule(selection.rule))
-    if selection.verdict:
-        given = Q(payload__verdict__category=selection.verdict) | Q(payload__verdict__action=selection.verdict)
-        conditions.append(Q(kind="turn.started") & given)
-    if selection.model:
-        answered = Q(payload__model__name=selection.model) | Q(payload__model__sha256=selection.model)
-        conditions.append(Q(kind__in=_kinds("turn.")) & answered)
-    return [Event.objects.filter(one, seq__lte=up_to_seq) for one in conditions]
+        conditions.append(found([key("rule", selection.rule.lower())], _rule(selection.rule), up_to_seq))
+    if value := selection.verdict:
+        given = Q(payload__verdict__category=value) | Q(payload__verdict__action=value)
+        shown = Q(kind__in=ASKS) & readable(given)
+        if value == _REDIRECT:  # that the hotlines were shown is all that is known
+            shown |= Q(kind="crisis.shown") & readable(Q(payload__verdict__isnull=True))
+        conditions.append(found([key("verdict", value)], shown, up_to_seq))
+    if value := selection.model:
+        answered = readable(Q(payload__model__name=value) | Q(payload__model__sha256=value))
+        conditions.append(found([key("model", value)], Q(kind__in=_kinds("turn.")) & answered, up_to_seq))
+    return conditions
 
 
 def _rule(rule: str) -> Q:
     """Of the question's screen, of the answer's, or why a turn was refused."""
+    if not is_rule(rule):
+        return Q(pk__isnull=True)
     quoted = f'"{rule}"'  # one whole member of a list
-    asked = Q(kind="turn.started", payload__verdict__rules__icontains=quoted)
-    ended = Q(payload__notices__icontains=quoted) | Q(payload__code=rule) | Q(payload__rule=rule)
-    return asked | (Q(kind__in=_kinds("turn.")) & ended)
+    asked = Q(kind__in=ASKS) & readable(Q(payload__verdict__rules__icontains=quoted))
+    ended = Q(payload__notices__icontains=quoted) | Q(payload__code__iexact=rule) | Q(payload__rule__iexact=rule)
+    return asked | (Q(kind__in=_kinds("turn.")) & readable(ended))
 
 
 def _themselves(selection: Selection) -> list[str]:

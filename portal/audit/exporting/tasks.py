@@ -1,10 +1,14 @@
 """Exports that are written behind the scenes, on the queue `housekeeping`."""
 
+import time
 import uuid
 
 from celery import shared_task
 
+from portal.audit import traits
 from portal.audit.exporting import _jobs
+
+_FILL_SECONDS = 40.0
 
 
 @shared_task
@@ -17,3 +21,16 @@ def write_export(export: str) -> None:
 def look_after_exports() -> None:
     """Exports whose message or worker was lost, and those that are a day old."""
     _jobs.look_after()
+
+
+@shared_task
+def fill_index() -> None:
+    """Go on with the index that turns are searched by, for a while."""
+    ends = time.monotonic() + _FILL_SECONDS
+    traits.fill(lambda: time.monotonic() > ends)
+
+
+@shared_task
+def compare_index() -> None:
+    """Compare that index with the events, and mend it."""
+    traits.compare()
