@@ -14,6 +14,7 @@ from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E40
 from channels.sessions import SessionMiddlewareStack  # noqa: E402
 
 import guardrails  # noqa: E402
+from portal import connections  # noqa: E402
 from portal.chat.routing import websocket_urlpatterns  # noqa: E402
 
 _routes = ProtocolTypeRouter(
@@ -23,6 +24,7 @@ _routes = ProtocolTypeRouter(
     }
 )
 _prepared = threading.Event()
+connections.answer_soon()
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:

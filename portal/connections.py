@@ -1,4 +1,4 @@
-"""Database connections that outlive a piece of work.
+"""Database connections: how long they live, and how long somebody who waits for an answer waits for others.
 
 Opening one takes longer than most of what is asked through it, and Django closes it after every request, Celery after
 every task. Threads that live as long as their process keep theirs for a while instead. Django asks before each piece of
@@ -19,3 +19,19 @@ def keep() -> None:
             "CONN_MAX_AGE": settings.HAVRE_CONNECTION_SECONDS,
             "CONN_HEALTH_CHECKS": True,
         }
+
+
+ANSWER_SECONDS = 3.0  # whoever sits in front of a screen is told within five that nothing can be written down
+
+
+def answer_soon() -> None:
+    """From now on nothing that this process asks of the database waits longer than `ANSWER_SECONDS` for what others
+    hold, nor for a server that does not take a connection: the web process. Workers and commands wait for longer."""
+    for database in connections.settings.values():
+        options = database.setdefault("OPTIONS", {})
+        if database["ENGINE"].endswith("sqlite3"):
+            options["timeout"] = ANSWER_SECONDS
+        else:
+            options["connect_timeout"] = int(ANSWER_SECONDS)
+            # of a setting that is given twice the later counts
+            options["options"] = f"{options.get('options', '')} -c lock_timeout={int(ANSWER_SECONDS * 1000)}".strip()

@@ -25,12 +25,17 @@ class SayThatNothingIsRecorded:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """The page; None for any other error."""
-        if isinstance(exception, vault.NoKey):
-            why = _("A key of this installation is missing.")
-        elif isinstance(exception, (OperationalError, InternalError)):
-            why = _("The database cannot be written at this moment.")
-        else:
-            return None
-        logger.error("%s %s: nothing can be recorded: %s", request.method, request.path, type(exception).__name__)
-        # no context of a request: who is signed in is a question to the database
-        return render(None, "503.html", {"why": why}, status=503)
+        return page(request, exception)
+
+
+def page(request: HttpRequest, error: BaseException | None, *, also: str = "") -> HttpResponse | None:
+    """The page that says so, where this error is of that kind, and what else there is to say; None otherwise."""
+    if isinstance(error, vault.NoKey):
+        why = _("A key of this installation is missing.")
+    elif isinstance(error, (OperationalError, InternalError)):
+        why = _("The database cannot be written at this moment.")
+    else:
+        return None
+    logger.error("%s %s: nothing can be recorded: %s", request.method, request.path, type(error).__name__)
+    # no context of a request: who is signed in is a question to the database
+    return render(None, "503.html", {"why": why, "also": also}, status=503)

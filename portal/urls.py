@@ -28,3 +28,4 @@ urlpatterns = [
 ]
 
 handler400 = "portal.views.bad_request"
+handler500 = "portal.views.broken"

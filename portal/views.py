@@ -1,6 +1,7 @@
 """Pages that belong to no single room: home, hotlines, the model, the state of the parts."""
 
 import logging
+import sys
 from dataclasses import asdict
 
 from django.conf import settings
@@ -12,9 +13,10 @@ from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import get_language
 from django.views.decorators.http import require_GET, require_POST
+from django.views.defaults import server_error
 
 import guardrails
-from portal import parts
+from portal import parts, unwritable
 from portal.context import THEMES
 
 logger = logging.getLogger(__name__)
@@ -73,6 +75,12 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     elif isinstance(exception, TooManyFieldsSent):
         context["is_too_much"] = True
     return render(None, "400.html", context, status=400)
+
+
+def broken(request: HttpRequest) -> HttpResponse:
+    """Something went wrong before or behind a page; where that was the database (whose session is this?), it says so as
+    a page would."""
+    return unwritable.page(request, sys.exception()) or server_error(request)
 
 
 @login_not_required

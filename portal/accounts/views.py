@@ -1,5 +1,6 @@
 """Sign-in, sign-out and the password form."""
 
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -8,18 +9,23 @@ from django.contrib import messages
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse_lazy
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from portal import vault
+from portal import unwritable, vault
 from portal.accounts.models import User
 from portal.accounts.selectors import subject_of
 from portal.accounts.sessions import announce_end
 from portal.audit.selectors import count_since
 from portal.audit.services import code_of, record
+from portal.database import patience
+
+logger = logging.getLogger(__name__)
+
+_LEAVE_SECONDS = 1.0  # how long who signs out waits once more for a database that is held
 
 
 class SignInForm(AuthenticationForm):
@@ -60,9 +66,20 @@ class SignOut(auth_views.LogoutView):
         """Sign out, also where that cannot be recorded: a workstation is shared. The page then says that it was not."""
         try:
             return super().post(request, *args, **kwargs)
-        except vault.VaultError:
-            request.session.flush()
-            raise
+        except (vault.VaultError, DatabaseError) as error:
+            self._leave(request)
+            said = unwritable.page(request, error, also=_("You are signed out on this computer."))
+            if said is None:
+                raise
+            return said
+
+    def _leave(self, request: HttpRequest) -> None:
+        try:
+            with patience(_LEAVE_SECONDS):
+                request.session.flush()
+        except DatabaseError as error:
+            logger.error("a session ends with its cookie alone: %s", type(error).__name__)
+            request.session = type(request.session)()  # an empty one, for which the browser forgets its cookie
 
 
 class ChangePassword(auth_views.PasswordChangeView):

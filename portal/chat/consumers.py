@@ -24,7 +24,7 @@ from portal.chat.access import NotAllowed, conversation_of, may_chat, turn_of
 from portal.chat.models import Turn
 from portal.chat.protocol import Frame, FrameError, Ping, TurnCancel, TurnResume, TurnStart, decode, parse
 from portal.chat.relay import Relay
-from portal.chat.threads import for_safety, for_turns
+from portal.chat.threads import for_cards, for_safety, for_turns
 from portal.chat.writing import NOT_WRITTEN
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ NOT_SIGNED_IN, NOT_ALLOWED, NO_SUCH_CONVERSATION, IDLE, TOO_MANY = 4401, 4403, 4
 _CLOSED_BY_THE_PERSON = {1000, 1001}  # a browser says so when its page is closed or left; a lost line says nothing
 _SESSION_CHECK_SECONDS = 15.0
 _NOTICE_SECONDS = 2.0
+_CHECK_SECONDS = 3.5  # how long a frame waits to hear whose session it is: longer than for a lock
 _CARD_SECONDS = 0.5  # how long a hotline card waits for the database to write it down
 _SAY_SECONDS = 3.5  # and how long everybody else waits before it is said that it takes longer
 _FRAMES_AT_ONCE, _FRAMES_A_SECOND = 30, 10
@@ -92,7 +93,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 if text_data is None:
                     raise FrameError("bad_frame", _("A message must be text, not bytes."))
                 content = decode(text_data)
-                user = await self._checked_user()
+                user = await self._checked_user_soon()
                 if user is not None:
                     await self.receive_json(content, user)
             except FrameError as error:
@@ -118,7 +119,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             case TurnStart():
                 await self._start(user, frame)
             case TurnCancel():
-                await for_turns(rescue.cancel_turn)(user, frame.turn)
+                await self._stop(user, frame.turn)
             case TurnResume():
                 turn = await for_turns(turn_of)(user, frame.turn)
                 if turn.conversation_id != self.conversation:
@@ -158,7 +159,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         writing = asyncio.ensure_future(start)
         await asyncio.wait({writing}, timeout=_CARD_SECONDS)
         if not writing.done():
-            unwritten = await for_safety(services.unrecorded)(self.conversation, frame, turn_id)
+            unwritten = await for_cards(services.unrecorded)(self.conversation, frame, turn_id)
             if unwritten.card:
                 await self._keep_card(unwritten)
                 await self._send_all(stored.early(unwritten))
@@ -178,7 +179,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _keep_card(self, unwritten: Turn) -> None:
         """Before it is sent, so that no card is shown without a trace, whatever ends here. A disk that hangs keeps
         nobody waiting."""
-        keeping = asyncio.ensure_future(for_safety(services.keep_card)(self.user_pk or 0, unwritten))
+        keeping = asyncio.ensure_future(for_cards(services.keep_card)(self.user_pk or 0, unwritten))
         await asyncio.wait({keeping}, timeout=_CARD_SECONDS)
 
     async def _tell_when_slow(self, unwritten: Turn, writing: asyncio.Future[Turn]) -> None:
@@ -197,10 +198,20 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._send_error(error.code, str(error), content)
             return
         if isinstance(frame, TurnStart):
-            turn = await for_safety(services.unwritten)(self.user_pk or 0, self.conversation, frame, uuid.uuid4())
+            turn = await for_cards(services.unwritten)(self.user_pk or 0, self.conversation, frame, uuid.uuid4())
             await self._send_all(stored.events(turn))
         else:
             await self._send_error("forbidden", _("Your session cannot be checked at this moment."), content)
+
+    async def _stop(self, user: User, turn: uuid.UUID) -> None:
+        try:
+            await for_turns(rescue.cancel_turn)(user, turn)
+        except rescue.NotWritten as error:
+            logger.error("a stop is not written down: %s", type(error.__cause__).__name__)
+            said = _("The answer is being stopped, but nothing can be written down at this moment.")
+            if not error.stops:
+                said = _("The answer cannot be stopped: nothing can be written down at this moment. Please try again.")
+            raise FrameError("forbidden", said) from error
 
     # --- plumbing ---
 
@@ -225,6 +236,16 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self.close(NOT_ALLOWED if user else NOT_SIGNED_IN)
             return None
         return user
+
+    async def _checked_user_soon(self) -> User | None:
+        """The same for somebody who waits. Raises DatabaseError where it takes too long: a server that hangs answers to
+        nobody, and a card is not to wait for it."""
+        asking = asyncio.ensure_future(self._checked_user())
+        asking.add_done_callback(lambda asked: asked.cancelled() or asked.exception())  # heard, whoever waits for it
+        await asyncio.wait({asking}, timeout=_CHECK_SECONDS)
+        if not asking.done():
+            raise DatabaseError("the database does not say whose session this is")
+        return asking.result()
 
     def _language(self) -> str:
         cookie = self.scope.get("cookies", {}).get(settings.LANGUAGE_COOKIE_NAME, "")

@@ -47,15 +47,17 @@ async def follow(
     return [(entry, json.loads(fields["event"])) for _, entries in _streams(found) for entry, fields in entries]
 
 
-def ask_to_stop(turn: uuid.UUID) -> None:
+def ask_to_stop(turn: uuid.UUID) -> bool:
     """Put up the stop sign that a generating worker looks at between tokens. Best effort: the row carries the same
-    wish, and is looked at too, less often."""
+    wish, and is looked at too, less often. False when Valkey cannot be reached."""
     if valkey.is_paused():
-        return
+        return False
     try:
         valkey.client().set(_stop_sign(turn), "1", ex=3600)
     except valkey.Unreachable:
         valkey.pause()
+        return False
+    return True
 
 
 def is_asked_to_stop(turn: uuid.UUID) -> bool | None:

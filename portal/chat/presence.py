@@ -7,15 +7,19 @@ it is open.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from portal import valkey
 from portal.chat import rescue
 from portal.chat.threads import for_turns
+
+logger = logging.getLogger(__name__)
 
 STAY_SECONDS = 45.0  # three times as long as a socket waits until it says again that it is open
 READING_SECONDS = 300.0  # on a page without a socket: a source that is read while the answer is written
@@ -102,7 +106,10 @@ def _unheard_seconds() -> float:
 
 def _stop_if_gone(user_pk: int) -> None:
     if is_gone(user_pk):
-        rescue.stop_left(user_pk)
+        try:
+            rescue.stop_left(user_pk)
+        except (rescue.NotWritten, DatabaseError) as error:
+            logger.error("what runs for somebody who left is not stopped: %s", type(error).__name__)
 
 
 def _begin(errand: Coroutine[Any, Any, None]) -> None:

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -18,14 +19,23 @@ from portal.chat.access import turn_of
 from portal.chat.models import ACTIVE, Quotation, State, Turn
 from portal.chat.stored import queued
 from portal.chat.turn import end, end_unheld, fail_unheld, held, requeued, unheld
+from portal.chat.writing import UNWRITABLE
 
 _GIVEN_UP_SECONDS = 60  # after its lease, while the workers that could take it stay away
+
+
+class NotWritten(Exception):
+    """That a turn is to stop could not be written down. `stops` where its model was asked to, and does."""
+
+    def __init__(self, stops: bool) -> None:
+        super().__init__("the wish to stop could not be written down")
+        self.stops = stops
 
 
 def cancel_turn(user: User, turn_id: uuid.UUID) -> None:
     """Stop a turn and keep what was shown. One that waits or is being looked up ends here; a generating one is ended
     by its worker within a second, or, if that worker is lost, by the socket that watches (`end_stopped`). Does nothing
-    to a turn that has ended. Raises NotAllowed."""
+    to a turn that has ended. Raises NotAllowed, and NotWritten when the person's wish cannot be written down."""
     _stop(turn_of(user, turn_id), actor=user.username, actor_role=user.role)
 
 
@@ -38,18 +48,22 @@ def stop_left(user_pk: int) -> None:
 
 def _stop(turn: Turn, code: str = "", **actor: str) -> None:
     """The worker is asked first, so that a database which is held does not keep a model talking."""
-    events.ask_to_stop(turn.id)
-    with transaction.atomic():
-        running = Turn.objects.filter(pk=turn.pk, state__in=ACTIVE, cancel_requested=False)
-        if not running.update(cancel_requested=True, failure_code=code):
-            return
-        record(
-            "turn.stop_asked",
-            subject=str(turn.id),
-            payload={"conversation": str(turn.conversation_id)} | ({"code": code} if code else {}),
-            **actor,
-        )
-    end(turn.id, State.CANCELLED, among=(State.QUEUED, State.RETRIEVING))
+    is_asked = events.ask_to_stop(turn.id)
+    try:
+        with transaction.atomic():
+            running = Turn.objects.filter(pk=turn.pk, state__in=ACTIVE, cancel_requested=False)
+            if not running.update(cancel_requested=True, failure_code=code):
+                return
+            record(
+                "turn.stop_asked",
+                subject=str(turn.id),
+                payload={"conversation": str(turn.conversation_id)} | ({"code": code} if code else {}),
+                **actor,
+            )
+    except UNWRITABLE as error:
+        raise NotWritten(is_asked and turn.state == State.GENERATING) from error
+    with suppress(*UNWRITABLE):  # it is written down that it is to end, and the next one who looks ends it
+        end(turn.id, State.CANCELLED, among=(State.QUEUED, State.RETRIEVING))
 
 
 def end_stopped(turn_id: uuid.UUID) -> None:

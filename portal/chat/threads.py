@@ -1,8 +1,8 @@
 """Threads for the blocking work of sockets.
 
 Channels' `database_sync_to_async` puts everything of a process on one thread outside HTTP: a question that waits for a
-lock would hold up every other person's hotline card. Here, what a socket needs in order to be safe (who is this, is
-this a crisis) has threads of its own, apart from the reading and writing of turns.
+lock would hold up every other person's hotline card. Here, who somebody is has threads of its own, apart from the
+reading and writing of turns; and so has the crisis screen, which asks no database and waits for none.
 """
 
 from collections.abc import Callable, Coroutine
@@ -16,12 +16,21 @@ from portal import connections
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_cards = ThreadPoolExecutor(4, thread_name_prefix="cards")
 _safety = ThreadPoolExecutor(8, thread_name_prefix="safety", initializer=connections.keep)
 _turns = ThreadPoolExecutor(16, thread_name_prefix="turns", initializer=connections.keep)
 
 
+def for_cards(function: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
+    """Run the crisis screen, and keep its cards, beside everything else. Not for what asks the database."""
+    adapted: Callable[P, Coroutine[Any, Any, R]] = DatabaseSyncToAsync(
+        function, thread_sensitive=False, executor=_cards
+    )
+    return adapted
+
+
 def for_safety(function: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
-    """Run a session check or the crisis screen beside everything else."""
+    """Run a session check beside everything else."""
     adapted: Callable[P, Coroutine[Any, Any, R]] = DatabaseSyncToAsync(
         function, thread_sensitive=False, executor=_safety
     )

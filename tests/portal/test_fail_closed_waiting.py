@@ -13,6 +13,7 @@ from portal.chat import turn as life
 from portal.chat.access import NotAllowed
 from portal.chat.models import Quotation, State, Turn
 from portal.chat.streaming import Watch
+from portal.database import patience
 from portal.valkey import client
 from tests.conftest import Cast
 from tests.portal.obstacles import Obstacle
@@ -174,9 +175,11 @@ def test_a_model_stops_talking_also_where_that_cannot_be_written_down(
     turn = begun(cast)
     watch = Watch(turn)
     monkeypatch.setattr(streaming, "_STOP_CHECK_SECONDS", -1.0)
-    obstacle(name)
-    with pytest.raises(writing.UNWRITABLE):
+    lift = obstacle(name)
+    with pytest.raises(rescue.NotWritten), patience(0.2):
         rescue.cancel_turn(cast.anna, turn.pk)  # type: ignore[arg-type]
+    lift()
+    assert not Turn.objects.get(pk=turn.pk).cancel_requested
     monkeypatch.setattr(streaming, "renew", lambda _: pytest.fail("the database is asked first"))
     watch._renewed = 0.0
     assert watch.is_over() and not watch.lost

@@ -1,0 +1,263 @@
+"""Whoever sits in front of a screen hears within five seconds that nothing can be written down, whatever he was at."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import OperationalError, connection
+from django.db import connections as all_connections
+from django.test import Client
+from django.urls import reverse
+
+from portal import connections
+from portal.audit.models import Event
+from portal.chat import consumers, events, rescue
+from portal.chat import turn as life
+from portal.chat.models import State, Turn
+from tests.conftest import PASSWORD, Cast
+from tests.portal.obstacles import Obstacle
+from tests.portal.test_fail_closed import CRISIS, begun
+from tests.portal.test_socket import collect, socket, start
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HELD = ("held",) if connection.vendor == "sqlite" else ("held", "events held")
+SAID = "Nothing can be written down"
+WORDS = (SAID, "not_recorded", "cannot be recorded at this moment")
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch, transactional_db: None) -> Iterator[None]:
+    """This process waits as the web process does, only that its three seconds are shorter."""
+    assert connections.ANSWER_SECONDS < 4
+    monkeypatch.setattr(connections, "ANSWER_SECONDS", 0.2)
+    database = all_connections.settings["default"]
+    before = dict(database["OPTIONS"])
+    connections.answer_soon()
+    connection.close()
+    yield
+    database["OPTIONS"].clear()
+    database["OPTIONS"].update(before)
+    connection.close()
+
+
+@contextmanager
+def waits() -> Iterator[list[int]]:
+    """How often this thread waits in vain for what others hold, and for how many milliseconds it would."""
+    found: list[int] = []
+
+    def note(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        plain = context["connection"].connection
+        if connection.vendor == "sqlite":
+            limit = plain.execute("PRAGMA busy_timeout").fetchone()[0]
+        elif plain.info.transaction_status.name != "INERROR":
+            limit = plain.execute("SELECT setting::int FROM pg_settings WHERE name = 'lock_timeout'").fetchone()[0]
+        else:
+            limit = 0
+        try:
+            return execute(sql, params, many, context)
+        except OperationalError:
+            found.append(limit)
+            raise
+
+    connection.ensure_connection()
+    connection.execute_wrappers.insert(0, note)
+    yield found
+    connection.execute_wrappers.remove(note)
+
+
+def _sign_in(client: Client, cast: Cast) -> Any:
+    return client.post(reverse("login"), {"username": "anna", "password": PASSWORD})
+
+
+def _sign_in_wrongly(client: Client, cast: Cast) -> Any:
+    return client.post(reverse("login"), {"username": "anna", "password": "wrong"})
+
+
+def _change_password(client: Client, cast: Cast) -> Any:
+    new = "another-long-passphrase"
+    form = {"old_password": PASSWORD, "new_password1": new, "new_password2": new}
+    return client.post(reverse("password_change"), form)
+
+
+def _check(client: Client, cast: Cast) -> Any:
+    return client.post(reverse("chat:checked", args=[Turn.objects.get().pk]), {"checked": "1"})
+
+
+def _ask_for_erasure(client: Client, cast: Cast) -> Any:
+    form = {"erase-what": "bela", "erase-reason": "has asked for it in writing"}
+    return client.post(reverse("chat:ask_erasure"), form)
+
+
+def _ask_for_an_export(client: Client, cast: Cast) -> Any:
+    return client.post(reverse("audit:ask_export"), {"format": "jsonl"})
+
+
+def _name_a_department(client: Client, cast: Cast) -> Any:
+    return client.post(reverse("guidelines:departments"), {"name": "Ward 4"})
+
+
+def _draft_rules(client: Client, cast: Cast) -> Any:
+    return client.post(reverse("safeguards:start"))
+
+
+def _read_a_story(client: Client, cast: Cast) -> Any:
+    form = {"reason": "a complaint of the patient, number 12", "times": "0"}
+    return client.post(reverse("story", args=[Turn.objects.get().pk]), form)
+
+
+STEPS = {
+    "sign in": ("", _sign_in),
+    "sign in with a wrong password": ("", _sign_in_wrongly),
+    "change the password": ("anna", _change_password),
+    "check an answer": ("anna", _check),
+    "ask for an erasure": ("emil", _ask_for_erasure),
+    "ask for an export": ("emil", _ask_for_an_export),
+    "name a department": ("dora", _name_a_department),
+    "draft other rules": ("dora", _draft_rules),
+    "read a story": ("emil", _read_a_story),
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_every_step_says_soon_that_nothing_can_be_written_down(
+    name: str, cast: Cast, brief: None, obstacle: Obstacle
+) -> None:
+    turn = begun(cast)
+    life.finish(turn, State.COMPLETED, answer="The answer.")
+    clients = {who: Client() for _, (who, _) in STEPS.items()}
+    for who, client in clients.items():
+        if who:
+            client.force_login(getattr(cast, who))
+    before = Event.objects.count()
+    lift = obstacle(name)
+    said = {}
+    for step, (who, do) in STEPS.items():
+        with waits() as waited:
+            answer = do(clients[who], cast)
+        said[step] = (answer.status_code, len(waited), max(waited, default=0))
+        assert any(word in answer.content.decode() for word in WORDS), (step, answer.status_code, answer.content)
+    lift()
+    assert said.pop("read a story")[1:] == (1, 200), "a page that says it beside what needs no record"
+    assert set(said.values()) == {(503, 1, 200)}
+    assert Event.objects.count() == before
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_who_signs_out_is_out_where_the_database_is_held(
+    name: str, cast: Cast, brief: None, obstacle: Obstacle, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from portal.accounts import views
+
+    assert connections.ANSWER_SECONDS + views._LEAVE_SECONDS < 5
+    monkeypatch.setattr(views, "_LEAVE_SECONDS", 0.1)
+    client.force_login(cast.anna)
+    lift = obstacle(name)
+    with waits() as waited:
+        answer = client.post(reverse("logout"))
+    lift()
+    assert answer.status_code == 503 and "You are signed out on this computer" in answer.content.decode()
+    assert waited in ([200, 100], [200]), "once to record it, and shortly to end the session"
+    assert client.get(reverse("chat:index")).status_code == 302
+
+
+def test_a_source_is_shown_where_that_cannot_be_recorded(cast: Cast, brief: None, obstacle: Obstacle) -> None:
+    from portal.chat import checking
+
+    turn = begun(cast)
+    lift = obstacle("held")
+    with waits() as waited:
+        checking.source_opened(cast.anna, turn, {"marker": 1}, None)  # type: ignore[arg-type]
+    lift()
+    assert waited == [200]
+
+
+def test_a_database_that_is_away_is_said_so_also_before_a_page_begins(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any, **__: Any) -> Any:
+        raise OperationalError("the connection is lost")
+
+    client = Client(raise_request_exception=False)
+    client.force_login(cast.anna)
+    monkeypatch.setattr("django.contrib.sessions.backends.db.SessionStore.load", away)
+    answer = client.get(reverse("chat:index"))
+    assert answer.status_code == 503 and SAID in answer.content.decode()
+
+
+def test_any_other_mistake_is_no_matter_of_records(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*_: Any, **__: Any) -> Any:
+        raise ValueError
+
+    client = Client(raise_request_exception=False)
+    client.force_login(cast.anna)
+    monkeypatch.setattr("django.contrib.sessions.backends.db.SessionStore.load", wrong)
+    answer = client.get(reverse("chat:index"))
+    assert answer.status_code == 500 and SAID not in answer.content.decode()
+
+
+def test_the_web_process_waits_shortly(transactional_db: None) -> None:
+    """It was loaded here, with `portal.asgi`."""
+    connection.close()
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            assert cursor.execute("PRAGMA busy_timeout").fetchone() == (1000 * connections.ANSWER_SECONDS,)
+        else:
+            cursor.execute("SELECT setting::int FROM pg_settings WHERE name = 'lock_timeout'")
+            assert cursor.fetchone() == (1000 * connections.ANSWER_SECONDS,)
+            cursor.execute("SHOW idle_in_transaction_session_timeout")
+            assert cursor.fetchone() == ("1min",), "and nothing else is different"
+
+
+# --- at the socket -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", HELD)
+async def test_who_stops_an_answer_hears_that_it_stops_and_is_not_written_down(
+    name: str, cast: Cast, living_workers: None, brief: None, obstacle: Obstacle
+) -> None:
+    turn = await sync_to_async(begun)(cast)
+    async with socket(cast.anna, turn.conversation_id) as browser:
+        lift = await sync_to_async(obstacle)(name)
+        await browser.send_json_to({"type": "turn.cancel", "turn": str(turn.pk)})
+        answer = await browser.receive_json_from(timeout=20)
+        await sync_to_async(lift)()
+    assert answer["type"] == "error" and "is being stopped" in answer["message"]
+    assert await sync_to_async(events.is_asked_to_stop)(turn.pk)
+
+
+async def test_who_stops_what_nobody_hears_of_is_told(
+    cast: Cast, dead_valkey: None, brief: None, obstacle: Obstacle
+) -> None:
+    turn = await sync_to_async(begun)(cast)
+    lift = await sync_to_async(obstacle)("held")
+    with pytest.raises(rescue.NotWritten) as caught:
+        await sync_to_async(rescue.cancel_turn)(cast.anna, turn.pk)  # type: ignore[arg-type]
+    await sync_to_async(lift)()
+    assert not caught.value.stops
+
+
+async def test_a_database_that_hangs_keeps_no_card_waiting(
+    cast: Cast, living_workers: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody hears whose session it is, and everybody who asks waits in a thread."""
+    assert consumers._CHECK_SECONDS + consumers._CARD_SECONDS < 5
+    released = threading.Event()
+    async with socket(cast.anna) as browser, socket(cast.bela) as other:
+        for one in (browser, other):  # its page is open, and was checked
+            await one.send_json_to({"type": "ping"})
+            await one.receive_json_from(timeout=30)
+        with monkeypatch.context() as patch:
+            patch.setattr(consumers, "user_of_session", lambda _: released.wait(30) and None)
+            patch.setattr(consumers, "_CHECK_SECONDS", 0.1)
+            for _ in range(9):
+                await other.send_json_to({"type": "ping"})
+            await browser.send_json_to(start(CRISIS))
+            found = await collect(browser)
+            said = await other.receive_json_from(timeout=30)
+        released.set()
+    assert [one["type"] for one in found] == ["turn.accepted", "crisis.detected", "turn.redirected"]
+    assert said["type"] == "error" and "cannot be checked" in said["message"]
