@@ -1,5 +1,6 @@
 """A ledger with everything in it that a ledger can have, under an audit key of the test's own."""
 
+import copy
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,8 +10,12 @@ import pytest
 from django.db import connection, transaction
 
 from portal.audit import _triggers, keys, rotation, sealing
-from portal.audit.models import Actor
+from portal.audit.models import Actor, Checkpoint, Event, Head
 from portal.audit.services import code_of, forget, record
+from portal.doctor import _audit
+from portal.doctor._findings import Finding
+
+_KEPT: dict[Any, list[Any]] = {}
 
 PEOPLE = ("anna", "bela", "çelik", "dora", "emil", "ümit 🙂")
 KINDS = ("turn.started", "turn.completed", "turn.refused", "guideline.uploaded", "session.started", "export.made")
@@ -50,9 +55,23 @@ def name_people() -> None:
 
 @pytest.fixture
 def full_ledger(db: None, audit_key: Path) -> random.Random:
-    """Some fifty events under two keys, ten checkpoints, one person erased, a clock that went back, events that no
-    checkpoint is over yet. Returns the dice."""
+    """Some fifty events under two keys, eight checkpoints, one person erased, events that no checkpoint is over yet.
+    Returns the dice. Written once; whoever comes later gets the same rows and the same key."""
     rng = random.Random(7)
+    if not _KEPT:
+        _write_full_ledger(rng)
+        _KEPT.update({model: list(model._default_manager.all()) for model in (Actor, Event, Head, Checkpoint)})
+        _KEPT[bytes] = [audit_key.read_bytes()]
+        return rng
+    now(connection)
+    audit_key.write_bytes(_KEPT[bytes][0])
+    for model in (Actor, Event, Head, Checkpoint):
+        model._default_manager.bulk_create(copy.deepcopy(_KEPT[model]))
+    _triggers.install(connection)
+    return rng
+
+
+def _write_full_ledger(rng: random.Random) -> None:
     name_people()
     write(rng, 3)
     sealing.seal("minute")
@@ -68,7 +87,11 @@ def full_ledger(db: None, audit_key: Path) -> random.Random:
         write(rng, 4)
         sealing.seal("export")
     write(rng, 5)
-    return rng
+
+
+def said_by_doctor() -> list[Finding]:
+    """What `manage.py doctor` says of the audit trail."""
+    return list(_audit.look_at_audit_trail(thorough=False))
 
 
 @pytest.fixture

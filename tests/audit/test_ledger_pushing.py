@@ -26,6 +26,7 @@ from portal.audit._canonical import canonical
 from portal.audit._merkle import leaf_hash
 from portal.audit.models import Checkpoint, Delivery, Event
 from portal.audit.services import record
+from tests.audit import conftest
 from tests.services import free_port
 
 HEADER = re.compile(r"<(\d+)>1 (\S+) (\S+) havre - (\S+) \[meta sequenceId=\"(\d+)\"\] ")
@@ -226,7 +227,7 @@ def test_a_server_that_closes_without_having_read_has_received_nothing(reads: in
         pushing.push()
         closing.join()
     assert Delivery.objects.get().last == 0 and Delivery.objects.get().failures == 1
-    late = [one for one in doctor.examine() if one.part == "audit trail" and "wait; none has arrived" in one.message]
+    late = [one for one in conftest.said_by_doctor() if "wait; none has arrived" in one.message]
     assert [one.level for one in late] == [doctor.ERROR]
 
 
