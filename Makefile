@@ -55,7 +55,7 @@ bench: $(VENV)/.dev ## speed of the whole path beside the bare engine (ARGS='--p
 
 soak: $(VENV)/.dev ## 100,000 random strings at the guardrails; 50 ingestions and 200 workers killed; the running whole, ROUNDS times over
 	@HAVRE_UNSEEN=all $(PY) -m pytest -q tests/guardrails/test_guardrails_unseen.py
-	@$(PY) -m pytest -q -s -m soak tests/portal/test_audit_export_soak.py
+	@$(PY) -m pytest -q -s -m soak tests/portal/test_audit_export_soak.py tests/portal/test_erasing_hundred.py
 	@HAVRE_HOSTILE_STRINGS=100000 $(PY) -m pytest -q tests/guardrails/test_guardrails_hostile.py
 	@HAVRE_KILLS=50 $(PY) -m pytest -q tests/knowledge/test_knowledge_interrupted.py
 	@$(PY) -m tests.stack.faults --kills 200

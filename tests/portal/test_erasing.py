@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,17 +12,17 @@ import pytest
 from django.contrib.sessions.backends.db import SessionStore
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from knowledge.models import Department, Guideline, GuidelineVersion, Opening
 from knowledge.models import Trial as BenchTrial
-from portal import logs, valkey
+from portal import valkey
 from portal.accounts.models import Role, User
 from portal.accounts.services import AccountError, create_user
-from portal.audit import sealing, verifier, verifying
+from portal.audit import sealing, verifying
 from portal.audit.models import Actor, Event
 from portal.audit.services import code_of, is_code
 from portal.chat import erasing, events, sealed, stored
@@ -54,75 +53,6 @@ def talk(owner: User, words: str = "word", *, turns: int = 1) -> Conversation:
         show(taken, f"piece-{words} ")
         finish(taken, State.COMPLETED, answer=f"answer-{words}", thoughts=f"thoughts-{words}")
     return conversation
-
-
-# --- a hundred people -----------------------------------------------------------------------------------------------
-
-
-def everything_stored() -> bytes:
-    """All bytes of the database, free pages and logs included; on PostgreSQL each row of each table."""
-    if connection.vendor == "sqlite":
-        file = Path(connection.settings_dict["NAME"])
-        return b"".join(path.read_bytes() for path in file.parent.glob(f"{file.name}*"))
-    rows = []
-    with connection.cursor() as cursor:
-        for table in connection.introspection.table_names(cursor):
-            cursor.execute(f'SELECT t::text FROM "{table}" t')
-            rows += [row[0] for row in cursor.fetchall()]
-    return "\n".join(rows).encode()
-
-
-def streams() -> bytes:
-    client = valkey.client()
-    found = [json.dumps(client.xrange(name)) for name in client.scan_iter("havre:turn:*")]
-    return "\n".join(found).encode()
-
-
-def hits(haystack: bytes, words: list[str]) -> list[str]:
-    return [one for one in words if one.encode() in haystack or one.encode().hex().encode() in haystack]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_of_a_hundred_people_nothing_is_left_and_every_proof_holds(valkey_server: str, tmp_path: Path) -> None:
-    log = tmp_path / "havre.log"
-    handler = logging.FileHandler(log)
-    handler.setFormatter(logs.WithoutContent("%(message)s"))
-    logging.getLogger().addHandler(handler)
-    secrets = []
-    for _ in range(100):
-        token = uuid.uuid4().hex
-        person = User.objects.create_user(f"name-{token}", role="clinician", first_name=f"first-{token}")
-        talk(person, token)
-        kinds = ("name", "first", "title", "question", "matched", "piece", "answer", "thoughts")
-        secrets += [f"{kind}-{token}" for kind in kinds]
-    sealing.seal("minute")
-    names = [one for one in secrets if one.startswith("name-")]
-    assert len(hits(everything_stored(), names)) == 100, "where it is looked for, it can be found"
-    assert len(hits(streams(), secrets)) >= 300
-    for name in names:
-        call_command("erase", "--user", name, "--yes", stdout=io.StringIO())
-    sealing.seal("minute")
-    for form in ("jsonl", "csv", "bundle"):
-        call_command("export_audit", "--format", form, "-o", str(tmp_path / form), stdout=io.StringIO())
-    logging.getLogger().removeHandler(handler)
-    handler.close()
-    assert hits(everything_stored(), secrets) == []
-    assert hits(streams(), secrets) == []
-    for path in (log, tmp_path / "jsonl", tmp_path / "csv"):
-        assert hits(path.read_bytes(), secrets) == [], path.name
-    call_command("export_audit", "--format", "bundle", "-o", str(tmp_path / "again"), stdout=io.StringIO())
-    assert hits(unzipped(tmp_path / "again"), secrets) == []
-    assert verifier.verify(tmp_path / "bundle").findings == []
-    assert verifying.verify().findings == ()
-    assert Event.objects.filter(kind="conversation.erased").count() == 100
-    assert Event.objects.filter(kind="person.erased").count() == 100
-
-
-def unzipped(file: Path) -> bytes:
-    import zipfile
-
-    with zipfile.ZipFile(file) as archive:
-        return b"".join(archive.read(name) for name in archive.namelist())
 
 
 # --- one conversation -----------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from portal.modelcards.models import Trial
 from portal.safeguards import drafting
 from portal.safeguards.models import LabelledCase
 from tests.conftest import PASSWORD, TINY_MODEL, Cast
-from tests.portal.test_erasing import everything_stored, hits
+from tests.portal.remains import everything_stored, hits, unzipped
 
 BY = By("terminal:root", reason="She asked for it.")
 LEAVER = "leaver-9f3b2c"
@@ -87,13 +87,6 @@ def during_an_export(leaves: Callable[[], str], patch: pytest.MonkeyPatch) -> tu
     assert export.state == Export.State.READY
     assert hits(unzipped(exporting.file_of(export)), [LEAVER]) == [], "an export that ends afterwards knows no name"
     return codes[0], ended("audit.export_finished")
-
-
-def unzipped(file: Path) -> bytes:
-    import zipfile
-
-    with zipfile.ZipFile(file) as archive:
-        return b"".join(archive.read(name) for name in archive.namelist())
 
 
 def before_an_export(leaves: Callable[[], str], patch: pytest.MonkeyPatch) -> tuple[str, Event]:

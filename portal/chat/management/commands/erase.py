@@ -43,7 +43,7 @@ class Command(BaseCommand):
                 raise CommandError(refusal)
             if not options["yes"] and not self._is_wanted(report):
                 raise CommandError("Nothing was erased.")
-            report |= _erase(target, options["reason"])
+            report |= _erase(target, options["reason"], extent)
         if options["json"]:
             self.stdout.write(json.dumps(report, cls=DjangoJSONEncoder))
             return
@@ -79,9 +79,8 @@ def _extent(target: erasing.Target | str) -> erasing.Extent:
     return erasing.Extent(0, 0, 0, None, None) if isinstance(target, str) else erasing.extent_of(target)
 
 
-def _erase(target: erasing.Target | str, reason: str) -> dict[str, Any]:
+def _erase(target: erasing.Target | str, reason: str, gone: erasing.Extent) -> dict[str, Any]:
     by = erasing.By(f"terminal:{getpass.getuser()}", reason=reason)
-    gone = _extent(target)
     try:
         if isinstance(target, str):
             erasing.forget_name(target, by)
