@@ -149,10 +149,12 @@ def download(request: HttpRequest, export_id: uuid.UUID) -> HttpResponseBase:
     export = _export_of(request, export_id)
     try:
         if export.state != Export.State.READY:
-            raise Http404
+            messages.error(request, _("This export is not ready."))
+            return redirect("audit:export")
         file = exporting.file_of(export).open("rb")
-    except OSError as error:
-        raise Http404 from error
+    except OSError:
+        messages.error(request, _("The file is not there any more. Ask for the export again."))
+        return redirect("audit:export")
     try:
         exporting.record_download(export)
     except BaseException:

@@ -81,6 +81,7 @@ def test_an_export_is_asked_for_written_and_taken_away(officer: Client) -> None:
 def test_the_bundle_of_the_page_is_verified(officer: Client) -> None:
     export = asked(officer, format="bundle")
     exporting.work(export.pk)
+    export.refresh_from_db()
     assert verifier.verify(exporting.file_of(export)).findings == []
 
 
@@ -130,7 +131,7 @@ def test_one_that_waits_is_stopped(officer: Client) -> None:
     export.refresh_from_db()
     assert export.state == "stopped"
     assert ended() == [("failed", "stopped")]
-    assert officer.get(reverse("audit:download_export", args=[export.pk])).status_code == 404
+    assert officer.get(reverse("audit:download_export", args=[export.pk])).status_code == 302
 
 
 def test_one_that_is_written_is_stopped(officer: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,6 +197,85 @@ def test_a_lost_worker_is_followed_by_another_and_does_not_write_over_it(officer
     assert (export.state, export.attempt) == ("ready", 2)
 
 
+def _overtaken(monkeypatch: pytest.MonkeyPatch, export: Export, fails: bool = False) -> None:
+    """The worker that has written the file sleeps, is taken for lost, and wakes when another one has done its work."""
+    write, sleeps = _run._write, iter([True])
+
+    def sleepy(*given: Any) -> Any:
+        outcome = write(*given)
+        if next(sleeps, False):
+            Export.objects.update(seen_at=timezone.now() - timedelta(minutes=6))
+            exporting.look_after()
+            exporting.work(export.pk)
+            if fails:
+                raise OSError(errno.ENOSPC, "no")
+        return outcome
+
+    monkeypatch.setattr(_run, "_write", sleepy)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_lost_worker_that_wakes_up_changes_nothing(
+    officer: Client, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    export = asked(officer)
+    _overtaken(monkeypatch, export, fails)
+    exporting.work(export.pk)
+    export.refresh_from_db()
+    assert (export.state, export.attempt, export.problem) == ("ready", 2, "")
+    assert ended() == [("finished", "")]
+    assert [one.name for one in exporting.file_of(export).parent.iterdir()] == [f"{export.pk}-2.jsonl"]
+    sha256 = hashlib.sha256(exporting.file_of(export).read_bytes()).hexdigest()
+    assert sha256 == export.sha256 == Event.objects.get(kind="audit.export_finished").payload["sha256"]
+
+
+def test_one_that_is_stopped_when_it_was_written_is_not_there(officer: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    export, write = asked(officer), _run._write
+
+    def written(*given: Any) -> Any:
+        outcome = write(*given)
+        officer.post(reverse("audit:stop_export", args=[export.pk]))
+        return outcome
+
+    monkeypatch.setattr(_run, "_write", written)
+    exporting.work(export.pk)
+    export.refresh_from_db()
+    assert export.state == "stopped"
+    assert ended() == [("failed", "stopped")]
+    assert list(exporting.file_of(export).parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("step", ["stop", "finish"])
+def test_what_cannot_be_recorded_does_not_happen(officer: Client, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    export = asked(officer)
+
+    def refuse(*_: Any) -> None:
+        raise OperationalError("the audit trail is locked")
+
+    monkeypatch.setattr(_jobs if step == "stop" else _run, "record_end", refuse)
+    if step == "stop":
+        assert officer.post(reverse("audit:stop_export", args=[export.pk])).status_code == 503
+        export.refresh_from_db()
+        assert export.state == "waiting"
+    else:
+        exporting.work(export.pk)
+        export.refresh_from_db()
+        assert (export.state, export.problem) == ("failed", "error")
+        assert list(exporting.file_of(export).parent.iterdir()) == []
+    assert ended() == []
+
+
+def test_a_file_that_is_gone_is_a_sentence(officer: Client) -> None:
+    export = asked(officer)
+    url = reverse("audit:download_export", args=[export.pk])
+    assert "not ready" in officer.get(url, follow=True).content.decode()
+    exporting.work(export.pk)
+    export.refresh_from_db()
+    exporting.file_of(export).unlink()
+    assert "not there any more" in officer.get(url, follow=True).content.decode()
+    assert ended() == [("finished", "")]
+
+
 def test_one_that_is_lost_again_and_again_is_given_up(officer: Client) -> None:
     asked(officer)
     Export.objects.update(state="running", attempt=3, seen_at=timezone.now() - timedelta(minutes=6))
@@ -209,7 +289,7 @@ def test_after_a_day_nothing_is_left(officer: Client) -> None:
     exporting.work(export.pk)
     (exporting.file_of(export).parent / f"{uuid.uuid4()}.zip").write_bytes(b"left over")
     exporting.look_after()
-    assert [one.name for one in exporting.file_of(export).parent.iterdir()] == [f"{export.pk}.jsonl"]
+    assert [one.name for one in exporting.file_of(export).parent.iterdir()] == [f"{export.pk}-1.jsonl"]
     Export.objects.update(created_at=timezone.now() - timedelta(days=1, minutes=1))
     exporting.look_after()
     assert list(exporting.file_of(export).parent.iterdir()) == []

@@ -16,9 +16,18 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from kombu.exceptions import OperationalError
 
-from portal.audit import keys
 from portal.audit.exporting._formats import FORMATS, Unavailable
-from portal.audit.exporting._run import Asker, ExportFailed, Order, Stopped, begin, record_end, write_file
+from portal.audit.exporting._run import (
+    Asker,
+    ExportFailed,
+    Order,
+    Outcome,
+    Settle,
+    Stopped,
+    begin,
+    record_end,
+    write_file,
+)
 from portal.audit.exporting._selection import Selection
 from portal.audit.models import Actor, Export
 from portal.audit.services import record
@@ -41,6 +50,7 @@ PROBLEMS = {
     "unavailable": gettext_lazy("This format is not installed here."),
     "error": gettext_lazy("Something went wrong that is not known here: see the worker's log."),
 }
+_OF_ERRORS = {"NoAuditKey": "no_key", "WrongAuditKey": "no_key", "Unavailable": "unavailable"}
 
 
 class ExportRefused(Exception):
@@ -74,8 +84,9 @@ def exports_of(name: str) -> QuerySet[Export]:
 
 
 def file_of(export: Export) -> Path:
-    """Where an export's file lies: outside of everything that is served."""
-    return folder() / f"{export.pk}.{FORMATS[export.form].suffix}"
+    """Where an export's file lies: outside of everything that is served. Each attempt has its own, so that a worker
+    that was lost and wakes up again writes over nothing."""
+    return folder() / f"{export.pk}-{export.attempt}.{FORMATS[export.form].suffix}"
 
 
 def folder() -> Path:
@@ -85,11 +96,11 @@ def folder() -> Path:
     return found
 
 
+@transaction.atomic
 def stop(export: Export) -> None:
-    """Stop an export that waits or is written; its worker notices within seconds."""
-    if Export.objects.filter(pk=export.pk, state=Export.State.WAITING).update(state=Export.State.STOPPED):
-        record_end("audit.export_failed", _order(export), {"code": "stopped"})  # nobody else will
-    Export.objects.filter(pk=export.pk, state=Export.State.RUNNING).update(state=Export.State.STOPPED)
+    """Stop an export that waits or is written, and record it; its worker notices within seconds."""
+    if Export.objects.filter(pk=export.pk, state__in=_OPEN).update(state=Export.State.STOPPED, seen_at=timezone.now()):
+        record_end("audit.export_failed", _order(export), {"code": "stopped"})
 
 
 @transaction.atomic
@@ -109,29 +120,39 @@ def work(export_id: uuid.UUID) -> None:
         return
     export = Export.objects.select_related("asked_by").get(pk=export_id)
     if not export.asked_by.name:  # erased meanwhile
-        if _end(export, Export.State.STOPPED):
-            record_end("audit.export_failed", _order(export), {"code": "stopped"})
+        stop(export)
         return
     try:
-        outcome = write_file(_order(export), file_of(export), _progress(export))
+        write_file(_order(export), file_of(export), _progress(export), _settle(export))
     except Stopped:
         return
-    except ExportFailed as error:
-        _end(export, Export.State.FAILED, problem=error.code)
-    except keys.NoAuditKey:
-        _end(export, Export.State.FAILED, problem="no_key")
-    except Unavailable:
-        _end(export, Export.State.FAILED, problem="unavailable")
-    except OSError as error:
-        logger.error("export %s: %s", export.number, error.strerror)
-        _end(export, Export.State.FAILED, problem="not_written")
     except Exception as error:
-        logger.error("export %s failed: %s", export.number, type(error).__name__, exc_info=error)
-        _end(export, Export.State.FAILED, problem="error")
-    else:
+        problem = _problem(error)
+        logger.error("export %s: %s", export.number, problem, exc_info=error if problem == "error" else None)
+        _end(export, Export.State.FAILED, problem=problem)  # where it could not be recorded either
+
+
+def _problem(error: Exception) -> str:
+    """One of `PROBLEMS`."""
+    if isinstance(error, ExportFailed):
+        return error.code
+    if isinstance(error, OSError):
+        return "not_written"
+    return _OF_ERRORS.get(type(error).__name__, "error")
+
+
+def _settle(export: Export) -> Settle:
+    """The end of an attempt counts while it is the one that writes the export; who stopped it recorded that, and who
+    follows a lost one records its own."""
+
+    def settle(code: str, outcome: Outcome | None) -> bool:
+        if outcome is None:
+            problem = code if code in PROBLEMS else _OF_ERRORS.get(code, "error")
+            return code != "stopped" and _end(export, Export.State.FAILED, problem=problem)
         counted = {"done": outcome.count, "total": outcome.count, "size": outcome.size, "sha256": outcome.sha256}
-        if not _end(export, Export.State.READY, **counted):
-            file_of(export).unlink(missing_ok=True)  # stopped at its last moment, or begun anew by another worker
+        return _end(export, Export.State.READY, **counted)
+
+    return settle
 
 
 def look_after() -> None:
@@ -140,10 +161,12 @@ def look_after() -> None:
     lost = Export.objects.filter(state=Export.State.RUNNING, seen_at__lt=now - _LOST_AFTER)
     for export in lost.select_related("asked_by"):
         if export.attempt < _MOST_ATTEMPTS:
-            lost.filter(pk=export.pk, attempt=export.attempt).update(state=Export.State.WAITING, seen_at=now)
-            _send(export)
-        elif _end(export, Export.State.FAILED, problem="lost"):
-            record_end("audit.export_failed", _order(export), {"code": "lost"})
+            if lost.filter(pk=export.pk, attempt=export.attempt).update(state=Export.State.WAITING, seen_at=now):
+                _send(export)
+            continue
+        with transaction.atomic():
+            if _end(export, Export.State.FAILED, problem="lost"):
+                record_end("audit.export_failed", _order(export), {"code": "lost"})
     for export in Export.objects.filter(state=Export.State.WAITING, seen_at__lt=now - _SENT_AGAIN_AFTER):
         _send(export)
     _delete_old(now)
@@ -151,7 +174,7 @@ def look_after() -> None:
 
 def _delete_old(now: datetime) -> None:
     Export.objects.filter(created_at__lt=now - KEPT).exclude(state__in=_OPEN).delete()
-    known = {str(key) for key in Export.objects.values_list("pk", flat=True)}
+    known = {f"{key}-{attempt}" for key, attempt in Export.objects.values_list("pk", "attempt")}
     for file in folder().iterdir():
         is_left = file.name.split(".")[0] not in known and not file.name.startswith(".")
         is_draft = file.name.startswith(".") and datetime.fromtimestamp(file.stat().st_mtime, now.tzinfo) < now - KEPT

@@ -68,6 +68,9 @@ class Order:
     asker: Asker
 
 
+Settle = Callable[[str, "Outcome | None"], bool]
+
+
 def begin(form: str, selection: Selection, asker: Asker) -> Order:
     """Record that somebody exports, before anything is read. Raises Unavailable for a format that is not installed;
     keys.NoAuditKey."""
@@ -79,35 +82,54 @@ def begin(form: str, selection: Selection, asker: Asker) -> Order:
     return Order(event.seq, form, coded, replace(asker, code=event.actor_id))
 
 
-def write_file(order: Order, file: Path, progress: Callable[[int, int], None]) -> Outcome:
+def write_file(
+    order: Order, file: Path, progress: Callable[[int, int], None], settle: Settle = lambda code, outcome: True
+) -> Outcome:
     """Write an export to a file, which nobody sees before it is whole, and record its end.
 
     The ledger is sealed first, so that the export's own record is proven with the rest. `progress` is called with how
-    many events are done, of how many, and may raise Stopped. Raises ExportFailed, Stopped; whatever it raises, nothing
-    of the file is left, and the record says so.
+    many events are done, of how many, and may raise Stopped. `settle` is asked in the transaction of the record whether
+    this end is the one that counts, with a code where it is a failure and the outcome where it is none; what does not
+    count is not recorded, and raises Stopped. Raises ExportFailed, Stopped; whatever it raises, nothing of the file is
+    left, and the record says so.
     """
     draft = file.with_name(f".{file.name}.{secrets.token_hex(6)}.part")
     try:
         try:
             outcome = _write(order, draft, progress)
-            draft.replace(file)
+            _keep(order, draft, file, outcome, settle)
         finally:
             with suppress(OSError):
                 draft.unlink(missing_ok=True)  # before anything is recorded: a full disk has room again
     except (Stopped, KeyboardInterrupt):
-        _record_failure(order, "stopped")
+        _record_failure(order, "stopped", settle)
         raise
     except OSError as error:
         failed = _as_failure(error)
-        _record_failure(order, failed.code)
+        _record_failure(order, failed.code, settle)
         raise failed from error
     except Exception as error:
-        _record_failure(order, type(error).__name__)
+        _record_failure(order, type(error).__name__, settle)
         raise
+    return outcome
+
+
+def _keep(order: Order, draft: Path, file: Path, outcome: Outcome, settle: Settle) -> None:
+    """The file appears with the record of it, or neither does."""
     ended: dict[str, str | int] = {"events": outcome.count, "up_to": outcome.up_to, "bytes": outcome.size}
     ended["sha256"] = outcome.sha256
-    record_end("audit.export_finished", order, ended)
-    return outcome
+    is_there = False
+    try:
+        with transaction.atomic():
+            if not settle("", outcome):
+                raise Stopped
+            record_end("audit.export_finished", order, ended)
+            draft.replace(file)
+            is_there = True
+    except BaseException:
+        if is_there:  # the database refused the last step of all
+            file.unlink(missing_ok=True)
+        raise
 
 
 def _write(order: Order, draft: Path, progress: Callable[[int, int], None]) -> Outcome:
@@ -172,10 +194,12 @@ def record_end(kind: str, order: Order, payload: Mapping[str, str | int]) -> Non
         record(kind, actor=asker.code, actor_role=asker.role, payload={"export": order.number, **payload})
 
 
-def _record_failure(order: Order, code: str) -> None:
+def _record_failure(order: Order, code: str, settle: Settle) -> None:
     """What ended the export is what whoever asked is told, also where it can not be recorded any more."""
     try:
-        record_end("audit.export_failed", order, {"code": code})
+        with transaction.atomic():
+            if settle(code, None):
+                record_end("audit.export_failed", order, {"code": code})
     except (DatabaseError, keys.NoAuditKey) as error:
         logger.error("the end of export %s (%s) is not recorded: %s", order.number, code, type(error).__name__)
 
