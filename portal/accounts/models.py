@@ -19,6 +19,10 @@ class Role(models.TextChoices):
     COMPLIANCE = "compliance", _("Compliance officer")
 
 
+NEVER_LAST = frozenset({Role.ADMIN, Role.COMPLIANCE})
+"""Roles that somebody must have."""
+
+
 class User(AbstractUser):
     """A person with a role. A clinician asks, an administrator manages guidelines, a compliance officer reads the
     audit trail. `demonstration` marks the sign-ins that `manage.py serve` makes and renews for a demonstration."""

@@ -5,13 +5,19 @@ from uuid import UUID
 from django.db import transaction
 from django.utils.crypto import salted_hmac
 
-from portal.accounts.models import User
+from portal.accounts.models import NEVER_LAST, User
 from portal.audit.services import code_of
 
 
 def role_of(name: str) -> str:
     """The role of the person who signs in with this name; empty for the clock, the terminal and names of nobody."""
     return User.objects.filter(username=name).values_list("role", flat=True).first() or ""
+
+
+def is_last_with_role(user: User) -> bool:
+    """Whether nobody else could do what this person can, in a role that somebody must have."""
+    others = User.objects.filter(is_active=True, role=user.role).exclude(pk=user.pk)
+    return user.is_active and user.role in NEVER_LAST and not others.exists()
 
 
 def departments_of(user: User) -> tuple[UUID, ...]:

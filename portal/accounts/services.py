@@ -6,11 +6,13 @@ from collections.abc import Collection
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from knowledge.models import Department
 from portal.accounts.models import RESERVED, Role, User
-from portal.accounts.selectors import role_of
+from portal.accounts.selectors import is_last_with_role, role_of
+from portal.accounts.sessions import announce_end, end_sessions
 from portal.audit.services import code_of, is_code, record
 
 _PASSWORD_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # noqa: S105  (without l, o, 0, 1, which are misread)
@@ -73,3 +75,39 @@ def renew_password(user: User, *, actor: str) -> str:
     user.save(update_fields=["password"])
     record("user.password_renewed", actor=actor, subject=code_of(user.username))
     return password
+
+
+@transaction.atomic
+def close(user: User, *, actor: str) -> None:
+    """Close the account of somebody who left: nobody signs in with it, and every session of theirs ends. Raises
+    AccountError where it is closed, `RESERVED`, or the last one with a role that somebody must have."""
+    held = _held(user)
+    if not held.is_active:
+        raise AccountError(_("This account is closed already."))
+    if is_last_with_role(held):
+        raise AccountError(_("This is the last person with this role: give it to somebody else first."))
+    User.objects.filter(pk=held.pk).update(is_active=False)
+    end_sessions(held.pk)
+    record("user.closed", actor=actor, subject=code_of(held.username))
+    transaction.on_commit(lambda: announce_end(held.pk))
+
+
+@transaction.atomic
+def reopen(user: User, *, actor: str) -> None:
+    """Undo `close`. Raises AccountError where it is open, `RESERVED`, or its person was erased."""
+    held = _held(user)
+    if held.is_active:
+        raise AccountError(_("This account is open."))
+    if is_code(held.username):
+        raise AccountError(_("This person was erased: nobody can sign in with this account any more."))
+    User.objects.filter(pk=held.pk).update(is_active=True)
+    record("user.reopened", actor=actor, subject=code_of(held.username))
+
+
+def _held(user: User) -> User:
+    """The person as they are now, and whoever else has the role: nobody changes them until the transaction ends."""
+    locked = User.objects.select_for_update().filter(Q(pk=user.pk) | Q(role=user.role, is_active=True)).order_by("pk")
+    found = next((one for one in locked if one.pk == user.pk), None)
+    if found is None or found.username.casefold() in RESERVED:
+        raise AccountError(_("This is nobody's account."))
+    return found

@@ -7,6 +7,7 @@ from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.models import Session
 from django.utils.crypto import constant_time_compare
 
 from portal.accounts.models import User
@@ -28,6 +29,12 @@ def user_of_session(session_key: str | None) -> User | None:
     if not constant_time_compare(session.get(HASH_SESSION_KEY) or "", user.get_session_auth_hash()):
         return None
     return user
+
+
+def end_sessions(user_pk: int) -> None:
+    """Delete every session that signs this person in, expired ones, too."""
+    mine = [one.pk for one in Session.objects.iterator() if str(one.get_decoded().get(SESSION_KEY)) == str(user_pk)]
+    Session.objects.filter(pk__in=mine).delete()
 
 
 def sessions_group(user_pk: int) -> str:

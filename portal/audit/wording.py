@@ -18,6 +18,8 @@ SENTENCES: dict[str, Words] = {
     "session.refused": _("A sign-in was refused: wrong name or password"),
     "session.locked": _("Sign-in was locked after too many wrong passwords"),
     "user.created": _("Made an account"),
+    "user.closed": _("Closed an account"),
+    "user.reopened": _("Opened a closed account again"),
     "user.departments_changed": _("Changed a person's departments"),
     "user.password_changed": _("Changed the own password"),
     "user.password_renewed": _("Gave an account a new password"),

@@ -15,15 +15,14 @@ from datetime import datetime
 from typing import Any
 
 from django.apps import apps
-from django.contrib.auth import SESSION_KEY
-from django.contrib.sessions.models import Session
 from django.db import connection, transaction
 from django.db.models import BinaryField, Case, Count, Max, Min, Q, QuerySet, Value, When
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from portal.accounts.models import RESERVED, Role, User
-from portal.accounts.sessions import announce_end
+from portal.accounts.models import NEVER_LAST, RESERVED, User
+from portal.accounts.selectors import is_last_with_role
+from portal.accounts.sessions import announce_end, end_sessions
 from portal.audit.models import Actor
 from portal.audit.services import NOBODY, code_of, forget, is_code, locked_head, record
 from portal.chat import events, late, rescue
@@ -51,8 +50,6 @@ NAMES = (
 _DELETED = (("knowledge.Trial", "asked_by"),)  # what somebody tried in the test bench goes with them
 
 Target = Conversation | User
-
-_NEVER_LAST = frozenset({Role.ADMIN, Role.COMPLIANCE})  # roles that somebody must have
 
 _AT_ONCE = 20  # conversations
 
@@ -216,7 +213,7 @@ def _lock(target: Target, still: Callable[[], bool] | None) -> None:
     """Let nobody set a hold or start a question until the caller's transaction ends, nor take the role from others who
     have it. Raises NotErased where the target may not be erased by now."""
     locked = Q(pk=target.pk if isinstance(target, User) else target.owner_id)
-    if isinstance(target, User) and target.role in _NEVER_LAST:
+    if isinstance(target, User) and target.role in NEVER_LAST:
         locked |= Q(role=target.role, is_active=True)
     list(User.objects.select_for_update().filter(locked).order_by("pk").values_list("pk"))
     target.refresh_from_db()
@@ -279,8 +276,7 @@ def _refusal_of_person(person: User) -> str:
         return _("This person was erased already.")
     if held(owner_id=person.pk):
         return _("A legal hold is on this person or one of their conversations: lift it first.")
-    others = User.objects.filter(is_active=True, role=person.role).exclude(pk=person.pk)
-    if person.is_active and person.role in _NEVER_LAST and not others.exists():
+    if is_last_with_role(person):
         return _("This is the last person with this role: give it to somebody else first.")
     return ""
 
@@ -288,7 +284,7 @@ def _refusal_of_person(person: User) -> str:
 def _erase_person(person: User, code: str, by: By) -> None:
     """The sign-in, the sessions and the name, in the caller's transaction."""
     name = person.username
-    _end_sessions(person.pk)
+    end_sessions(person.pk)
     person.username, person.is_active, person.last_login = code, False, None
     person.first_name = person.last_name = person.email = ""
     person.set_unusable_password()
@@ -317,12 +313,6 @@ def _replace_what_came_late(name: str, code: str) -> None:
         locked_head()
     with transaction.atomic():
         _replace_name(name, code)
-
-
-def _end_sessions(user_pk: int) -> None:
-    """Delete every session that signs this person in, expired ones, too."""
-    mine = [one.pk for one in Session.objects.iterator() if str(one.get_decoded().get(SESSION_KEY)) == str(user_pk)]
-    Session.objects.filter(pk__in=mine).delete()
 
 
 def find(text: str) -> Target | None:

@@ -125,3 +125,36 @@ def test_who_signs_out_is_out_also_where_that_cannot_be_recorded(
     assert client.post(reverse("logout")).status_code == 503
     settings.HAVRE_AUDIT_KEY_FILE = kept
     assert client.get(reverse("chat:index")).status_code == 302
+
+
+# --- closing an account ---------------------------------------------------------------------------------------------
+
+
+def test_a_closed_account_signs_nobody_in_and_can_be_opened_again(client: Client, cast: Cast) -> None:
+    assert sign_in(client, "anna", PASSWORD) == 302
+    call_command("close_account", "anna", stdout=StringIO())
+    assert client.get(reverse("chat:index")).status_code == 302, "the session has ended"
+    assert sign_in(client, "anna", PASSWORD) == 200
+    assert sign_in(Client(), "bela", PASSWORD) == 302
+    call_command("close_account", "anna", "--reopen", stdout=StringIO())
+    assert sign_in(client, "anna", PASSWORD) == 302
+    closed, reopened = Event.objects.filter(kind__in=["user.closed", "user.reopened"]).order_by("seq")
+    assert (closed.kind, closed.subject, reopened.subject) == ("user.closed", code_of("anna"), code_of("anna"))
+    assert str(closed.actor).startswith("terminal:")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("nobody",), "no person"),
+        (("dora",), "last person"),
+        (("emil",), "last person"),
+        (("terminal",), "nobody's account"),
+        (("anna", "--reopen"), "is open"),
+    ],
+)
+def test_an_account_that_cannot_be_closed_or_opened(arguments: tuple[str, ...], said: str, cast: Cast) -> None:
+    User.objects.create(username="terminal", role="clinician")
+    with pytest.raises(CommandError, match=said):
+        call_command("close_account", *arguments, stdout=StringIO())
+    assert not User.objects.filter(is_active=False).exists()

@@ -8,6 +8,7 @@ from django.core.management import get_commands, load_command_class
 _OPTIONS = {
     "serve": {"--host", "--port", "--data-dir", "--no-demo"},
     "create_user": {"--role", "--password-stdin"},
+    "close_account": {"--reopen", "--json"},
     "models": set(),
     "ingest": {"--language", "--title", "--approve"},
     "ask": {"--effort", "--json"},

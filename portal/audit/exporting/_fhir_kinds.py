@@ -109,6 +109,8 @@ KINDS: dict[str, Meaning] = {
     "session.refused": _failed(_SIGNED_IN, _MINOR),
     "session.locked": _failed(_SIGNED_IN),
     "user.created": _create(_ACCOUNT),
+    "user.closed": _update(_ACCOUNT, _USER_CHANGED),
+    "user.reopened": _update(_ACCOUNT, _USER_CHANGED),
     "user.password_renewed": _update(_ACCOUNT, _USER_CHANGED),
     "user.password_changed": _update(_ACCOUNT, _USER_CHANGED),
     "user.departments_changed": _update(_ACCOUNT, _USER_CHANGED),
