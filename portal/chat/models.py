@@ -1,12 +1,14 @@
 """Conversations and turns. The row of a turn is the truth; streams and sockets only carry news of it."""
 
 import uuid
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.fields.json import KT
+from django.utils import timezone
 from django.utils.translation import gettext
 
 from portal import vault
@@ -163,6 +165,12 @@ class Turn(sealed.HoldsSealed):
     @passages.setter
     def passages(self, given: list[dict[str, Any]]) -> None:
         self._passages, self.passage_versions = given, sealed.versions_of(given)
+
+    @staticmethod
+    def no_claim_ends_after() -> datetime:
+        """A time after which no claim that was given by now ends: one that does was given before the clock was set
+        back. Clocks of several machines differ by less."""
+        return timezone.now() + timedelta(seconds=settings.HAVRE_LEASE_SECONDS + settings.HAVRE_TURN_DEADLINE_SECONDS)
 
     @property
     def is_active(self) -> bool:

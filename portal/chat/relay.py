@@ -165,8 +165,8 @@ def _reading(turn_id: uuid.UUID) -> Reading:
 def _looks_abandoned(turn: Turn) -> bool:
     """The check of `selectors.abandoned_turns` for one turn, a little later: the housekeeping tasks come first, and the
     browser that waits is the last resort when no worker is left to run them."""
-    now = timezone.now()
+    now, far = timezone.now(), turn.no_claim_ends_after()
     if turn.lease_until is not None:
-        return turn.lease_until < now - timedelta(seconds=5)
+        return not now - timedelta(seconds=5) <= turn.lease_until <= far
     patience = timedelta(seconds=3 * settings.HAVRE_LEASE_SECONDS)
-    return turn.enqueued_at is not None and turn.enqueued_at < now - patience
+    return turn.enqueued_at is None or not now - patience <= turn.enqueued_at <= far

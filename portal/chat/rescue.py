@@ -82,6 +82,7 @@ def rescue_turn(turn: Turn) -> None:
     if lost and events.is_at_work(turn.id, turn.attempt):
         return  # and will write it down as soon as the database takes anything
     overdue = now - turn.created_at > timedelta(seconds=2 * settings.HAVRE_TURN_DEADLINE_SECONDS)
+    overdue = overdue or turn.created_at > turn.no_claim_ends_after()  # the clock was set back
     given_up = turn.lease_until is None or now - turn.lease_until > timedelta(seconds=_GIVEN_UP_SECONDS)
     present = parts.look()
     is_for_model = not turn.quotation

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from portal.accounts.models import User
@@ -93,8 +93,10 @@ def waiting_quotations() -> int:
 
 
 def abandoned_turns() -> QuerySet[Turn]:
-    """Running turns whose worker stopped renewing, or that wait longer than a lost message would explain."""
-    now = timezone.now()
+    """Running turns whose worker stopped renewing, or that wait longer than a lost message would explain. Times too far
+    ahead are from before the clock was set back."""
+    now, far = timezone.now(), Turn.no_claim_ends_after()
     waiting_since = now - timedelta(seconds=2 * settings.HAVRE_LEASE_SECONDS)
-    running = Turn.objects.filter(state__in=ACTIVE)
-    return running.filter(lease_until__lt=now) | running.filter(lease_until=None, enqueued_at__lt=waiting_since)
+    lost = Q(lease_until__lt=now) | Q(lease_until__gt=far)
+    unheard = Q(enqueued_at__lt=waiting_since) | Q(enqueued_at__gt=far) | Q(enqueued_at=None)
+    return Turn.objects.filter(lost | (Q(lease_until=None) & unheard), state__in=ACTIVE)

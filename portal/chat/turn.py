@@ -17,6 +17,7 @@ from django.db import DatabaseError, connections, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
+from portal import vault
 from portal.audit.services import record
 from portal.chat import events, sealed, showing, stored
 from portal.chat.failures import message
@@ -229,7 +230,8 @@ def requeued() -> dict[str, Any]:
 
 def unheld() -> Q:
     """Turns that no worker holds at this moment: none claimed them, or who did is lost."""
-    return Q(lease_until=None) | Q(lease_until__lt=timezone.now())
+    lost = Q(lease_until__lt=timezone.now()) | Q(lease_until__gt=Turn.no_claim_ends_after())
+    return Q(lease_until=None) | lost
 
 
 def finish(turn: Turn, state: State, *, first: Sequence[Mapping[str, Any]] = (), **values: Any) -> None:
@@ -282,9 +284,11 @@ def _end(turns: QuerySet[Turn], turn_id: uuid.UUID, state: State, values: dict[s
         turn = turns.select_related(*sealed.WITH_KEY).select_for_update(of=("self",)).first()
         if turn is None:
             return False
-        if state == State.CANCELLED and (shown := showing.text_of(turn)):
-            values = {"answer": shown, **values}
         row, proofs = sealed.columns(turn, values)
+        if state == State.CANCELLED and (shown := showing.text_of(turn)):
+            with suppress(vault.Unreadable, sealed.Erased):  # what was spoilt keeps no turn from ending
+                values = {"answer": shown, **values}
+                row, proofs = sealed.columns(turn, values)
         _record_end(turn, state, values, proofs)
         Turn.objects.filter(pk=turn_id).update(attempt=turn.attempt + 1, **_ended(state, row))
     _announce(turn_id)
