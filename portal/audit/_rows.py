@@ -13,6 +13,7 @@ from django.db import connection
 from portal.audit.models import Event, Head
 
 _EVENT = "seq, at, kind, actor_id, actor_role, subject, payload, leaf, mac"
+_NEWEST = "FROM audit_event ORDER BY seq DESC LIMIT 1"
 
 
 is_code = re.compile(r"p-[0-9a-f]{24}").fullmatch
@@ -48,9 +49,8 @@ def lock_head(name: str) -> Locked | None:
     the lock already."""
     locked = " FOR UPDATE OF head" if connection.vendor == "postgresql" else ""
     row = _one(
-        "SELECT head.last_seq, head.last_at, head.ledger, head.public_key, head.mark, last.seq, last.leaf, "  # noqa: S608
-        f"(SELECT code FROM audit_actor WHERE {_known_by(name)} = %s) FROM audit_head AS head "
-        f"LEFT JOIN audit_event AS last ON last.seq = (SELECT MAX(seq) FROM audit_event) WHERE head.id = 1{locked}",
+        f"SELECT last_seq, last_at, ledger, public_key, mark, (SELECT seq {_NEWEST}), (SELECT leaf {_NEWEST}), "  # noqa: S608
+        f"(SELECT code FROM audit_actor WHERE {_known_by(name)} = %s) FROM audit_head AS head WHERE id = 1{locked}",
         [name],
     )
     if row is None:
@@ -63,7 +63,7 @@ def lock_head(name: str) -> Locked | None:
 
 def newest() -> Newest:
     """The newest event at this moment."""
-    row = _one("SELECT seq, leaf FROM audit_event ORDER BY seq DESC LIMIT 1", [])
+    row = _one(f"SELECT seq, leaf {_NEWEST}", [])
     return Newest(row[0], as_bytes(row[1])) if row else Newest()
 
 
