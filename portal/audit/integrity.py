@@ -26,6 +26,7 @@ _ASKED = "audit.verification_asked"
 _SEALED_WITHIN = timedelta(minutes=5)
 _VERIFIED_WITHIN = timedelta(days=8)
 _ARRIVED_WITHIN = timedelta(minutes=10)
+_REMEMBERED_FOR = timedelta(days=90)  # what was found once asks for attention; later it is a note
 _BEGUN_WITHIN = timedelta(minutes=2)  # a worker takes it in seconds, where there is one
 _PROGRESS = "havre:verifying"
 _PROGRESS_SECONDS = 30  # what is not told again for so long has died
@@ -91,7 +92,8 @@ def look() -> Integrity:
         key_id, lost = services.key_of(head).key_id, ""
     except keys.NoAuditKey as error:
         key_id, lost = "", str(error)
-    signs = [_recording(lost), *_end(), _sealing(head, newest), _verification(last), *_sent(lags, problem)]
+    signs = [_recording(lost), *_lost_keys(), *_end(), _sealing(head, newest), _verification(last)]
+    signs += [*_before(last, newest), *_sent(lags, problem)]
     return Integrity(
         signs=tuple(signs),
         events=head.last_seq,
@@ -151,6 +153,39 @@ def _recording(lost: str) -> Sign:
     to_do = _("Bring the key back from where the facility keeps its copy; docs/operations.md says what to do without.")
     said = _("The audit key is missing, or another one lies in its place: nothing can be recorded.")
     return Sign(part, WRONG, said, to_do)
+
+
+def _lost_keys() -> Iterator[Sign]:
+    """Keys that were lost: what is between them and the ones after them, nobody vouches for, and never will."""
+    for one in verifying.breaks():
+        day = {"day": _moment(one.at), "number": one.seq, "first": one.first, "last": one.last}
+        said = _("The audit key was lost and replaced without its signature on %(day)s (event %(number)s).")
+        to_do = _("Every event before it was sealed. Compare the checkpoints with those that lie elsewhere.")
+        if one.first <= one.last:
+            to_do = _(
+                "Nobody vouches for events %(first)s to %(last)s: compare them with what is known from elsewhere."
+            )
+        yield Sign(_("Audit key"), ATTENTION, said % day, to_do % day)
+
+
+def _before(last: verifying.Last | None, newest: Checkpoint | None) -> Iterator[Sign]:
+    """What was wrong once and is not any more. Damage does not heal: somebody put it right, and may have had a reason."""
+    part, recently = _("Earlier"), timezone.now() - _REMEMBERED_FOR
+    found = verifying.last_found()
+    if found and last and found.seq != last.seq:
+        day = {"day": _moment(found.at), "findings": found.findings, "first": found.first_finding}
+        said = (
+            _("The verification of %(day)s had findings (%(findings)s), later ones have not. The first: %(first)s")
+            % day
+        )
+        to_do = _("Ask who put it right, and how. A wrong key or wrong files to compare with are findings, too.")
+        yield Sign(part, ATTENTION if found.at > recently else NOTE, said, to_do)
+    refused = Event.objects.filter(kind="audit.sealing_refused", seq__lte=newest.tree_size if newest else 0)
+    if event := refused.order_by("-seq").first():
+        said = _("On %(day)s no checkpoint could be made, because the audit trail was not what was recorded: %(why)s")
+        values = {"day": _moment(event.at), "why": event.payload.get("why", "")}
+        to_do = _("It could later. Ask who put it right, and how.")
+        yield Sign(part, ATTENTION if event.at > recently else NOTE, said % values, to_do)
 
 
 def _end() -> Iterator[Sign]:

@@ -63,6 +63,17 @@ class Last:
     first_finding: str
 
 
+@dataclass(frozen=True, slots=True)
+class Break:
+    """A key that was lost and replaced without its signature, by event `seq`. Nobody vouches for events from `first`
+    to `last`; there are none where `last` is smaller."""
+
+    at: datetime
+    seq: int
+    first: int
+    last: int
+
+
 def verify(
     *, public_key: bytes | None = None, pushed: Iterable[Pushed] = (), on_progress: Progress | None = None
 ) -> Outcome:
@@ -127,7 +138,27 @@ def keep(outcome: Outcome, *, actor: str, actor_role: str = "") -> None:
 
 def last() -> Last | None:
     """The newest verification, or None: there was none."""
-    event = Event.objects.filter(kind=KIND).order_by("-seq").first()
+    return _told(Event.objects.filter(kind=KIND).order_by("-seq").first())
+
+
+def last_found() -> Last | None:
+    """The newest verification that found something. What it found does not heal by itself: where the next one finds
+    nothing, somebody put it right, the true key came back, or what the trail was compared with was wrong."""
+    return _told(Event.objects.filter(kind=KIND, payload__findings__gt=0).order_by("-seq").first())
+
+
+def breaks() -> list[Break]:
+    """Where the audit key was lost, oldest first, as far as the key that the ledger goes on with vouches for it."""
+    head = Head.objects.filter(pk=1).exclude(public_key="").first()
+    if head is None:
+        return []
+    replaced = _replacements(head.last_seq)
+    seqs = [one.last or 0 for one in succession(str(head.ledger), bytes.fromhex(head.public_key), replaced).breaks]
+    events = Event.objects.filter(seq__in=seqs).order_by("seq")
+    return [Break(one.at, one.seq, *map(int, one.payload["unvouched"])) for one in events]
+
+
+def _told(event: Event | None) -> Last | None:
     if event is None:
         return None
     said = event.payload

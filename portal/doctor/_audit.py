@@ -27,10 +27,18 @@ def look_at_audit_trail(thorough: bool) -> Iterator[Finding]:
         remedy = "Bring the key back from where the facility keeps its copy; docs/operations.md, The audit trail, says"
         said = f"{error} Nothing can be recorded, and so no question is answered."
         yield Finding(_PART, ERROR, said, f"{remedy} what to do when there is none.")
+    yield from _keys()
     yield from _end()
     yield from _checkpoints()
     yield from _verification()
     yield from _places()
+
+
+def _keys() -> Iterator[Finding]:
+    for one in verifying.breaks():
+        which = f"nobody vouches for events {one.first} to {one.last}" if one.first <= one.last else "all was sealed"
+        message = f"The audit key was lost and replaced on {one.at:%Y-%m-%d} (event {one.seq}): {which}."
+        yield Finding(_PART, WARNING, message, "Compare it with the copies that lie elsewhere.")
 
 
 def _end() -> Iterator[Finding]:
@@ -68,6 +76,10 @@ def _verification() -> Iterator[Finding]:
         yield Finding(_PART, WARNING, message, "It happens each night where the clock of periodic tasks runs.")
     else:
         yield Finding(_PART, OK, f"Verified on {last.at:%Y-%m-%d %H:%M} UTC: {last.events} events.")
+    found = verifying.last_found()
+    if found and last and not last.findings:
+        message = f"The verification of {found.at:%Y-%m-%d %H:%M} UTC found {found.findings}: {found.first_finding}."
+        yield Finding(_PART, WARNING, f"{message} Later ones found nothing.", "Ask who put it right, and how.")
 
 
 def _places() -> Iterator[Finding]:
