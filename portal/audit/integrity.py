@@ -169,7 +169,7 @@ def _lost_keys() -> Iterator[Sign]:
 
 
 def _before(last: verifying.Last | None, newest: Checkpoint | None) -> Iterator[Sign]:
-    """What was wrong once and is not any more. Damage does not heal: somebody put it right, and may have had a reason."""
+    """What was wrong once and is not any more. Damage does not heal: somebody put it right, perhaps with a reason."""
     part, recently = _("Earlier"), timezone.now() - _REMEMBERED_FOR
     found = verifying.last_found()
     if found and last and found.seq != last.seq:
