@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 from portal.accounts.models import NEVER_LAST, RESERVED, User
 from portal.accounts.selectors import is_last_with_role
 from portal.accounts.sessions import announce_end, end_sessions
-from portal.audit.models import Actor
+from portal.audit.models import Actor, Event
 from portal.audit.services import NOBODY, code_of, forget, is_code, locked_head, record
 from portal.chat import events, late, rescue
 from portal.chat.keeping import Hold
@@ -184,12 +184,14 @@ def write_over() -> bool:
         return not cursor.fetchone()[0]
 
 
-def forget_streams(since: datetime) -> None:
-    """Delete the streams of what was erased since then once more: a worker that lost its turn in that moment may have
-    published after that, and Valkey may have been away."""
+def forget_again(since: datetime) -> None:
+    """Delete once more what was erased since then: its streams, since a worker that lost its turn in that moment may
+    have published after that, and Valkey may have been away; and its copy in the database's log, since somebody may
+    have read."""
     erased = Conversation.objects.filter(erased_at__gte=since).order_by()
     if turns := list(Turn.objects.filter(conversation__in=erased).order_by().values_list("pk", flat=True)):
         events.forget(turns)
+    if Event.objects.filter(kind__in=("conversation.erased", "person.erased"), at__gte=since).exists():
         write_over()
 
 

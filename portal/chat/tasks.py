@@ -101,4 +101,4 @@ def carry_out_erasures() -> None:
 def forget_erased_streams() -> None:
     """Every minute, for what was erased so short ago that a stream of it may live."""
     seconds = 2 * settings.HAVRE_STREAM_SECONDS
-    erasing.forget_streams(timezone.now() - timedelta(seconds=seconds))
+    erasing.forget_again(timezone.now() - timedelta(seconds=seconds))

@@ -111,7 +111,7 @@ def test_a_running_answer_is_stopped_and_its_worker_loses_it(cast: Cast) -> None
         show(taken, "and the second")
     assert valkey.client().exists(f"havre:turn:{begun.pk}") == 0
     events.publish(begun.id, {"type": "turn.delta", "text": "late"})  # by a worker that was slower than that
-    erasing.forget_streams(timezone.now() - timedelta(minutes=5))
+    erasing.forget_again(timezone.now() - timedelta(minutes=5))
     assert valkey.client().exists(f"havre:turn:{begun.pk}") == 0
 
 
