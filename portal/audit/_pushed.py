@@ -1,12 +1,14 @@
-"""Checkpoints that were sent elsewhere, read back: a file of lines, as a syslog server keeps them, or the folder that
-they were dropped into."""
+"""Checkpoints that were sent elsewhere, read back: a file of lines, as a syslog server keeps them, the folder that they
+were dropped into, or a bundle that somebody kept."""
 
 import hashlib
 import json
+import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 _LONGEST_LINE = 1024 * 1024
 
@@ -42,17 +44,28 @@ def read(path: Path) -> Iterator[Pushed]:
                 yield one
     except OSError as error:
         raise Unusable(f"{path} cannot be read ({error.strerror}).") from error
+    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, RuntimeError) as error:
+        raise Unusable(f"{path} is no bundle, or a damaged one.") from error
     if not found:
         raise Unusable(f"{path} holds no checkpoint.")
 
 
 def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
+    if path.is_file() and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as bundle, bundle.open("checkpoints.jsonl") as lines:
+            yield from _numbered(lines)
+        return
     for file in sorted(path.glob("*.json")) if path.is_dir() else [path]:
         with file.open("rb") as lines:
-            number = 0
-            while line := lines.readline(_LONGEST_LINE):
-                number += 1
-                yield (file.name if path.is_dir() else f"line {number}"), line
+            for where, line in _numbered(lines):
+                yield (file.name if path.is_dir() else where), line
+
+
+def _numbered(lines: IO[bytes]) -> Iterator[tuple[str, bytes]]:
+    number = 0
+    while line := lines.readline(_LONGEST_LINE):
+        number += 1
+        yield f"line {number}", line
 
 
 def _parsed(where: str, line: bytes) -> Pushed | None:

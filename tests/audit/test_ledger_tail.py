@@ -1,16 +1,19 @@
 """The end of the ledger, which no checkpoint is over yet: whoever cuts it off is not forgotten, and switches nothing
 off."""
 
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection, transaction
 
 from portal import doctor
-from portal.audit import _triggers, integrity, keys, rotation, sealing, services, tasks, verifying
-from portal.audit.models import Checkpoint, Event, Head
+from portal.audit import _pushed, _triggers, integrity, keys, rotation, sealing, services, tasks, verifier, verifying
+from portal.audit.models import Actor, Checkpoint, Event, Head
 from portal.audit.services import record
 from tests.audit import conftest
 
@@ -158,3 +161,50 @@ def test_what_was_rolled_back_is_no_damage() -> None:
         raise ZeroDivisionError
     write()
     assert Head.objects.get().last_seq == LAST + 1 and verifying.verify().findings == ()
+
+
+@pytest.mark.usefixtures("ledger", "without_triggers")
+@pytest.mark.parametrize("chosen", [[], ["--kind", "x.happened"]])
+def test_a_bundle_tells_of_it_years_later(
+    chosen: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also one that does not hold that event, because others were asked for."""
+    cut(4, last_seq=4)
+    write()
+    bundle = tmp_path / "audit.zip"
+    arguments = ["export_audit", "--format", "bundle", *chosen, "-o", str(bundle)]
+    call_command(*arguments, stdout=io.StringIO(), stderr=io.StringIO())
+    assert verifier.main([str(bundle)]) == 1
+    assert "event 5: when it was recorded, the end of the ledger was found cut off" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("without_triggers")
+def test_a_bundle_that_somebody_kept_shows_a_head_from_before(
+    earlier_head: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The whole database is an old copy: right in itself."""
+    bundle = tmp_path / "audit.zip"
+    call_command("export_audit", "--format", "bundle", "-o", str(bundle), stdout=io.StringIO(), stderr=io.StringIO())
+    Checkpoint.objects.filter(tree_size__gt=LAST).delete()
+    cut(LAST, **earlier_head)
+    Actor.objects.filter(code__startswith="p-").delete()
+    write(2)
+    assert verifying.verify().findings == ()
+    for place in (bundle, tmp_path / "unpacked" / "checkpoints.jsonl"):
+        if place != bundle:
+            zipfile.ZipFile(bundle).extractall(place.parent)
+        found = verifying.verify(pushed=_pushed.read(place)).findings
+        assert ("tail.cut", LAST + 3) in [(one.what, one.first) for one in found]
+
+
+@pytest.mark.parametrize("damage", ["no member", "cut short", "a byte"])
+def test_a_bundle_that_is_none_is_a_sentence(damage: str, tmp_path: Path) -> None:
+    path = tmp_path / "audit.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle:
+        bundle.writestr("other" if damage == "no member" else "checkpoints.jsonl", '{"signature": ""}\n' * 999)
+    content = bytearray(path.read_bytes())
+    if damage == "a byte":
+        content[60] ^= 255
+    path.write_bytes(content[:50] if damage == "cut short" else content)
+    with pytest.raises(_pushed.Unusable):
+        list(_pushed.read(path))
