@@ -30,8 +30,8 @@ class Command(BaseCommand):
             "--checkpoints",
             type=Path,
             metavar="FILE",
-            help="checkpoints that lay elsewhere: a file of a syslog server, the folder they were dropped in, or a bundle "
-            "that somebody kept",
+            help="checkpoints that lay elsewhere: a file of a syslog server, the folder they were dropped in, or a "
+            "bundle that somebody kept",
         )
         parser.add_argument(
             "--public-key", metavar="HEX", help="the public key to trust, got elsewhere; without it the key file's"
