@@ -2,11 +2,13 @@
 
 import uuid
 from collections.abc import AsyncIterator
+from datetime import date
 from typing import IO, Any
 
 from asgiref.sync import sync_to_async
 from django import forms
 from django.contrib import messages
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -30,6 +32,7 @@ _FORMS = (
     ("jsonl", __("JSON Lines (JSONL)")),
     ("fhir", __("FHIR R4 (NDJSON)")),
 )
+_DAYS = [MinValueValidator(date(2000, 1, 1)), MaxValueValidator(date(2999, 12, 31))]
 _ROLES = (
     ("", "–"),
     ("clinician", __("Clinician")),
@@ -48,10 +51,16 @@ class ExportForm(forms.Form):
         help_text=__("The bundle proves itself; the report is for reading and signing, the table for spreadsheets."),
     )
     first_day = forms.DateField(
-        label=__("From"), required=False, widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
+        label=__("From"),
+        required=False,
+        validators=_DAYS,
+        widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"),
     )
     last_day = forms.DateField(
-        label=__("To"), required=False, widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
+        label=__("To"),
+        required=False,
+        validators=_DAYS,
+        widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"),
     )
     actor = forms.CharField(label=__("Person"), max_length=170, required=False)
     role = forms.ChoiceField(label=__("Role"), choices=_ROLES, required=False)

@@ -29,6 +29,10 @@ class Found:
     is_more: bool
 
 
+NOTHING = Found((), None, None, 0, False)
+"""What is found where nothing was looked for."""
+
+
 def search(
     selection: Selection, *, number: int | None = None, before: int | None = None, after: int | None = None
 ) -> Found:

@@ -1,11 +1,13 @@
 """The compliance officer's pages: find events."""
 
+from datetime import timedelta
 from itertools import groupby
 from typing import Any
 
 from django import forms
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
@@ -16,7 +18,7 @@ from portal.audit.exporting import Selection
 from portal.audit.telling import lines
 
 _FIRST = ("first_day", "last_day", "actor", "kind", "number")
-_PLACES = ("before", "after", "page")
+_DAYS = ((_("Today"), 1), (_("7 days"), 7), (_("30 days"), 30), (_("365 days"), 365))
 _MOST = 2**63 - 1  # what a database counts to
 
 
@@ -27,8 +29,7 @@ class FilterForm(ExportForm):
     number = forms.IntegerField(label=_("Number"), required=False, min_value=1, max_value=_MOST)
 
     def chosen(self) -> Selection:
-        """The filters that are set and valid."""
-        self.is_valid()
+        """The filters that are set, of a valid form."""
         values = {name: value for name, value in self.cleaned_data.items() if value and name != "number"}
         if "conversation" in values:
             values["conversation"] = str(values["conversation"])
@@ -59,15 +60,17 @@ class FilterForm(ExportForm):
 def index(request: HttpRequest) -> HttpResponse:
     """The events, newest first, filtered by the form in the query."""
     form = FilterForm(request.GET)
-    selection = form.chosen()
-    found = selectors.search(
-        selection, number=form.number_wanted, before=_place(request.GET, "before"), after=_place(request.GET, "after")
-    )
+    if form.is_valid():
+        before, after = _place(request.GET, "before"), _place(request.GET, "after")
+        found = selectors.search(form.chosen(), number=form.number_wanted, before=before, after=after)
+    else:
+        found = selectors.NOTHING  # what somebody asked for is not shown as if it were everything
     query = request.GET.copy()
-    for name in [*_PLACES, *(name for name, value in request.GET.items() if not value)]:
+    for name in [name for name, value in request.GET.items() if not value or name not in form.fields]:
         query.pop(name, None)
     context = {
         "form": form,
+        "periods": _periods(query),
         "found": found,
         "lines": lines(found.events),
         "kinds": list(_kinds(form["kind"].value() or "")),
@@ -75,6 +78,20 @@ def index(request: HttpRequest) -> HttpResponse:
         "is_filtered": bool(query),
     }
     return render(request, "audit/index.html", context)
+
+
+def _periods(query: QueryDict) -> list[dict[str, Any]]:
+    """Periods that end today, each with the query that asks for it beside the other filters."""
+    today = timezone.localdate()
+    found = []
+    for label, days in _DAYS:
+        first = today - timedelta(days=days - 1)
+        wanted = query.copy()
+        wanted["first_day"], wanted["last_day"] = first.isoformat(), today.isoformat()
+        wanted.pop("number", None)
+        is_chosen = wanted == query
+        found.append({"label": label, "query": wanted.urlencode(), "is_chosen": is_chosen})
+    return found
 
 
 def _place(query: QueryDict, name: str) -> int | None:

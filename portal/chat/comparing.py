@@ -164,6 +164,8 @@ def opened(turn: Turn, name: str, known: Committed) -> Word:
         text = sealed.open_reasoning(turn) if name == "thoughts" else getattr(turn, name)
         return Word(text, _fit(text, _salt_of(turn, name), known.words.get(name), column))
     except (vault.VaultError, ValueError):
+        if column is Fit.REMOVED and name not in known.words:
+            return Word(None, Fit.NOTHING)
         return Word(None, column if column.is_wrong else Fit.OTHER)
 
 

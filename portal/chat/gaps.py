@@ -100,17 +100,17 @@ def _belongs(turn: Turn, opening: Row) -> Iterator[str]:
 
 
 def _differ(turn: Turn, events: Sequence[Row], opening: Row | None) -> Iterator[str]:
-    """The columns of the row that hold something else than the events say."""
+    """The columns of the row that hold something else than the events say, those that nobody changed."""
     expected = {} if opening is None else _at_first(turn, said(opening))
     ended = next((one for one in reversed(events) if one.kind in ENDINGS or one.kind == LATE), None)
-    if ended:
+    if ended and not ended.problem:
         expected |= _at_the_end(events, ended)
-    elif not turn.is_active:
+    elif not ended and not turn.is_active:
         expected["state"] = "–"
     for name, value in expected.items():
         if getattr(turn, name) != value:
             yield name
-    if expected:
+    if expected and not any(one.problem for one in events):
         for name, value in hashes(events).items():
             if showing.beside(turn.card, turn.failure_message).get(name, "") != value:
                 yield "card" if name == "card_sha256" else "failure_message"

@@ -91,15 +91,53 @@ def test_one_number_shows_one_event(officer: Client, events: dict[str, Event]) -
 @pytest.mark.parametrize(
     "query",
     [
-        {"first_day": "yesterday"}, {"before": "-3"}, {"after": "x"}, {"before": "9" * 40}, {"before": "²"},
-        {"kind": "\x00"}, {"kind": "no.such"}, {"number": "0"}, {"number": "9" * 40}, {"conversation": "x"},
-        {"verdict": "<b>"}, {"first_day": "2026-02-02", "last_day": "2026-01-01"}, {"page": "x"},
+        {"first_day": "yesterday"}, {"kind": "\x00"}, {"number": "0"}, {"number": "9" * 40}, {"conversation": "x"},
+        {"verdict": "<b>"}, {"role": "owner"}, {"first_day": "2026-02-02", "last_day": "2026-01-01"},
+        {"first_day": "0001-01-01"}, {"last_day": "9999-12-31"}, {"actor": "x" * 171},
     ],
     ids=str,
 )  # fmt: skip
-def test_bad_filters_do_not_break_the_page(officer: Client, events: dict[str, Event], query: dict[str, str]) -> None:
+def test_a_filter_that_is_not_right_is_not_taken_for_none(
+    officer: Client, events: dict[str, Event], query: dict[str, str]
+) -> None:
     page = officer.get(reverse("audit:index"), query)
-    assert page.status_code == 200 and "<b>" not in page.content.decode()
+    text = page.content.decode()
+    assert page.status_code == 200 and "field__error" in text and "a filter above is not right" in text
+    assert page.context["lines"] == [] and "<b>" not in text
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"before": "-3"}, {"after": "x"}, {"before": "9" * 40}, {"before": "²"}, {"page": "x"}, {"no_such": "x"},
+        {"before": "1", "after": "1"}, {"after": "0"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_place_that_is_none_does_not_break_the_page(
+    officer: Client, events: dict[str, Event], query: dict[str, str]
+) -> None:
+    page = officer.get(reverse("audit:index"), query)
+    assert page.status_code == 200 and not page.context["is_filtered"] and "field__error" not in page.content.decode()
+
+
+@pytest.mark.parametrize(
+    "value", ["' OR 1=1 --", "%", "\ud800".encode("utf-8", "replace").decode(), "é" * 60, "*", "_"]
+)
+def test_whatever_is_typed_is_only_looked_for(officer: Client, events: dict[str, Event], value: str) -> None:
+    for name in ("actor", "kind", "subject", "document", "rule", "model"):
+        page = officer.get(reverse("audit:index"), {name: value})
+        assert (page.status_code, page.context["lines"]) == (200, []), name
+        assert "Take one of them away" in page.content.decode()
+
+
+def test_a_period_is_a_click_and_keeps_the_other_filters(officer: Client, events: dict[str, Event]) -> None:
+    page = officer.get(reverse("audit:index"), {"kind": "turn", "before": 99})
+    today, week = page.context["periods"][:2]
+    assert "kind=turn" in week["query"] and "before" not in week["query"] and not week["is_chosen"]
+    page = officer.get(reverse("audit:index") + "?" + today["query"])
+    assert page.context["found"].count == 5 and page.context["periods"][0]["is_chosen"]
+    assert 'aria-current="true"' in page.content.decode()
 
 
 def test_pages_follow_one_another_by_number_in_both_directions(officer: Client) -> None:
