@@ -212,9 +212,12 @@ def _make_key(conversation: Any) -> None:
 
 
 def _keep_new_key(row: Any) -> None:
-    """Write the key that was made for a conversation, in the transaction of its first words."""
+    """Write the key that was made for a conversation, in the transaction of its first words. One that was erased since
+    it was read never gets another. Raises Erased."""
     conversation = _conversation(row)
     if wrapped := conversation.__dict__.pop("_new_key", None):
+        if type(conversation)._default_manager.filter(pk=conversation.pk, erased_at__isnull=False).exists():
+            raise Erased("The key of this conversation no longer exists.")
         keys = apps.get_model("chat", "ConversationKey")._default_manager
         keys.create(conversation=conversation, wrapped=wrapped)
 

@@ -14,8 +14,9 @@ from portal.audit.services import code_of, is_code
 from portal.chat import late, spool
 from portal.chat.access import NotAllowed
 from portal.chat.erasing import By, NotErased, erase
-from portal.chat.models import Conversation, Turn
+from portal.chat.models import Conversation, ConversationKey, Turn
 from portal.chat.protocol import TurnStart, parse
+from portal.chat.sealed import Erased
 from portal.chat.services import NotRecorded, start_turn
 from tests.conftest import Cast
 from tests.portal.test_erasing import talk
@@ -131,6 +132,14 @@ def test_nothing_is_added_to_a_conversation_that_was_erased_meanwhile(
     assert Turn.objects.filter(conversation=conversation).count() == 1
     assert Event.objects.filter(kind="crisis.shown").count() == (text != PLAN)
     assert list(spool.kept()) == []
+
+
+def test_a_conversation_that_was_erased_since_it_was_read_gets_no_other_key(cast: Cast) -> None:
+    stale = Conversation.objects.get(pk=talk(cast.anna).pk)  # type: ignore[arg-type]
+    erase(Conversation.objects.get(pk=stale.pk), BY)
+    with pytest.raises(Erased), transaction.atomic():
+        Turn.objects.create(conversation=stale, client_ref=uuid.uuid4(), question="More?", language="en", effort="low")
+    assert not ConversationKey.objects.exists() and Turn.objects.count() == 1
 
 
 # --- hotline cards whose record follows -----------------------------------------------------------------------------
