@@ -57,7 +57,7 @@ def fill(count: int) -> None:
             page.append(event)
         with transaction.atomic():
             Event.objects.bulk_create(page)
-    Head.objects.update(last_seq=count, last_at=datetime.now(UTC))
+    Head.objects.update(last_seq=count, last_at=datetime.now(UTC), mark=key.mark_last(event.leaf))
     _triggers.install(connection)
 
 
