@@ -16,8 +16,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import heapq
+import io
 import json
 import re
+import struct
 import sys
 import zipfile
 import zlib
@@ -36,6 +38,11 @@ LARGEST_FILE = 1 << 20  # of those that are read in one piece
 MOST_EXPANSION = 500  # times that honest lines never shrink
 MOST_CHECKPOINTS = 2_000_000
 MOST_KEYS = 200
+MOST_KINDS = 5000
+MOST_FINDINGS = 10_000
+LARGEST_NUMBER = 2**63 - 1
+UNREADABLE = (OSError, EOFError, ValueError, RuntimeError, ArithmeticError, LookupError, TypeError, AttributeError)
+UNREADABLE += (zipfile.BadZipFile, zlib.error, struct.error)  # type: ignore[assignment]
 
 
 class NotABundle(Exception):
@@ -65,10 +72,14 @@ class Report:
     tree_size: int = 0
     public_key: str = ""
     proof: dict[str, Any] = field(default_factory=dict)
+    more: int = 0  # findings beyond those that are kept
 
     def wrong(self, where: str, what: str) -> None:
         """Add a finding."""
-        self.findings.append(Finding(where, what))
+        if len(self.findings) < MOST_FINDINGS:
+            self.findings.append(Finding(where, what))
+        else:
+            self.more += 1
 
     @property
     def is_good(self) -> bool:
@@ -228,12 +239,36 @@ def small_int(digits: str) -> int:
     return int(digits)
 
 
-DECODER = json.JSONDecoder(parse_int=small_int)
+def no_number(name: str) -> float:
+    """NaN and the infinities, which JSON does not have."""
+    raise ValueError(f"{name} is no number")
+
+
+DECODER = json.JSONDecoder(parse_int=small_int, parse_constant=no_number)
 
 
 def shown(value: Any) -> str:
     """A value of a bundle as part of a sentence: short, and without what a terminal would obey."""
-    return "".join(one if one.isprintable() else "?" for one in str(value)[:200])
+    return plain(str(value)[:200])
+
+
+def plain(text: str) -> str:
+    """The text without what a terminal would obey."""
+    return "".join(one if one.isprintable() or one == "\n" else "?" for one in text)
+
+
+def whole(value: Any) -> int:
+    """A number as ledgers count with. Raises TypeError for anything else."""
+    if type(value) is not int or not 0 <= value <= LARGEST_NUMBER:
+        raise TypeError("this is no number of a ledger")
+    return value
+
+
+def text_of(value: Any) -> str:
+    """A text. Raises TypeError for anything else."""
+    if type(value) is not str:
+        raise TypeError("this is no text")
+    return value
 
 
 def parsed(text: str | bytes, where: str) -> dict[str, Any]:
@@ -257,12 +292,14 @@ class Bundle:
         self._zip: zipfile.ZipFile | None = None
         known = {*STREAMS, *LISTS, *OTHERS}
         try:
+            if not (path.is_dir() or path.is_file()):
+                raise OSError("there is no such file")
             if self._folder:
                 self.names = {one.name for one in path.iterdir() if one.is_file() and one.name in known}
             else:
                 self._zip = zipfile.ZipFile(path)
                 self.names = self._checked(self._zip.infolist(), known)
-        except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        except UNREADABLE as error:
             raise NotABundle(f"{path} cannot be read: {error}") from error
         if "manifest.json" not in self.names:
             raise NotABundle(f"{path} is no bundle of an audit trail: it holds no manifest.json")
@@ -290,7 +327,7 @@ class Bundle:
                     digest.update(block)
                     size += len(block)
                     yield block
-        except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, RuntimeError) as error:
+        except UNREADABLE as error:
             raise Broken(f"{name} cannot be read: {error}") from error
         self.digests[name], self.sizes[name] = digest.hexdigest(), size
 
@@ -328,13 +365,13 @@ def checkpoint_of(line: bytes | str, where: str) -> Checkpoint:
         body = held["body"].encode("utf-8")
         said = parsed(body, where)
         return Checkpoint(
-            number=int(said["number"]),
-            size=int(said["tree_size"]),
-            root=str(said["root"]),
-            at=str(said["at"]),
-            ledger=str(said["ledger"]),
-            key=str(said["key"]),
-            counts={str(kind): int(count) for kind, count in said["counts"].items()},
+            number=whole(said["number"]),
+            size=whole(said["tree_size"]),
+            root=text_of(said["root"]),
+            at=text_of(said["at"]),
+            ledger=text_of(said["ledger"]),
+            key=text_of(said["key"]),
+            counts={kind: whole(count) for kind, count in said["counts"].items()},
             body=body,
             signature=bytes.fromhex(held["signature"]),
         )
@@ -343,6 +380,30 @@ def checkpoint_of(line: bytes | str, where: str) -> Checkpoint:
 
 
 # --- verifying -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Manifest:
+    """What a bundle says of itself: `filters` where it is a selection, `problem` where the installation found one."""
+
+    ledger: str
+    at: str
+    events: int
+    up_to: int
+    public_key: str
+    files: dict[str, Any]
+    filters: dict[str, Any]
+    problem: str
+
+
+def manifest_of(bundle: Bundle) -> Manifest:
+    """The manifest. Raises Broken, KeyError or TypeError for what is none."""
+    said = parsed(bundle.whole("manifest.json"), "manifest.json")
+    files, filters = said["files"], said["filters"]
+    if type(files) is not dict or type(filters) is not dict:
+        raise TypeError("it does not name its files and filters")
+    texts = {name: text_of(said[name]) for name in ("ledger", "at", "public_key", "problem")}
+    return Manifest(**texts, events=whole(said["events"]), up_to=whole(said["up_to"]), files=files, filters=filters)
 
 
 @dataclass
@@ -397,24 +458,22 @@ def verify(
     kept = [one for given in checkpoints for one in kept_elsewhere(Path(given))]
     bundle, report = Bundle(Path(path)), Report()
     try:
-        manifest = parsed(bundle.whole("manifest.json"), "manifest.json")
-        claimed = {str(name): one for name, one in dict(manifest["files"]).items()}
-        key = Key(bytes.fromhex(manifest["public_key"]))
-        ledger, report.tree_size = str(manifest["ledger"]), int(manifest["up_to"])
-        report.public_key = manifest["public_key"]
+        manifest = manifest_of(bundle)
+        key = Key(bytes.fromhex(manifest.public_key))
+        report.public_key, report.tree_size = manifest.public_key, manifest.up_to
     except (Broken, KeyError, TypeError, ValueError, AttributeError) as error:
         raise NotABundle(f"the manifest says nothing that can be verified ({error})") from error
     try:
         signed = bytes.fromhex(bundle.whole("manifest.sig").decode("ascii").strip())
         if not key.has_signed(MANIFEST + bundle.whole("manifest.json"), signed):
             report.wrong("manifest.json", "it does not carry the signature of the key that it names")
-        walk = Walk(sealed=listed(bundle, report, ledger))
+        walk = Walk(sealed=listed(bundle, report, manifest.ledger))
         proof = Proof(prove - 1, walk.sealed[-1].size) if prove and walk.sealed else None
         go_through(bundle, report, walk, {one.size for one in kept}, proof)
         if proof:
             report.proof = proof.told(walk)
         compare_roots(report, walk)
-        walk.keys = eras(report, walk, key, ledger)
+        walk.keys = eras(report, walk, key, manifest.ledger)
         check_signatures(report, walk)
         check_trust(report, trusted, walk.keys)
         check_kept(report, walk, kept, manifest)
@@ -422,7 +481,7 @@ def verify(
         check_claims(report, walk, manifest)
     except (Broken, UnicodeDecodeError, ValueError) as error:
         report.wrong("bundle", str(error))
-    check_files(bundle, report, claimed)
+    check_files(bundle, report, manifest.files)
     return report
 
 
@@ -444,7 +503,7 @@ def listed(bundle: Bundle, report: Report, ledger: str) -> list[Checkpoint]:
 
 def damaged(line: dict[str, Any]) -> dict[str, Any]:
     """What stands in the place of an event whose row was changed: its number, and the kind that the row claims."""
-    return {"seq": line["seq"], "kind": str(line["row"]["kind"])}
+    return {"seq": line["seq"], "kind": str(line["row"]["kind"])[:64]}
 
 
 def entries(bundle: Bundle, report: Report, name: str, walk: Walk) -> Iterator[tuple[int, int, bytes, bool]]:
@@ -457,25 +516,27 @@ def entries(bundle: Bundle, report: Report, name: str, walk: Walk) -> Iterator[t
         try:
             if problem := event.get("problem"):  # no event has one: the installation found that the row was changed
                 event, leaf = damaged(event), bytes.fromhex(event["leaf"]) or bytes(32)
-            seq, kind = event["seq"], event["kind"]
-            if type(seq) is not int or type(kind) is not str or len(leaf) != 32:
-                raise TypeError
+            seq, kind = whole(event["seq"]), text_of(event["kind"])
+            if len(leaf) != 32:
+                raise TypeError("this is no hash")
             if problem:
                 report.wrong(f"event {seq}", f"this is not what was recorded: {shown(problem)}")
             elif kind == "person.named":
-                walk.named[str(event["subject"])] = str(event["payload"]["commitment"])
+                walk.named[text_of(event["subject"])] = text_of(event["payload"]["commitment"])
             elif kind == "audit.tail_missing":
                 report.wrong(f"event {seq}", "when it was recorded, the end of the ledger was found cut off or changed")
             elif kind == "audit.key_replaced":
                 said = event["payload"]
-                old, new, last = str(said["old"]), str(said["new"]), int(said["last_checkpoint"])
-                lost, signature = bool(said.get("lost")), str(said.get("signature", ""))
-                accepted = str(said.get("accepted", ""))
-                unvouched = [int(one) for one in said["unvouched"]] if lost else None
+                old, new, last = text_of(said["old"]), text_of(said["new"]), whole(said["last_checkpoint"])
+                lost, signature = bool(said.get("lost")), text_of(said.get("signature", ""))
+                accepted = text_of(said.get("accepted", ""))
+                unvouched = [whole(one) for one in said["unvouched"]] if lost else None
                 walk.handovers.append(Handover(seq, old, new, last, signature, lost, accepted, unvouched))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Broken(f"a line of {name} is no event") from error
         walk.kinds[kind] = walk.kinds.get(kind, 0) + 1
+        if len(walk.kinds) > MOST_KINDS:
+            raise Broken("there are more kinds of events than any ledger has")
         if exported:
             walk.first = walk.first or seq
             walk.last = seq
@@ -491,11 +552,9 @@ def subtrees(bundle: Bundle, walk: Walk) -> Iterator[tuple[int, int, bytes, bool
     for line in bundle.lines("left_out.jsonl"):
         held = parsed(line, "a line of left_out.jsonl")
         try:
-            first, count, root = held["first"], held["count"], bytes.fromhex(held["hash"])
-            if type(first) is not int or type(count) is not int or len(root) != 32:
-                raise ValueError
-            if count < 1 or count & (count - 1) or first < 1 or (first - 1) % count:
-                raise ValueError
+            first, count, root = whole(held["first"]), whole(held["count"]), bytes.fromhex(held["hash"])
+            if len(root) != 32 or count < 1 or count & (count - 1) or first < 1 or (first - 1) % count:
+                raise ValueError("no tree has such a part")
         except (KeyError, TypeError, ValueError) as error:
             raise Broken("a line of left_out.jsonl is no part of a tree") from error
         walk.left_out += count
@@ -643,20 +702,20 @@ def check_trust(report: Report, trusted: list[Key], keys: list[tuple[int, Key, b
         report.checked.append("the key that you gave is the ledger's")
 
 
-def check_kept(report: Report, walk: Walk, kept: list[Checkpoint], manifest: dict[str, Any]) -> None:
+def check_kept(report: Report, walk: Walk, kept: list[Checkpoint], manifest: Manifest) -> None:
     """Checkpoints kept elsewhere agree with this bundle."""
     agreed, newest = 0, max((one.number for one in walk.sealed), default=0)
     same = {one.number: one for one in walk.sealed}
     for one in kept:
         where = f"checkpoint {one.number}, kept elsewhere"
         key = key_at(walk, one.number)
-        if one.ledger != manifest["ledger"]:
+        if one.ledger != manifest.ledger:
             report.wrong(where, "it belongs to another ledger")
         elif not key.has_signed(CHECKPOINT + one.body, one.signature):
             report.wrong(where, f"it does not carry the signature of key {key.id}")
         elif one.number in same and same[one.number].body != one.body:
             report.wrong(where, "the bundle has another one with this number")
-        elif one.number > newest and one.at <= str(manifest["at"]):
+        elif one.number > newest and one.at <= manifest.at:
             report.wrong(where, f"the bundle is younger and yet ends before it: events up to {one.size:,} were cut off")
         elif one.number > newest:
             report.notes.append(f"Checkpoint {one.number} is younger than this bundle: it was not compared.")
@@ -678,29 +737,30 @@ def check_names(bundle: Bundle, report: Report, walk: Walk) -> None:
     for line in bundle.lines("names.jsonl"):
         held = parsed(line, "a line of names.jsonl")
         try:
-            code, name, salt = str(held["code"]), str(held["name"]), bytes.fromhex(held["salt"])
+            code, name, salt = text_of(held["code"]), text_of(held["name"]), bytes.fromhex(held["salt"])
+            commitment = hashlib.sha256(salt + name.encode("utf-8")).hexdigest()
         except (KeyError, TypeError, ValueError) as error:
             raise Broken("a line of names.jsonl is no name") from error
-        if walk.named.get(code) == hashlib.sha256(salt + name.encode("utf-8")).hexdigest():
+        if walk.named.get(code) == commitment:
             good += 1
         else:
-            report.wrong(f"names.jsonl, {code}", "this name was not given to this code")
+            report.wrong(f"names.jsonl, {shown(code)}", "this name was not given to this code")
     report.checked.append(f"{good:,} names belong to their codes")
 
 
-def check_claims(report: Report, walk: Walk, manifest: dict[str, Any]) -> None:
+def check_claims(report: Report, walk: Walk, manifest: Manifest) -> None:
     """What the manifest says of the events is so."""
-    count, up_to = walk.exported, int(manifest["up_to"])
-    if count != manifest["events"]:
-        report.wrong("manifest.json", f"it says {manifest['events']} events, and there are {count}")
+    count, up_to = walk.exported, manifest.up_to
+    if count != manifest.events:
+        report.wrong("manifest.json", f"it says {manifest.events} events, and there are {count}")
     if walk.size != up_to and not walk.stopped:
         report.wrong("manifest.json", f"it says that the ledger had {up_to} events, and the bundle covers {walk.size}")
     newest = max((one.size for one in walk.sealed), default=0)
     if newest < walk.size:
         report.wrong(f"events {newest + 1} to {walk.size}", "no checkpoint covers them")
-    if manifest.get("problem"):
-        report.notes.append(f"The installation said when it made this bundle: {manifest['problem']}")
-    if not manifest.get("filters") and (walk.left_out or count != walk.size):
+    if manifest.problem:
+        report.notes.append(f"The installation said when it made this bundle: {shown(manifest.problem)}")
+    if not manifest.filters and (walk.left_out or count != walk.size):
         report.wrong("events.jsonl", "the bundle calls itself complete, and leaves events out")
     if walk.left_out:
         report.notes.append(
@@ -719,7 +779,7 @@ def check_files(bundle: Bundle, report: Report, claimed: dict[str, Any]) -> None
                     pass
             said = claimed.get(name)
             if name not in bundle.names:
-                report.wrong(name, "the manifest names this file, and it is not there")
+                report.wrong(shown(name), "the manifest names this file, and it is not there")
             elif not isinstance(said, dict):
                 report.wrong(name, "the manifest does not name this file")
             elif said.get("sha256") != bundle.digests[name] and name == "verify.py":
@@ -756,13 +816,14 @@ def told(report: Report, path: str) -> str:
     lines = [f"Bundle      {path}", f"Public key  {report.public_key}", ""]
     lines += [f"  checked   {one}" for one in report.checked]
     lines += ["", *(f"  WRONG     {one.where}: {one.what}" for one in report.findings[:100])]
-    if len(report.findings) > 100:
-        lines.append(f"  WRONG     and {len(report.findings) - 100:,} more")
+    found = len(report.findings) + report.more
+    if found > 100:
+        lines.append(f"  WRONG     and {found - 100:,} more")
     lines += [f"  note      {one}" for one in report.notes]
     lines += ["", json.dumps(report.proof, indent=1)] if report.proof else []
     good = "VERIFIED: this is what the ledger holds, unchanged."
-    bad = f"NOT VERIFIED: {len(report.findings):,} findings."
-    return "\n".join([*lines, "", good if report.is_good else bad, ""])
+    bad = f"NOT VERIFIED: {found:,} findings."
+    return plain("\n".join([*lines, "", good if report.is_good else bad, ""]))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -777,12 +838,17 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     options = parser.parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter
     try:
         report = verify(
             options.bundle, public_keys=options.public_key, checkpoints=options.checkpoint, prove=options.prove
         )
-    except (NotABundle, ValueError) as error:
-        sys.stderr.write(f"Nothing was verified: {error}\n")
+    except (NotABundle, ValueError, OSError) as error:
+        sys.stderr.write(f"Nothing was verified: {plain(str(error))}\n")
+        return 2
+    except (Exception, MemoryError) as error:  # nothing is known to lead here: whoever gave this file meant harm
+        sys.stderr.write(f"Nothing was verified: this is no bundle that a ledger writes ({type(error).__name__})\n")
         return 2
     said = json.dumps({"verified": report.is_good, **asdict(report)}) if options.json else told(report, options.bundle)
     sys.stdout.write(said + "\n")

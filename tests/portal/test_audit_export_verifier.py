@@ -9,6 +9,7 @@ import subprocess
 import sys
 import warnings
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,12 @@ def test_the_verifier_is_python_3_9_without_packages() -> None:
     imports = {one.names[0].name for one in ast.walk(tree) if isinstance(one, ast.Import)}
     imports |= {str(one.module) for one in ast.walk(tree) if isinstance(one, ast.ImportFrom)}
     assert imports - {"__future__"} <= set(sys.stdlib_module_names)
+    assert not [one for one in ast.walk(tree) if isinstance(one, ast.Match)]
+    called = {one.func.id for one in ast.walk(tree) if isinstance(one, ast.Call) and isinstance(one.func, ast.Name)}
+    named = {one.attr for one in ast.walk(tree) if isinstance(one, ast.Attribute)}
+    assert not (called | named) & {"aiter", "anext", "pairwise", "bit_count", "file_digest", "batched", "StrEnum"}
+    asked = [one for one in ast.walk(tree) if isinstance(one, ast.Call) and {k.arg for k in one.keywords} & {"strict"}]
+    assert not asked  # zip(…, strict=) of 3.10
 
 
 def _zip(*members: tuple[str, bytes]) -> bytes:
@@ -193,3 +200,45 @@ def test_a_key_that_never_took_over_hands_nothing_over(is_linked: bool) -> None:
     keys = verifier.eras(report, walk, newest, "x")
     verifier.check_trust(report, [verifier.Key(first.public_key().public_bytes_raw())], keys)
     assert report.is_good == is_linked
+
+
+def _kept(number: int, size: int, at: str, root: str = "r", ledger: str = "x") -> verifier.Checkpoint:
+    """A checkpoint that somebody kept elsewhere, signed by the ledger's key."""
+    body = json.dumps({"number": number, "size": size, "at": at, "root": root}).encode()
+    signature = _SIGNER.sign(verifier.CHECKPOINT + body)
+    return verifier.Checkpoint(number, size, root, at, ledger, "k", {}, body, signature)
+
+
+_SIGNER = Ed25519PrivateKey.generate()
+_THEN, _LATER = "2026-01-01T00:00:00.000000Z", "2026-01-03T00:00:00.000000Z"
+
+
+@pytest.mark.parametrize(
+    ("kept", "finding", "note"),
+    [
+        (_kept(2, 20, _THEN), "", ""),
+        (_kept(3, 30, _THEN), "younger and yet ends before it: events up to 30 were cut off", ""),
+        (_kept(3, 30, _LATER), "", "Checkpoint 3 is younger than this bundle"),
+        (_kept(1, 30, _THEN), "events up to 30 were cut off: the bundle has 20", ""),
+        (_kept(1, 20, _THEN, root="s"), "sealed over other events up to 20", ""),
+        (_kept(1, 15, _THEN), "", "ends in a part that this bundle leaves out"),
+        (_kept(2, 20, _THEN, root="s"), "the bundle has another one with this number", ""),
+        (_kept(2, 20, _THEN, ledger="y"), "it belongs to another ledger", ""),
+    ],
+    ids=["the same", "cut", "later", "cut, renumbered", "others", "left out", "twice", "another ledger"],
+)
+def test_a_checkpoint_kept_elsewhere_shows_what_was_cut_off(
+    kept: verifier.Checkpoint, finding: str, note: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verifier, "multiples", _multiples)
+    key = verifier.Key(_SIGNER.public_key().public_bytes_raw())
+    walk = verifier.Walk(sealed=[_kept(2, 20, _THEN)], keys=[(sys.maxsize, key, True)], roots={20: "r"}, size=20)
+    manifest = verifier.Manifest("x", "2026-01-02T00:00:00.000000Z", 20, 20, "", {}, {}, "")
+    report = verifier.Report()
+    verifier.check_kept(report, walk, [kept], manifest)
+    assert [one.what for one in report.findings if finding in one.what] == [one.what for one in report.findings]
+    assert (bool(report.findings), bool(report.notes)) == (bool(finding), bool(note))
+    assert note in "".join(report.notes)
+
+
+_multiples = cache(verifier.multiples)
