@@ -38,6 +38,12 @@ class Kept:
         """Whether nobody has written it down meanwhile."""
         return self.path.exists()
 
+    def shown_before(self, moment: float) -> bool:
+        """Whether it waits since before this time (seconds since the epoch)."""
+        with suppress(FileNotFoundError):
+            return self.path.stat().st_mtime < moment
+        return False
+
     def values(self) -> dict[str, Any] | None:
         """The values of a turn and who asked (`person`); None where only the card's number and time are known, or it
         cannot be opened any more. Raises NoMasterKey where it cannot be opened now."""

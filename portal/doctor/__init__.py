@@ -15,6 +15,7 @@ from portal.doctor._dpia import draft
 from portal.doctor._findings import ERROR, OK, WARNING, Finding
 from portal.doctor._machine import look_at_clock, look_at_data_folder, look_at_secret, look_at_settings
 from portal.doctor._services import look_at_beat, look_at_database, look_at_valkey, look_at_workers
+from portal.doctor._waiting import look_at_what_waits
 
 __all__ = ["ERROR", "OK", "WARNING", "Finding", "draft", "examine"]
 
@@ -31,6 +32,7 @@ _LOOKS: tuple[tuple[str, Look], ...] = (
     ("workers", look_at_workers),
     ("beat", look_at_beat),
     ("audit trail", look_at_audit_trail),
+    ("what waits", look_at_what_waits),
     ("rules", look_at_rules),
     ("hotlines", look_at_hotlines),
     ("model", look_at_model),

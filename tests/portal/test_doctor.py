@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +17,10 @@ from django.utils import timezone
 from guardrails import _hotlines, releases
 from guardrails import _rules as rules_module
 from portal import doctor
+from portal.accounts.models import User
 from portal.audit.services import record
+from portal.chat import erasures, spool
+from portal.chat.keeping import Erasure
 from tests.conftest import Cast
 
 pytestmark = pytest.mark.django_db
@@ -194,3 +199,21 @@ def test_a_look_that_breaks_is_a_finding_and_stops_no_other(monkeypatch: pytest.
 def test_two_people_are_needed(cast: Cast) -> None:
     type(cast.emil).objects.filter(username="emil").delete()
     assert any("Nothing can be released" in one.message for one in of("people"))
+
+
+def test_cards_and_erasures_that_wait_too_long_are_told(cast: Cast) -> None:
+    assert worst("what waits").level == doctor.OK
+    card = spool._folder() / f"{uuid.uuid4()}.bare"
+    card.parent.mkdir(parents=True, exist_ok=True)
+    card.touch()
+    erasure = erasures.ask(User.objects.get(username="emil"), User.objects.get(username="anna"), "Asked for by letter.")
+    confirmed = {"state": "confirmed", "decided_by": erasure.asked_by, "decided_at": timezone.now()}
+    Erasure.objects.update(**confirmed)
+    assert worst("what waits").level == doctor.OK, "both may be under way"
+    os.utime(card, (0, 0))
+    Erasure.objects.update(decided_at=timezone.now() - timedelta(hours=2))
+    try:
+        cards, waits = of("what waits")
+    finally:
+        card.unlink()
+    assert "yet: 1" in cards.message and str(erasure.pk) in waits.message and "anna" not in waits.message
