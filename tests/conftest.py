@@ -10,6 +10,8 @@ from django.conf import settings
 
 from tests.services import embedded_valkey
 
+pytest_plugins = ["tests.spreading"]
+
 TINY_MODEL = Path(__file__).parent / "models" / "tiny-gpt-oss.gguf"
 PASSWORD = "correct-horse-battery"
 

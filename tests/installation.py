@@ -48,6 +48,7 @@ class Installation:
         self.environment |= {
             "HAVRE_DATA_DIR": str(folder / "data"),
             "HAVRE_SLOTS": "2",
+            "HAVRE_THREADS": "1",
             "HAVRE_LEASE_SECONDS": "4",
             "HAVRE_CONTEXT": "65536",  # room for an answer without an end to be watched and stopped
             "HAVRE_MAX_TOKENS": "60000",

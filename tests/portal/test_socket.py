@@ -25,6 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 Connect = Callable[..., Any]
 QUESTION = "What are the steps of a safety plan?"
 CRISIS = "I want to kill myself tonight"
+NOBODYS = str(uuid.UUID(int=7))  # a turn that nobody has asked
 
 
 def start(text: str = QUESTION, ref: uuid.UUID | None = None, **more: Any) -> dict[str, Any]:
@@ -163,9 +164,9 @@ async def test_too_many_sockets(cast: Cast, valkey_server: str, settings: Any) -
         (json.dumps({"type": "turn.start"}), "bad_frame"),
         (json.dumps(start("x" * 40_000)), "too_large"),
         (json.dumps(start("x" * 9_000)), "too_large"),
-        (json.dumps({"type": "turn.resume", "turn": str(uuid.uuid4()), "after": ""}), "not_found"),
-        (json.dumps({"type": "turn.resume", "turn": str(uuid.uuid4()), "after": f"{2**64}-0"}), "bad_frame"),
-        (json.dumps({"type": "turn.cancel", "turn": str(uuid.uuid4())}), "not_found"),
+        (json.dumps({"type": "turn.resume", "turn": NOBODYS, "after": ""}), "not_found"),
+        (json.dumps({"type": "turn.resume", "turn": NOBODYS, "after": f"{2**64}-0"}), "bad_frame"),
+        (json.dumps({"type": "turn.cancel", "turn": NOBODYS}), "not_found"),
         (b"\xff\xfe", "bad_frame"),
     ],
 )
