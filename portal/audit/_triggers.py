@@ -15,7 +15,8 @@ _GOES_ON = (
 )
 _KEY_WAS_REPLACED = (
     "NEW.last_seq = OLD.last_seq AND NEW.last_at = OLD.last_at "
-    "AND EXISTS (SELECT 1 FROM audit_event WHERE seq = OLD.last_seq AND kind = 'audit.key_replaced')"
+    "AND NEW.mark IS NOT NULL AND NEW.public_key = "
+    "(SELECT payload {new} FROM audit_event WHERE seq = OLD.last_seq AND kind = 'audit.key_replaced')"
 )
 _HEAD_FITS = f"NEW.id = OLD.id AND NEW.ledger = OLD.ledger AND (({_GOES_ON}) OR ({_KEY_WAS_REPLACED}))"
 _FIRST_HEAD = "NEW.last_seq = 0 AND NOT EXISTS (SELECT 1 FROM audit_head)"
@@ -29,6 +30,7 @@ _ACTOR_ERASED = (
     "AND EXISTS (SELECT 1 FROM audit_event WHERE subject = OLD.code AND kind = 'person.erased')"
 )
 _NEVER = "FALSE"
+_NEW_KEY = {True: "payload ->> 'new'", False: "json_extract(payload, '$.new')"}
 
 _RULES = (
     ("audit_event", "INSERT", _EVENT_FITS, "an event is appended by the audit service alone"),
@@ -70,8 +72,12 @@ def remove(connection: Any) -> None:
 
 
 def _statements(vendor: str) -> list[str]:
-    if vendor == "postgresql":
-        return [*_postgresql(), *_postgresql_truncate()]
+    on_postgresql = vendor == "postgresql"
+    found = [*_postgresql(), *_postgresql_truncate()] if on_postgresql else _sqlite()
+    return [statement.replace("payload {new}", _NEW_KEY[on_postgresql]) for statement in found]
+
+
+def _sqlite() -> list[str]:
     return [
         f"CREATE TRIGGER {table}_{event.lower()} BEFORE {event} ON {table} WHEN NOT COALESCE(({fits}), FALSE) "
         f"BEGIN SELECT RAISE(ABORT, 'audit trail: {why}'); END"

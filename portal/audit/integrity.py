@@ -246,7 +246,7 @@ def _sent(lags: list[pushing.Lag], problem: bool) -> Iterator[Sign]:
     for lag in lags:
         late = lag.arrived_at is None or timezone.now() - lag.arrived_at > _ARRIVED_WITHIN
         if lag.is_ahead:
-            said = _("%(place)s: more arrived there than the audit trail holds. Its end was cut off.")
+            said = _("%(place)s: what arrived there last is not in the audit trail any more: its end was cut off.")
             keep = _("Keep the database as it is, and compare it with what lies there. Tell your IT department.")
             yield Sign(part, WRONG, said % {"place": lag.place}, keep)
         elif lag.waiting and (lag.error or late):

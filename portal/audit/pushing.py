@@ -185,8 +185,10 @@ def _go_back(delivery: Delivery, gone: Gone) -> bool:
     said = {"place": gone.what, "sent": gone.last, "newest": gone.newest}
     try:
         with transaction.atomic():
+            held = Delivery.objects.filter(pk=delivery.pk, held_until=delivery.held_until)
+            if not held.update(last=after, proof=None):
+                return False  # another worker has taken over
             record(TAIL_MISSING, actor="system", payload=said)
-            Delivery.objects.filter(pk=delivery.pk).update(last=after, proof=None)
     except keys.NoAuditKey as error:
         logger.error("%s: the end of the audit trail was cut off, and that cannot be recorded: %s", gone.place, error)
         _give_back(delivery)

@@ -339,4 +339,4 @@ def _wrong_with(actor: Actor, walk: Walk) -> str:
         return "name and salt are erased together or not at all"
     if commitment(bytes(actor.salt), actor.name) != walk.named[actor.code][1]:
         return "it was given to somebody else than the name that stands there"
-    return ""
+    return "the name was erased, and is there again" if actor.code in walk.erased else ""

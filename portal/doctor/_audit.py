@@ -89,7 +89,7 @@ def _places() -> Iterator[Finding]:
         return  # a finding of the settings
     for lag in lags:
         if lag.is_ahead:
-            message = f"{lag.place}: more arrived there than the audit trail holds. Its end was cut off."
+            message = f"{lag.place}: what arrived there last is not in the audit trail any more: its end was cut off."
             yield Finding(_PART, ERROR, message, "Keep this database as it is, and compare it with what lies there.")
             continue
         late = lag.arrived_at is None or timezone.now() - lag.arrived_at > _ARRIVED_WITHIN

@@ -13,6 +13,7 @@ from portal.audit.models import Actor, Checkpoint, Event, Head
 from portal.audit.services import commitment, leaf_of, record
 from tests.audit.mutations import MUTATIONS, Touched, another_key
 
+ERASED = "bela"
 _REPLACED = "audit.key_replaced"
 
 
@@ -200,9 +201,22 @@ def forget_quietly(rng: random.Random) -> Touched:
     return touched
 
 
+def bring_back(rng: random.Random) -> Touched:
+    """An erased person's name, out of an old copy of the database."""
+    code = Event.objects.get(kind="person.erased").subject
+    salt = rng.randbytes(32)
+    Actor.objects.filter(code=code).update(name=ERASED, salt=salt)
+    if rng.random() < 0.5:
+        event = Event.objects.get(kind="person.named", subject=code)
+        event.payload = {"commitment": commitment(salt, ERASED)}
+        event.leaf = leaf_of(event)
+        event.save(force_update=True)
+    return Touched("bring back", codes={code})
+
+
 ATTACKS: tuple[Callable[[random.Random], Touched], ...] = (
     *(hand_over, hand_over, change_handover, change_handover, lose_key, cut_and_go_on, cut_and_go_on),
-    *(set_head_back, cut_checkpoints, old_head, rename, forget_quietly),
+    *(set_head_back, cut_checkpoints, old_head, rename, forget_quietly, bring_back),
 )
 EVERY = (*MUTATIONS, *ATTACKS)
 """All of them, those of `mutations` too."""

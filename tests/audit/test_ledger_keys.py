@@ -16,7 +16,7 @@ from django.db import DatabaseError, connection, transaction
 from portal import doctor, vault
 from portal.accounts.models import Role, User
 from portal.audit import _succession, _triggers, clock, keys, rotation, sealing, services, tasks, verifying
-from portal.audit.models import Checkpoint, Event, Head
+from portal.audit.models import Actor, Checkpoint, Event, Head
 from portal.audit.services import forget, record
 from tests.audit import conftest
 
@@ -202,6 +202,7 @@ def test_silence_is_sealed_too(ledger: Path) -> None:
 
 
 def test_who_is_erased_keeps_the_code_and_loses_the_name(ledger: Path) -> None:
+    before = Actor.objects.values("name", "salt").get(name="anna")
     with transaction.atomic():
         code = forget("anna", actor="emil", payload={"reason": "art. 17"})
     with pytest.raises(KeyError), transaction.atomic():
@@ -209,6 +210,13 @@ def test_who_is_erased_keeps_the_code_and_loses_the_name(ledger: Path) -> None:
     with pytest.raises(KeyError), transaction.atomic():
         forget("system", actor="emil")
     assert Event.objects.filter(kind="person.erased", subject=code).count() == 1
+    with transaction.atomic():
+        _triggers.remove(connection)
+        Actor.objects.filter(code=code).update(**before)  # out of an old copy
+        assert [str(one) for one in verifying.verify().findings] == [
+            f"event 1: {code}: the name was erased, and is there again"
+        ]
+        transaction.set_rollback(True)
     User.objects.create(username="anna", role=Role.CLINICIAN)
     write(1)  # somebody of the same name is somebody else
     assert Event.objects.latest("seq").actor_id != code

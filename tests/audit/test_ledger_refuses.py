@@ -7,7 +7,7 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from portal.audit import sealing, verifying
+from portal.audit import rotation, sealing, verifying
 from portal.audit.models import Actor, Checkpoint, Event, Head
 from portal.audit.services import forget, record
 
@@ -109,4 +109,16 @@ def test_only_the_service_writes(way: str, ledger: None) -> None:
     with transaction.atomic():
         record("x.happened", actor="anna")
     sealing.seal("minute")
+    assert verifying.verify().findings == ()
+
+
+def test_behind_an_exchange_the_head_takes_the_new_key_alone(ledger: None) -> None:
+    rotation.replace(actor="system", reason="each year")
+    right = Head.objects.get().public_key
+    for change in ("public_key = 'ab'", "mark = NULL", "last_at = CURRENT_TIMESTAMP"):
+        with pytest.raises(DatabaseError), transaction.atomic():
+            sql(f"UPDATE audit_head SET {change}")()
+    assert Head.objects.get().public_key == right
+    with transaction.atomic():
+        record("x.happened", actor="anna")
     assert verifying.verify().findings == ()

@@ -77,8 +77,10 @@ def test_an_end_that_is_gone_after_it_was_sent_is_a_finding_for_ever(then: int, 
     found = [one for one in verifying.verify().findings if one.what == "tail.cut"]
     assert found and (found[0].first or 0) <= 8 <= (found[0].last or 0)
     assert pushing.lags()[0].is_ahead
-    assert any("more arrived there" in one.said for one in integrity.look().signs if one.level == integrity.WRONG)
-    assert any("more arrived there" in one.message for one in conftest.said_by_doctor() if one.level == doctor.ERROR)
+    assert any("what arrived there last" in one.said for one in integrity.look().signs if one.level == integrity.WRONG)
+    assert any(
+        "what arrived there last" in one.message for one in conftest.said_by_doctor() if one.level == doctor.ERROR
+    )
     _triggers.install(connection)
     pushing.push()
     pushing.push()
