@@ -25,10 +25,12 @@ NEVER_LAST = frozenset({Role.ADMIN, Role.COMPLIANCE})
 
 class User(AbstractUser):
     """A person with a role. A clinician asks, an administrator manages guidelines, a compliance officer reads the
-    audit trail. `demonstration` marks the sign-ins that `manage.py serve` makes and renews for a demonstration."""
+    audit trail. `demonstration` marks the sign-ins that `manage.py serve` makes and renews for a demonstration.
+    `closed_at` is since when the account is closed."""
 
     role = models.CharField(_("role"), max_length=16, choices=Role.choices)
     demonstration = models.BooleanField(default=False)
+    closed_at = models.DateTimeField(null=True, blank=True)
     departments = models.ManyToManyField("knowledge.Department", blank=True, related_name="people")
 
     class Meta(AbstractUser.Meta):

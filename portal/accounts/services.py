@@ -7,6 +7,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from knowledge.models import Department
@@ -86,7 +87,7 @@ def close(user: User, *, actor: str) -> None:
         raise AccountError(_("This account is closed already."))
     if is_last_with_role(held):
         raise AccountError(_("This is the last person with this role: give it to somebody else first."))
-    User.objects.filter(pk=held.pk).update(is_active=False)
+    User.objects.filter(pk=held.pk).update(is_active=False, closed_at=timezone.now())
     end_sessions(held.pk)
     record("user.closed", actor=actor, subject=code_of(held.username))
     transaction.on_commit(lambda: announce_end(held.pk))
@@ -100,7 +101,7 @@ def reopen(user: User, *, actor: str) -> None:
         raise AccountError(_("This account is open."))
     if is_code(held.username):
         raise AccountError(_("This person was erased: nobody can sign in with this account any more."))
-    User.objects.filter(pk=held.pk).update(is_active=True)
+    User.objects.filter(pk=held.pk).update(is_active=True, closed_at=None)
     record("user.reopened", actor=actor, subject=code_of(held.username))
 
 

@@ -42,6 +42,7 @@ def write_down(*, older_than: float = 0.0) -> int:
     """Write down whatever was kept so many seconds ago, if it can be now; returns how many. What cannot be waits for
     the next time, and keeps nothing else waiting."""
     spool.reserve()
+    spool.clear()
     written = 0
     for one in spool.kept(older_than=older_than):
         try:

@@ -149,14 +149,14 @@ def _left() -> QuerySet[User]:
 
 
 def _old_people(now: datetime) -> QuerySet[User]:
-    """Those of them of whom nothing was heard for long: no sign-in, no question."""
+    """Those of them of whom nothing was heard for long: no sign-in, no question, nor that the account was closed."""
     days = settings.HAVRE_KEEP_NAMES_DAYS
     if not days:
         return User.objects.none()
     before = now - timedelta(days=days)
     lately = Exists(Conversation.objects.filter(owner=OuterRef("pk"), updated_at__gte=before))
-    signed_in = Q(last_login__gte=before)
-    return _left().filter(date_joined__lt=before).exclude(signed_in).exclude(lately)
+    heard_of = Q(last_login__gte=before) | Q(closed_at__gte=before)
+    return _left().filter(date_joined__lt=before).exclude(heard_of).exclude(lately)
 
 
 def _conversation_is_held() -> Exists:

@@ -24,6 +24,7 @@ from portal import vault
 logger = logging.getLogger(__name__)
 
 _SEALED, _BARE = ".sealed", ".bare"
+_DRAFT_SECONDS = 60.0  # longer than any is being written
 _RESERVE_BYTES = 256 * 1024
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -73,6 +74,16 @@ def kept(*, older_than: float = 0.0) -> Iterator[Kept]:
                 if path.suffix in {_SEALED, _BARE}:
                     found.append((path.stat().st_mtime_ns, path))
     yield from (Kept(path) for at, path in sorted(found) if until is None or at < until)
+
+
+def clear() -> None:
+    """Delete what was left of cards whose process was killed while it kept them, before they were shown."""
+    before = time.time() - _DRAFT_SECONDS
+    with suppress(FileNotFoundError):
+        for path in _folder().iterdir():
+            with suppress(FileNotFoundError):
+                if path.name.startswith(".") and path.stat().st_mtime < before:
+                    path.unlink()
 
 
 def done(one: Kept) -> None:

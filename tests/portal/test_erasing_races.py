@@ -1,6 +1,7 @@
 """Who is erased while something of theirs is on its way: a question, a card, a job, a form. Nothing comes back."""
 
 import json
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -219,3 +220,13 @@ def test_without_the_master_key_nobody_is_erased_whose_card_may_wait(cast: Cast,
     settings.HAVRE_MASTER_KEY_FILE = before
     erase(User.objects.get(username="bela"), BY)
     assert not broken.exists(), "what cannot be opened any more is nobody's"
+
+
+def test_what_a_killed_process_left_of_a_card_goes(cast: Cast) -> None:
+    spool._folder().mkdir(parents=True, exist_ok=True)
+    old, new = (spool._folder() / f".{uuid.uuid4()}.sealed.{name}" for name in ("old", "new"))
+    old.touch()
+    new.touch()
+    os.utime(old, (0, 0))
+    assert late.write_down() == 0
+    assert not old.exists() and new.exists(), "this one may be being written"

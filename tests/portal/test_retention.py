@@ -98,6 +98,8 @@ def test_names_of_those_who_left_go_with_all_of_theirs(cast: Cast) -> None:
     talked = old(390, person)
     left("gone-lately", 300)
     left("joined-long-ago", 900, last_login=timezone.now() - timedelta(days=3))
+    User.objects.create(username="closed-lately", role="clinician", date_joined=timezone.now() - timedelta(days=900))
+    call_command("close_account", "closed-lately", stdout=io.StringIO())
     still_here = User.objects.create(
         username="here", role="clinician", date_joined=timezone.now() - timedelta(days=900)
     )
@@ -107,7 +109,7 @@ def test_names_of_those_who_left_go_with_all_of_theirs(cast: Cast) -> None:
     still_here.refresh_from_db()
     assert is_code(person.username) and still_here.username == "here"
     assert Conversation.objects.get(pk=talked.pk).erased_at
-    assert set(User.objects.values_list("username", flat=True)) >= {"gone-lately", "joined-long-ago"}
+    assert set(User.objects.values_list("username", flat=True)) >= {"gone-lately", "joined-long-ago", "closed-lately"}
     assert due()["names"] == (0, 0), "and is not met again"
 
 
