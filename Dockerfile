@@ -47,4 +47,4 @@ RUN python -m compileall -q .
 USER 10001:10001
 VOLUME ["/data", "/models"]
 EXPOSE 8000
-CMD ["daphne", "-b", "0.0.0.0", "-p", "8000", "--no-server-name", "portal.asgi:application"]
+CMD ["daphne", "-b", "0.0.0.0", "-p", "8000", "-v", "0", "--no-server-name", "portal.asgi:application"]

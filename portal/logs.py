@@ -1,16 +1,23 @@
 """What a log line says of a failure: where it happened and of what kind, never what the data was.
 
 The message of an exception may hold the row that PostgreSQL refused, or what a person typed; a log is read by people
-who may read neither.
+who may read neither. What was typed into a search stands in the address of its page, behind the question mark.
 """
 
 import logging
+import re
 import traceback
 from types import TracebackType
 
+_QUERY = re.compile(r"(/[^\s?\"'<>]*\?)[^\s\"'<>]+")
+
 
 class WithoutContent(logging.Formatter):
-    """Writes a traceback with files, lines, code and the types of the exceptions, without their messages."""
+    """Writes a traceback with files, lines, code and the types of the exceptions, without their messages, and an
+    address without its query."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _QUERY.sub(r"\1…", super().format(record))
 
     def formatException(  # noqa: N802
         self, ei: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]

@@ -27,9 +27,10 @@ def valkey(socket: Path) -> Process:
 
 
 def web(host: str, port: int) -> Process:
-    """Daphne. Frames over 32 KiB get a typed error from the consumer; over 1 MiB the server itself hangs up."""
+    """Daphne. Frames over 32 KiB get a typed error from the consumer; over 1 MiB the server itself hangs up. It writes
+    no list of requests (`-v 0`): there would be people's addresses in it, and the names that officers search for."""
     bind = ["-b", host.strip("[]"), "-p", str(port)]
-    command = [sys.executable, "-m", "daphne", *bind, "--no-server-name", "portal.asgi:application"]
+    command = [sys.executable, "-m", "daphne", *bind, "-v", "0", "--no-server-name", "portal.asgi:application"]
     return Process("web", command)
 
 

@@ -78,6 +78,39 @@ def test_an_export_is_asked_for_written_and_taken_away(officer: Client) -> None:
     assert Event.objects.get(kind="audit.exported").actor.name == "emil"
 
 
+@pytest.mark.parametrize(
+    ("name", "typed", "kept"),
+    [
+        ("actor", "Anna Meyer", "(unknown)"),
+        ("actor", "system", "system"),
+        ("subject", "Anna Meyer", "(unknown)"),
+        ("subject", "s-1", "s-1"),
+        ("role", "Anna Meyer", "(unknown)"),
+        ("role", "clinician", "clinician"),
+        ("kind", "Anna Meyer", "(unknown)"),
+        ("kind", "turn.s", "turn.s"),
+        ("kind", "erasure", "erasure"),
+        ("conversation", "Anna Meyer", "(unknown)"),
+        ("conversation", str(uuid.UUID(int=5)), str(uuid.UUID(int=5))),
+        ("document", "Anna Meyer", "(unknown)"),
+        ("document", "ab" * 32, "ab" * 32),
+        ("rule", "Anna Meyer", "(unknown)"),
+        ("rule", "r.one", "r.one"),
+        ("verdict", "Anna Meyer", "(unknown)"),
+        ("verdict", "redirect", "redirect"),
+        ("model", "Anna Meyer", "(unknown)"),
+        ("model", "m1", "m1"),
+    ],
+)
+def test_of_what_was_typed_only_what_is_known_is_kept(db: None, name: str, typed: str, kept: str) -> None:
+    with transaction.atomic():
+        payload = {"verdict": {"rules": ["r.one"]}, "model": {"name": "m1"}}
+        record("turn.started", actor="system", subject="s-1", payload=payload)
+    order = exporting.begin("jsonl", exporting.Selection(**{name: typed}), exporting.Asker("emil"))  # type: ignore[arg-type]
+    assert Event.objects.get(kind="audit.exported").payload["filters"] == {name: kept}
+    assert getattr(order.selection, name) == kept
+
+
 def test_the_bundle_of_the_page_is_verified(officer: Client) -> None:
     export = asked(officer, format="bundle")
     exporting.work(export.pk)

@@ -4,21 +4,26 @@ import errno
 import hashlib
 import logging
 import os
+import re
 import secrets
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from portal.audit import keys, sealing, stored
+from guardrails import Action, Category
+from portal.audit import keys, sealing, stored, wording
+from portal.audit.exporting._fhir_kinds import KINDS
 from portal.audit.exporting._formats import About, Events, writer_of
-from portal.audit.exporting._selection import Selection, numbers
-from portal.audit.models import Actor, Checkpoint, Event, Head
+from portal.audit.exporting._selection import Selection, events, kinds, numbers
+from portal.audit.models import Actor, Checkpoint, Head
 from portal.audit.services import record
 
 logger = logging.getLogger(__name__)
@@ -205,16 +210,36 @@ def _record_failure(order: Order, code: str, settle: Settle) -> None:
 
 
 def _coded(selection: Selection) -> Selection:
-    """The selection with codes in the place of names: nothing that is kept of it holds a name. A name that nobody here
-    has (any more) finds nothing, and is not kept either."""
+    """The selection as it may be kept for ever: codes in the place of names, and of what was typed only what the audit
+    trail holds already, or what is an id. Whatever else somebody typed may be anybody's name; it finds nothing."""
+    kept: dict[str, Any] = {}
+    for name, value in selection.filters().items():
+        if name in {"actor", "subject"}:
+            code = Actor.objects.filter(name=value).values_list("code", flat=True).first()
+            kept[name] = code or (value if _occurs(name, value) else _NOBODY)
+        elif not name.endswith("_day"):
+            kept[name] = value if _is_id(name, value) or _occurs(name, value) else _NOBODY
+    return replace(selection, **kept)
 
-    def code(value: str, occurs: bool) -> str:
-        known = Actor.objects.filter(name=value).values_list("code", flat=True).first()
-        return known or (value if occurs or not value else _NOBODY)
 
-    acts = Actor.objects.filter(code=selection.actor).exists()
-    occurs = Event.objects.filter(subject=selection.subject).exists()
-    return replace(selection, actor=code(selection.actor, acts), subject=code(selection.subject, occurs))
+def _is_id(name: str, value: str) -> bool:
+    """Whether a value has the form of an id where one is asked for, or is one of the words of the program."""
+    if name in {"conversation", "document"}:
+        with suppress(ValueError):
+            return bool(uuid.UUID(value))
+    if name in {"document", "model"}:
+        return re.fullmatch("[0-9a-fA-F]{64}", value) is not None
+    words = {"role": wording.ROLES, "verdict": [*Action, *Category], "kind": [*KINDS, *wording.ROOMS]}
+    return value in words.get(name, ())
+
+
+def _occurs(name: str, value: str) -> bool:
+    """Whether the audit trail holds this value where it would be looked for."""
+    if name == "kind":
+        return any(kind.startswith(value) for kind in kinds())
+    last = Head.objects.values_list("last_seq", flat=True).first() or 0
+    alone: dict[str, Any] = {name: value}
+    return events(Selection(**alone), last).exists()
 
 
 _NOBODY = "(unknown)"
