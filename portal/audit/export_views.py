@@ -13,9 +13,8 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, Stream
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as __
 from django.views.decorators.http import require_GET, require_POST
 
 from guardrails import Action, Category
@@ -26,18 +25,18 @@ from portal.audit.models import Actor, Export
 
 _BYTES_AT_ONCE = 256 * 1024
 _FORMS = (
-    ("bundle", __("Bundle with proofs (ZIP)")),
-    ("pdf", __("Report (PDF)")),
-    ("csv", __("Table (CSV)")),
-    ("jsonl", __("JSON Lines (JSONL)")),
-    ("fhir", __("FHIR R4 (NDJSON)")),
+    ("bundle", gettext_lazy("Bundle with proofs (ZIP)")),
+    ("pdf", gettext_lazy("Report (PDF)")),
+    ("csv", gettext_lazy("Table (CSV)")),
+    ("jsonl", gettext_lazy("JSON Lines (JSONL)")),
+    ("fhir", gettext_lazy("FHIR R4 (NDJSON)")),
 )
 _DAYS = [MinValueValidator(date(2000, 1, 1)), MaxValueValidator(date(2999, 12, 31))]
 _ROLES = (
     ("", "–"),
-    ("clinician", __("Clinician")),
-    ("admin", __("Administrator")),
-    ("compliance", __("Compliance officer")),
+    ("clinician", gettext_lazy("Clinician")),
+    ("admin", gettext_lazy("Administrator")),
+    ("compliance", gettext_lazy("Compliance officer")),
 )
 
 
@@ -45,42 +44,47 @@ class ExportForm(forms.Form):
     """What to export. Every filter may be empty."""
 
     format = forms.ChoiceField(
-        label=__("Format"),
+        label=gettext_lazy("Format"),
         choices=_FORMS,
         initial="bundle",
-        help_text=__("The bundle proves itself; the report is for reading and signing, the table for spreadsheets."),
+        help_text=gettext_lazy(
+            "The bundle proves itself; the report is for reading and signing, the table for spreadsheets."
+        ),
     )
     first_day = forms.DateField(
-        label=__("From"),
+        label=gettext_lazy("From"),
         required=False,
         validators=_DAYS,
         widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"),
     )
     last_day = forms.DateField(
-        label=__("To"),
+        label=gettext_lazy("To"),
         required=False,
         validators=_DAYS,
         widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"),
     )
-    actor = forms.CharField(label=__("Person"), max_length=170, required=False)
-    role = forms.ChoiceField(label=__("Role"), choices=_ROLES, required=False)
-    kind = forms.CharField(label=__("Kind of event"), max_length=64, required=False)
-    subject = forms.CharField(label=__("Subject"), max_length=170, required=False)
-    conversation = forms.UUIDField(label=__("Conversation"), required=False)
+    actor = forms.CharField(label=gettext_lazy("Person"), max_length=170, required=False)
+    role = forms.ChoiceField(label=gettext_lazy("Role"), choices=_ROLES, required=False)
+    kind = forms.CharField(label=gettext_lazy("Kind of event"), max_length=64, required=False)
+    subject = forms.CharField(label=gettext_lazy("Subject"), max_length=170, required=False)
+    conversation = forms.UUIDField(label=gettext_lazy("Conversation"), required=False)
     document = forms.CharField(
-        label=__("Document"),
+        label=gettext_lazy("Document"),
         max_length=64,
         required=False,
-        help_text=__("The id of a guideline or a version, or the SHA-256 of a file"),
+        help_text=gettext_lazy("The id of a guideline or a version, or the SHA-256 of a file"),
     )
-    rule = forms.CharField(label=__("Guardrail rule"), max_length=120, required=False)
+    rule = forms.CharField(label=gettext_lazy("Guardrail rule"), max_length=120, required=False)
     verdict = forms.ChoiceField(
-        label=__("Verdict"),
+        label=gettext_lazy("Verdict"),
         required=False,
         choices=[("", "–"), *((one.value, one.value) for one in (*Action, *Category))],
     )
     model = forms.CharField(
-        label=__("Model"), max_length=170, required=False, help_text=__("Its name, or the SHA-256 of its file")
+        label=gettext_lazy("Model"),
+        max_length=170,
+        required=False,
+        help_text=gettext_lazy("Its name, or the SHA-256 of its file"),
     )
 
     def clean(self) -> dict[str, Any]:

@@ -4,9 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 
 Words = str | Promise
 
@@ -202,7 +201,7 @@ def who(code: str, name: str | None) -> str:
     """Whoever acted: the name, a word for nobody in particular, or the code of somebody whose name was erased."""
     if code in _NOBODY:
         return str(_NOBODY[code])
-    return name or _now("Erased person (%(code)s)") % {"code": code}
+    return name or gettext("Erased person (%(code)s)") % {"code": code}
 
 
 def details(payload: Mapping[str, Any], names: Mapping[str, str], before: str = "") -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
@@ -60,7 +60,7 @@ def turn_story(request: HttpRequest, turn_id: uuid.UUID) -> HttpResponse:
         if not given.is_valid():
             form = given
         elif given.cleaned_data["times"] != times_read(request.user, turn_id):
-            context["problem"] = _now("These words were shown once. To read them again, say again why.")
+            context["problem"] = gettext("These words were shown once. To read them again, say again why.")
         else:
             context |= _read(request.user, found, given.cleaned_data["reason"])
             form, found = _form(request.user, turn_id), story(turn_id) or found
@@ -79,6 +79,6 @@ def _read(user: User, found: Story, reason: str) -> dict[str, Any]:
     except NotReadable as problem:
         return {"problem": str(problem)}
     except (keys.NoAuditKey, DatabaseError):
-        said = _now("It was not opened: that you read it cannot be recorded at this moment. Please tell your IT "
+        said = gettext("It was not opened: that you read it cannot be recorded at this moment. Please tell your IT "
                     "department.")  # fmt: skip
         return {"problem": said}

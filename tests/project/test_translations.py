@@ -1,12 +1,13 @@
 """The check of `make lint` for translations: what it collects and what it complains about."""
 
+import re
 from pathlib import Path
 
 import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import write_po
 
-from . import translations
+from . import repository, translations
 
 _TEMPLATE = """{% load i18n %}
 <h1>{% translate "Sources" %}</h1>
@@ -73,3 +74,9 @@ def test_complete_and_compiled_translations_pass(sources: Path) -> None:
     translations.update()
     assert translations.problems() == []
     assert translations.main(["--check"]) == 0
+
+
+def test_texts_are_marked_with_names_that_are_collected() -> None:
+    """Under another name (`gettext as __`) a text would stay English without anybody being told."""
+    renamed = re.compile(r"^from django\.utils\.translation import .*\bn?p?gettext\w* as (?!_\b)\w+", re.MULTILINE)
+    assert [str(one) for one in repository.python_files() if renamed.search((repository.ROOT / one).read_text())] == []
