@@ -117,6 +117,7 @@ def make_key(path: Path) -> bool:
                 file.flush()
                 os.fsync(file.fileno())
             os.link(draft, path)  # whole or not at all, and never over another
+            keep(path.parent)
         finally:
             draft.unlink()
     except FileExistsError:
@@ -124,6 +125,16 @@ def make_key(path: Path) -> bool:
     except OSError as error:
         raise NoKey(f"The key {path} cannot be written ({error.strerror}).") from None
     return True
+
+
+def keep(folder: Path) -> None:
+    """Force the names in a folder to the disk: a file whose bytes are there may still be lost with its name. Raises
+    OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _cipher(key: bytes) -> "AESGCM":

@@ -151,7 +151,7 @@ class Exchange:
             if self._path.exists():
                 os.link(self._path, self._before)
             self._draft.replace(self._path)
-            _keep(self._path.parent)
+            vault.keep(self._path.parent)
         except OSError as error:
             raise NoAuditKey(f"The audit key {self._path} cannot be written ({error.strerror}).") from None
         self._is_there = True
@@ -206,14 +206,6 @@ def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         raise NoAuditKey("The audit key is being replaced by another exchange at this moment.") from None
-
-
-def _keep(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _at(path: Path) -> AuditKey:

@@ -21,6 +21,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from portal import vault
 from portal.audit import _rows, _syslog, keys
 from portal.audit._canonical import moment, values_of
 from portal.audit.models import Checkpoint, Delivery, Event, Head
@@ -240,7 +241,7 @@ def _into(folder: Path) -> Callable[[Sequence[Checkpoint]], None]:
         try:
             for one in checkpoints:
                 _drop(folder, one)
-            _keep(folder)
+            vault.keep(folder)
         except OSError as error:
             raise NotArrived(f"{folder} cannot be written ({error.strerror}).") from error
 
@@ -266,14 +267,6 @@ def _drop(folder: Path, checkpoint: Checkpoint) -> None:
             raise NotArrived(f"{path} is another checkpoint with the same number: verify the audit trail.") from None
     finally:
         draft.unlink()
-
-
-def _keep(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 # --- a syslog server ---

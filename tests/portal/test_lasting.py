@@ -1,0 +1,54 @@
+"""What must still be there after a power cut: a file that is new has its name on the disk as well as its bytes."""
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from portal import vault
+from portal.audit import keys, pushing, sealing
+from portal.audit.services import record
+
+
+def _key(folder: Path) -> Path:
+    vault.make_key(folder / "secret.key")
+    return folder / "secret.key"
+
+
+def _another_audit_key(folder: Path) -> Path:
+    with keys.exchanged() as exchange:
+        exchange.put()
+    return folder / "audit.key"
+
+
+def _checkpoint(folder: Path) -> Path:
+    with transaction.atomic():
+        record("x.happened", actor="system")
+    checkpoint = sealing.seal("minute")
+    pushing._into(folder)([checkpoint])
+    return next(folder.glob("havre-*.json"))
+
+
+@pytest.mark.parametrize("write", [_key, _another_audit_key, _checkpoint])
+def test_the_name_of_a_new_file_is_on_the_disk(
+    db: None, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], Path]
+) -> None:
+    settings.HAVRE_AUDIT_KEY_FILE = tmp_path / "audit.key"
+    keys.make()
+    named: list[set[str]] = []
+    force = os.fsync
+
+    def watched(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            assert os.fstat(descriptor).st_ino == tmp_path.stat().st_ino
+            named.append({one.name for one in tmp_path.iterdir()})
+        force(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    written = write(tmp_path)
+    assert named, "the folder was never forced to the disk"
+    assert written.name in named[-1]
