@@ -26,7 +26,7 @@ class FilterForm(ExportForm):
     """Which events to show: the filters of an export, and a number. Every field may be empty."""
 
     format = None  # type: ignore[assignment]
-    number = forms.IntegerField(label=_("Number"), required=False, min_value=1, max_value=_MOST)
+    number = forms.IntegerField(label=_("Event number"), required=False, min_value=1, max_value=_MOST)
 
     def chosen(self) -> Selection:
         """The filters that are set, of a valid form."""
