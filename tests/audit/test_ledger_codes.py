@@ -41,8 +41,8 @@ def test_a_code_that_nobody_was_given_stands_for_nobody(ask: Any, anna: str) -> 
 
 
 @pytest.mark.parametrize("by_code", [False, True])
-def test_a_record_takes_three_statements(by_code: bool, anna: str) -> None:
+def test_a_record_takes_three_statements_at_most(by_code: bool, anna: str) -> None:
     """Everybody who records waits behind them."""
     with transaction.atomic(), CaptureQueriesContext(connection) as asked:
         record("turn.completed", actor=anna if by_code else "anna")
-    assert [one["sql"].split()[0] for one in asked] == ["SELECT", "UPDATE", "INSERT"]
+    assert asked[0]["sql"].startswith("SELECT") and len(asked) <= 3 and "INSERT INTO audit_event" in asked[-1]["sql"]

@@ -115,14 +115,17 @@ def test_another_key_in_the_file_is_noticed_at_the_next_event(ledger: Path) -> N
     assert verifying.verify().findings == ()
 
 
-@pytest.mark.parametrize("broken", [(sealing, "seal"), (keys, "_keep"), (rotation, "_go_on_with")])
+@pytest.mark.parametrize("broken", [(sealing, "seal"), (vault, "keep"), (rotation, "_go_on_with")])
 def test_an_exchange_that_fails_changes_nothing(
     broken: tuple[Any, str], ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, events = ledger.read_bytes(), Event.objects.count()
 
     def fail(*args: Any, **kwargs: Any) -> None:
-        raise OSError(28, "No space left on device") if broken[1] == "_keep" else DatabaseError("away")
+        if broken[1] != "keep":
+            raise DatabaseError("away")
+        if ledger.read_bytes() != before:  # the new key has just taken its place
+            raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
         patched.setattr(*broken, fail)
