@@ -131,10 +131,10 @@ class Exchange:
         try:
             vault.make_key(self._draft)
             self._look_like_the_old_one()
-        except vault.NoKey as error:
-            raise NoAuditKey(str(error)) from None
-        except OSError as error:
-            raise NoAuditKey(f"The audit key {path} cannot be replaced ({error.strerror}).") from None
+        except (vault.NoKey, OSError) as error:
+            self._draft.unlink(missing_ok=True)
+            said = error.strerror if isinstance(error, OSError) else error
+            raise NoAuditKey(f"The audit key {path} cannot be replaced ({said}).") from None
         self.new = _at(self._draft)
 
     def _look_like_the_old_one(self) -> None:
