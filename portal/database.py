@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
 
@@ -51,6 +51,18 @@ def patience(seconds: float) -> Iterator[None]:
         usual = int(1000 * connection.settings_dict["OPTIONS"].get("timeout", 5))
         with suppress(DatabaseError):  # a connection that broke is opened anew, with the usual patience
             _execute("RESET lock_timeout" if on_postgresql else f"PRAGMA busy_timeout = {usual}")
+
+
+@contextmanager
+def brief_transaction(seconds: float) -> Iterator[None]:
+    """A transaction with such patience, from its beginning to its commit. Raises DatabaseError."""
+    if connection.vendor == "postgresql":  # set for the transaction alone: nothing to be set back
+        with transaction.atomic():
+            _execute(f"SET LOCAL lock_timeout = {int(seconds * 1000)}")
+            yield
+    else:
+        with patience(seconds), transaction.atomic():
+            yield
 
 
 def _execute(statement: str) -> None:

@@ -12,7 +12,11 @@ from django.db import connection
 
 from portal.audit.models import Event, Head
 
-_EVENT = "seq, at, kind, actor_id, actor_role, subject, payload, leaf, mac"
+_MOVE = "UPDATE audit_head SET last_seq = %s, last_at = %s, public_key = %s, mark = %s WHERE id = 1"
+_INSERT = (
+    "INSERT INTO audit_event (seq, at, kind, actor_id, actor_role, subject, payload, leaf, mac) "
+    "VALUES (%%s, %%s, %%s, %%s, %%s, %%s, %s, %%s, %%s)"
+)
 _NEWEST = "FROM audit_event ORDER BY seq DESC LIMIT 1"
 
 
@@ -67,26 +71,18 @@ def newest() -> Newest:
     return Newest(row[0], as_bytes(row[1])) if row else Newest()
 
 
-def move_head(head: Head) -> None:
-    """Write number, time, key and mark of the head."""
-    at = connection.ops.adapt_datetimefield_value(head.last_at)
-    values: list[Any] = [head.last_seq, at, head.public_key, head.mark]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE audit_head SET last_seq = %s, last_at = %s, public_key = %s, mark = %s WHERE id = 1", values
-        )
-
-
-def insert(event: Event) -> None:
-    """Write an event."""
-    as_json = "%s::jsonb" if connection.vendor == "postgresql" else "%s"
+def append(head: Head, event: Event) -> None:
+    """Write number, time, key and mark of the head, and the event. PostgreSQL takes both statements in one trip."""
+    moved = [head.last_seq, connection.ops.adapt_datetimefield_value(head.last_at), head.public_key, head.mark]
+    insert = _INSERT % ("%s::jsonb" if connection.vendor == "postgresql" else "%s")
     values: list[Any] = [event.seq, connection.ops.adapt_datetimefield_value(event.at), event.kind, event.actor_id]
     values += [event.actor_role, event.subject, json.dumps(event.payload), event.leaf, event.mac]
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO audit_event ({_EVENT}) VALUES (%s, %s, %s, %s, %s, %s, {as_json}, %s, %s)",  # noqa: S608
-            values,
-        )
+        if connection.vendor == "postgresql" and not connection.settings_dict["OPTIONS"].get("server_side_binding"):
+            cursor.execute(f"{_MOVE}; {insert}", [*moved, *values])
+        else:
+            cursor.execute(_MOVE, moved)
+            cursor.execute(insert, values)
     event._state.adding, event._state.db = False, connection.alias
 
 

@@ -156,9 +156,8 @@ def append(head: Head, key: keys.AuditKey, event: Event) -> Event:
     event.leaf = leaf_of(event)
     head.last_seq, head.last_at, head.mark = event.seq, now, key.mark_last(event.leaf)
     head.public_key = head.public_key or key.public.hex()
-    _rows.move_head(head)
     event.mac = key.mark(event.leaf)
-    _rows.insert(event)
+    _rows.append(head, event)
     return event
 
 

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from django.db import DatabaseError, InternalError, OperationalError, connection, transaction
+from django.db import DatabaseError, InternalError, OperationalError, connection
 from django.utils.translation import gettext, override
 
 from portal import vault
 from portal.chat import events, stored
 from portal.chat.models import Turn
-from portal.database import patience
+from portal.database import brief_transaction
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def write_patiently(turn: Turn, write: Callable[[], object]) -> None:
 @contextmanager
 def one_try() -> Iterator[None]:
     """A transaction that waits no longer for what others hold than somebody who is told in time may."""
-    with fresh_connection_next_time(), patience(_TRY_SECONDS), transaction.atomic():
+    with fresh_connection_next_time(), brief_transaction(_TRY_SECONDS):
         yield
 
 

@@ -15,9 +15,10 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,79 @@ def added_to_a_turn(users: int, seconds: float) -> dict[str, Any]:
     return said
 
 
+def whole_turns(turns: int) -> dict[str, Any]:
+    """So many turns as workers write them, from the question to the answer in three pieces; each second one without
+    its nine records. Valkey, screen and model are left out."""
+    from unittest import mock
+
+    from portal import parts
+    from portal.accounts.models import User
+    from portal.chat import dispatch, events, services, showing
+    from portal.chat import turn as life
+
+    anna = User.objects.create_user("anna", role="clinician")
+    times: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+    with (
+        mock.patch.object(events, "publish"),
+        mock.patch.object(dispatch, "_send"),
+        mock.patch.object(services.selectors, "recent_starts", lambda _: 0),
+        mock.patch.object(parts, "look", lambda: parts.Parts(valkey=True, inference=True, knowledge=True, slots=1)),
+    ):
+        for number in range(turns + 10):
+            recorded = bool(number % 2)
+            with nullcontext() if recorded else _unrecorded(services, showing, life):
+                found = _whole_turn(anna)
+            if number >= 10:
+                times[recorded].append(found)
+    said: dict[str, Any] = {"whole turns": turns}
+    for place, name in enumerate(("wall_ms", "processor_ms")):
+        with_records, without = (_spread([one[place] for one in times[kind]]) for kind in (True, False))
+        added = {one: round(with_records[one] - without[one], 1) for one in ("p50", "p95")}
+        said[name] = {"with records": with_records, "without": without, "added": added}
+    return said
+
+
+@contextmanager
+def _unrecorded(*modules: Any) -> Iterator[None]:
+    from unittest import mock
+
+    with ExitStack() as stack:
+        for one in modules:
+            stack.enter_context(mock.patch.object(one, "record"))
+        yield
+
+
+def _whole_turn(person: Any) -> tuple[float, float]:
+    """Seconds by the clock and of the processor, behind the screen."""
+    from unittest import mock
+
+    import guardrails
+    from inference import Effort
+    from portal.chat import services
+    from portal.chat import turn as life
+    from portal.chat.models import State
+    from portal.chat.protocol import TurnStart
+
+    version = {"version_id": str(uuid.uuid4()), "guideline_id": str(uuid.uuid4()), "version": "2", "url": ""}
+    passages = [{"marker": one, "chunk_id": one, "page": 3, "score": 0.8, "quote": "words " * 80} for one in range(4)]
+    start = TurnStart(uuid.uuid4(), "What are the steps of a safety plan?", Effort.LOW)
+    verdict = guardrails.screen_input(start.text)
+    with mock.patch.object(guardrails, "screen_input", lambda *_, **__: verdict):
+        began, worked = time.perf_counter(), time.thread_time()
+        turn = services.start_turn(person, uuid.uuid4(), start)
+        held = life.claim(turn.pk, State.RETRIEVING)
+        assert held
+        life.store_passages(held, [version | one for one in passages], True)
+        held = life.claim(turn.pk, State.GENERATING, {"name": "model", "sha256": "0" * 64})
+        assert held
+        life.prompt(held, {"temperature": 0.6, "max_tokens": 1024, "context": 8192, "instructions_sha256": "0" * 64})
+        last = None
+        for _ in range(3):
+            last = life.show(held, "A plan has six steps, and each of them is written down [1]. ", last)
+        life.finish(held, State.COMPLETED, answer="A plan has six steps. " * 9, groundedness=0.9, usage={"tries": 1})
+        return time.perf_counter() - began, time.thread_time() - worked
+
+
 def fill(events: int) -> None:
     """So many honest events with a checkpoint each ten thousand, written past the triggers, which would take longer."""
     from datetime import timedelta
@@ -241,6 +315,7 @@ def _run(chosen: argparse.Namespace) -> bool:
         return True
     alone = append_at_once(1, 500) | {"appends": 500}
     print(json.dumps({"one writer": alone}), flush=True)
+    print(json.dumps(whole_turns(200)), flush=True)
     for users in (1, 16, 64):
         print(json.dumps(added_to_a_turn(users, chosen.seconds)), flush=True)
     print(json.dumps({"verification": verification(chosen.events)}), flush=True)
