@@ -73,7 +73,12 @@ def newest() -> Newest:
 
 def append(head: Head, event: Event) -> None:
     """Write number, time, key and mark of the head, and the event. PostgreSQL takes both statements in one trip."""
-    moved = [head.last_seq, connection.ops.adapt_datetimefield_value(head.last_at), head.public_key, head.mark]
+    moved: list[Any] = [
+        head.last_seq,
+        connection.ops.adapt_datetimefield_value(head.last_at),
+        head.public_key,
+        head.mark,
+    ]
     insert = _INSERT % ("%s::jsonb" if connection.vendor == "postgresql" else "%s")
     values: list[Any] = [event.seq, connection.ops.adapt_datetimefield_value(event.at), event.kind, event.actor_id]
     values += [event.actor_role, event.subject, json.dumps(event.payload), event.leaf, event.mac]

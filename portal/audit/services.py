@@ -122,7 +122,7 @@ def _key_to_go_on_with(locked: _rows.Locked) -> keys.AuditKey:
     newest = _rows.newest()  # another one had the lock, and has recorded meanwhile
     if not is_whole(head, newest, key):
         said = {"last_seq": head.last_seq, "last_at": moment(head.last_at) if head.last_at else None}
-        said |= {"mark": bytes(head.mark or b"").hex(), "newest": newest.seq}
+        said |= {"mark": _rows.as_bytes(head.mark).hex(), "newest": newest.seq}
         head.last_seq = max(head.last_seq, newest.seq)
         append(head, key, Event(kind=TAIL_MISSING, actor_id=code_for(head, key, "system"), payload=said))
     return key

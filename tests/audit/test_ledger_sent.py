@@ -124,6 +124,14 @@ def test_without_the_key_it_waits_until_it_can_be_recorded(elsewhere: Elsewhere,
     assert not pushing.lags()[0].is_ahead and told() == [{"place": "events", "sent": 8, "newest": 6}]
 
 
+def test_a_worker_that_was_too_slow_records_nothing_of_it(elsewhere: Elsewhere) -> None:
+    as_it_was(6)()
+    held = pushing._take(elsewhere.places()[0])
+    gone = pushing.gone()[0]
+    Delivery.objects.update(held_until=services.timezone.now())  # another one has taken over
+    assert held and not pushing._go_back(held, gone) and told() == []
+
+
 def test_a_place_that_is_sent_to_no_more_still_tells(elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pushing, "places", lambda: [])
     as_it_was(6)()

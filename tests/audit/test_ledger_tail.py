@@ -10,9 +10,22 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import connection, transaction
+from django.db.models import Value
 
 from portal import doctor
-from portal.audit import _pushed, _triggers, integrity, keys, rotation, sealing, services, tasks, verifier, verifying
+from portal.audit import (
+    _pushed,
+    _rows,
+    _triggers,
+    integrity,
+    keys,
+    rotation,
+    sealing,
+    services,
+    tasks,
+    verifier,
+    verifying,
+)
 from portal.audit.models import Actor, Checkpoint, Event, Head
 from portal.audit.services import record
 from tests.audit import conftest
@@ -64,10 +77,15 @@ DAMAGE: dict[str, tuple[Callable[[], Any], int, int]] = {
     "the head's number alone": (lambda: Head.objects.update(last_seq=5), LAST + 1, LAST),
     "the head's mark": (lambda: Head.objects.update(mark=b"m" * 32), LAST + 1, LAST),
     "the head's mark is gone": (lambda: Head.objects.update(mark=None), LAST + 1, LAST),
+    "the head's mark is a word": (lambda: Head.objects.update(mark=Value("word")), LAST + 1, LAST),
     "the head": (lambda: Head.objects.all().delete(), LAST + 1, LAST),
     "one more event": (insert_one, LAST + 2, LAST + 1),
     "the last event's hash": (lambda: Event.objects.filter(seq=LAST).update(leaf=b"l" * 32), LAST + 1, LAST),
 }
+
+
+if connection.vendor == "postgresql":
+    del DAMAGE["the head's mark is a word"]  # a column of bytes holds none
 
 
 @pytest.mark.usefixtures("ledger", "without_triggers")
@@ -80,7 +98,7 @@ def test_what_was_done_to_the_end_is_recorded_once_and_recording_goes_on(damage:
     said = {
         "last_seq": head.last_seq,
         "last_at": services.moment(head.last_at) if head.last_at else None,
-        "mark": bytes(head.mark or b"").hex(),
+        "mark": _rows.as_bytes(head.mark).hex(),
         "newest": newest,
     }
     assert [one.what for one in verifying.verify().findings]
