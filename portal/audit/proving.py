@@ -43,9 +43,9 @@ def proofs(rows: Iterable[Row]) -> dict[int, Proof]:
     history, key = _history()
     found: dict[int, Proof] = {}
     covering: Checkpoint | None = None
-    standing = Standing.WAITING
+    standing: Standing | None = None
     for event in chosen:
-        if covering is None or covering.tree_size < event.seq:
+        if standing is None or (covering and covering.tree_size < event.seq):  # behind one that waits, all wait
             covering = _covering(event.seq)
             standing = _of_checkpoint(covering, history) if covering else Standing.WAITING
         own = Standing.WRONG if event.problem else standing

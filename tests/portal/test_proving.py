@@ -2,6 +2,7 @@
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from portal.audit import _triggers, proving, sealing, stored
 from portal.audit.models import Checkpoint, Event
@@ -30,6 +31,22 @@ def test_an_event_is_proven_by_the_checkpoint_that_covers_it(db: None) -> None:
     assert {found[event.seq].checkpoint for event in second} == {two.number}
     assert {found[event.seq].standing for event in [*first, *second]} == {Standing.PROVEN}
     assert found[late[0].seq] == proving.Proof(Standing.WAITING)
+
+
+@pytest.mark.parametrize("is_sealed", [True, False])
+def test_many_events_of_one_checkpoint_are_asked_for_as_seldom_as_two(db: None, is_sealed: bool) -> None:
+    make(1)
+    sealing.seal("minute")
+    numbers = [event.seq for event in make(30)]
+    if is_sealed:
+        sealing.seal("minute")
+    asked = []
+    for some in (numbers[:2], numbers):
+        rows = stored.rows(some, stored.Marks())
+        with CaptureQueriesContext(connection) as queries:
+            assert set(proving.proofs(rows)) == set(some)
+        asked.append(len(queries))
+    assert asked[0] == asked[1]
 
 
 @pytest.mark.parametrize("what", ["payload", "leaf", "neighbour", "signature", "root", "size"])
