@@ -11,9 +11,10 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from portal.audit import _triggers, sealing
+from portal.audit import _triggers, keys, rotation, sealing
 from portal.audit.models import Event
-from portal.chat import services, showing
+from portal.audit.services import leaf_of
+from portal.chat import sealed, services, showing
 from portal.chat.erasing import By, erase
 from portal.chat.models import Conversation, ConversationKey, Piece, State, Turn
 from portal.chat.protocol import Effort, TurnStart
@@ -200,6 +201,32 @@ def test_no_attack_leaves_an_honest_page(officer: Client, cast: Cast, living_wor
     assert unseen == {}
     page = officer.post(page_of(turn), {"reason": REASON, "times": 0}).content.decode()
     assert "does not fit" not in page and "Never" not in page and "badge--danger" not in page, "nothing is left of it"
+
+
+@pytest.fixture
+def own_key(settings: Any, tmp_path: Any) -> None:
+    """An audit key of this test: its marks are checked by nobody once it was replaced."""
+    settings.HAVRE_AUDIT_KEY_FILE = tmp_path / "audit.key"
+    keys.make()
+
+
+def test_a_forged_event_from_the_time_of_an_older_key_vouches_for_nothing(
+    own_key: None, officer: Client, cast: Cast, living_workers: None
+) -> None:
+    turn = answered(cast.anna)
+    sealing.seal("minute")
+    rotation.replace(actor="terminal:root", reason="each year")
+    assert findings(turn) == ()
+    _triggers.remove(connection)
+    said_anew(turn, answer="Another answer.")
+    event = of_turn(turn).get(kind="turn.completed")
+    event.payload = event.payload | {"answer": sealed.proof(turn, "answer")}
+    event.leaf = leaf_of(event)
+    event.save()
+    page = officer.post(page_of(turn), {"reason": REASON, "times": 0}).content.decode()
+    _triggers.install(connection)
+    assert "A checkpoint over them does not fit" in page or "these are not what was recorded" in page
+    assert "the event that holds their commitment was changed itself" in page
 
 
 def test_honest_turns_of_every_kind_have_no_findings(cast: Cast, living_workers: None) -> None:
