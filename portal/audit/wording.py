@@ -29,6 +29,7 @@ SENTENCES: dict[str, Words] = {
     "person.erased": _("Erased a person's name: the code stays"),
     # questions and answers
     "turn.started": _("Asked a question"),
+    "crisis.shown": _("The hotlines were shown while nothing could be written down: the record followed"),
     "turn.retrieving": _("The guidelines are searched"),
     "turn.passages": _("The search of the guidelines ended"),
     "turn.generating": _("A model took the question"),
@@ -149,6 +150,7 @@ _TELLING: dict[str, Words] = {  # the same with what a single event of it holds
 ROOMS: dict[str, Words] = {  # what a kind begins with, for the filter and for kinds of a later version
     "turn": _("Questions and answers"),
     "conversation": _("Conversations"),
+    "crisis": _("Hotlines"),
     "session": _("Sign-ins"),
     "user": _("Accounts"),
     "person": _("People"),

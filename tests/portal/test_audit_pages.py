@@ -12,6 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from portal.audit import selectors, wording
+from portal.audit.export_views import ExportForm
 from portal.audit.exporting import Selection
 from portal.audit.models import Actor, Event
 from portal.audit.services import forget, record
@@ -131,6 +132,29 @@ def test_whatever_is_typed_is_only_looked_for(officer: Client, events: dict[str,
         assert "Take one of them away" in page.content.decode()
 
 
+_JUNK = ("", "-1", "0", "\x00", "²", "9" * 40, "2026-13-40", "<b>", "[]", "..", "99999999-9999-4999-8999-99999999999")
+_PARAMETERS = {
+    "audit:activity": ("days",), "audit:integrity": ("x",), "audit:export": tuple(ExportForm.base_fields),
+    "chat:erasures": ("what",), "audit:verify_progress": ("x",),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _PARAMETERS)
+def test_no_junk_breaks_a_page_beside_it(officer: Client, events: dict[str, Event], name: str) -> None:
+    for value in _JUNK:
+        page = officer.get(reverse(name), dict.fromkeys(_PARAMETERS[name], value))
+        assert page.status_code in {200, 404}, (name, value)
+        assert b"<b>" not in page.content
+
+
+@pytest.mark.parametrize("value", _JUNK)
+def test_no_junk_breaks_a_story(officer: Client, events: dict[str, Event], value: str) -> None:
+    story = reverse("story", args=[TURN])
+    page = officer.post(story, {"reason": f"A reason that is long enough {value}", "times": value})
+    assert page.status_code == 200 and not Event.objects.filter(kind="conversation.read").exists()
+    assert officer.get(f"/audit/turns/{value}/".replace("\x00", "%00")).status_code == 404
+
+
 def test_a_period_is_a_click_and_keeps_the_other_filters(officer: Client, events: dict[str, Event]) -> None:
     page = officer.get(reverse("audit:index"), {"kind": "turn", "before": 99})
     today, week = page.context["periods"][:2]
@@ -205,7 +229,7 @@ def test_many_are_not_counted_to_the_end(officer: Client, monkeypatch: pytest.Mo
 # --- words -------------------------------------------------------------------------------------------------------
 
 _WIRE = {"turn.accepted", "turn.reasoning", "turn.delta", "turn.queued", "turn.start", "turn.cancel", "turn.resume"}
-_WIRE |= {"turn.not_written_yet", "audit.checkpoint", "audit.key", "guidelines.html"}
+_WIRE |= {"turn.not_written_yet", "audit.checkpoint", "audit.key", "guidelines.html", "crisis.detected"}
 
 
 def recorded_kinds() -> set[str]:
