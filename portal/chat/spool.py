@@ -67,13 +67,14 @@ def keep(values: dict[str, Any]) -> None:
 def kept(*, older_than: float = 0.0) -> Iterator[Kept]:
     """What waits to be written down, for so many seconds at least, the oldest first."""
     found = []
-    until = time.time_ns() - int(older_than * 1e9) if older_than else None
+    now = time.time_ns()
+    young = range(now - int(older_than * 1e9), now)  # one from the time before a clock was set back is not
     with suppress(FileNotFoundError):
         for path in _folder().iterdir():
             with suppress(FileNotFoundError):  # somebody else has written it down in this moment
                 if path.suffix in {_SEALED, _BARE}:
                     found.append((path.stat().st_mtime_ns, path))
-    yield from (Kept(path) for at, path in sorted(found) if until is None or at < until)
+    yield from (Kept(path) for at, path in sorted(found) if at not in young)
 
 
 def clear() -> None:

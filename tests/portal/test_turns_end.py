@@ -86,7 +86,7 @@ def test_every_turn_ends(
     chance = random.Random(seed)
     monkeypatch.setattr(parts, "look", lambda: _PRESENT[present])
     monkeypatch.setattr(dispatch, "_send", lambda task, turn: None)  # no message ever arrives
-    _turns(cast, chance.sample(_ROWS, 60), clock[0])
+    _turns(cast, chance.sample(_ROWS, 30), clock[0])
     began = clock[0]
     while (running := Turn.objects.filter(state__in=ACTIVE)) and clock[0] - began < timedelta(seconds=_LONGEST):
         clock[0] += timedelta(seconds=_STEP)
