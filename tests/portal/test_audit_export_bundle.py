@@ -15,9 +15,11 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection, transaction
 
-from portal.audit import _merkle, _triggers, keys, rotation, sealing, verifier
+from portal.audit import _triggers, keys, rotation, sealing, verifier
+from portal.audit._merkle import leaf_hash
 from portal.audit.models import Actor, Event
 from portal.audit.services import forget, record
+from tests.audit.rfc6962 import is_included
 
 TURNS = [f"{n:08d}-5d7e-4a60-a3c8-0b2d8f0f4c11" for n in range(6)]
 
@@ -207,7 +209,7 @@ def test_an_event_is_proven_to_programs_that_know_only_the_rfc(db: None, tmp_pat
         assert (proof["tree_size"], proof["root_hash"]) == (body["tree_size"], body["root"])
         path = [bytes.fromhex(one) for one in proof["inclusion_path"]]
         root = bytes.fromhex(body["root"])
-        assert _merkle.is_included(_merkle.leaf_hash(line), seq - 1, body["tree_size"], path, root)
+        assert is_included(leaf_hash(line), seq - 1, body["tree_size"], path, root)
     missing = min({*range(1, body["tree_size"] + 2)} - set(lines) - support)
     assert any("is not in this bundle" in one for one in wrong(file, prove=missing))
 
