@@ -19,7 +19,7 @@ from portal.chat.models import Conversation, ConversationKey, Turn
 from portal.chat.protocol import TurnStart, parse
 from portal.chat.sealed import Erased
 from portal.chat.services import NotRecorded, start_turn
-from tests.conftest import Cast
+from tests.conftest import Cast, at_once
 from tests.portal.test_erasing import talk
 
 BY = By("terminal:root", reason="She asked for it.")
@@ -230,3 +230,27 @@ def test_what_a_killed_process_left_of_a_card_goes(cast: Cast) -> None:
     os.utime(old, (0, 0))
     assert late.write_down() == 0
     assert not old.exists() and new.exists(), "this one may be being written"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_erase_the_same_person_or_each_other_at_once_each_thing_goes_once(cast: Cast) -> None:
+    for number in range(3):
+        talk(cast.anna, str(number))  # type: ignore[arg-type]
+    for name in ("first", "second"):
+        User.objects.create_user(name, role="admin")
+    User.objects.filter(username="dora").update(role="clinician")
+    targets = [User.objects.get(username=name) for name in ("anna", "first", "anna", "second")]
+    refused: list[str] = []
+
+    def one() -> None:
+        try:
+            erase(targets.pop(), BY)
+        except NotErased as error:
+            refused.append(str(error))
+
+    at_once(4, one)
+    assert len(refused) == 2 and any("last person" in text for text in refused), "an administrator is left"
+    assert User.objects.filter(role="admin", is_active=True).count() == 1
+    erased = list(Event.objects.filter(kind="conversation.erased").values_list("subject", flat=True))
+    assert len(erased) == len(set(erased)) == 3
+    assert Event.objects.filter(kind="person.erased").count() == 2
