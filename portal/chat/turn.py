@@ -35,7 +35,8 @@ class LeaseLost(Exception):
 
 def claim(turn_id: uuid.UUID, state: State, by: Mapping[str, Any] | None = None) -> Turn | None:
     """Take a turn for work in `state`, or None: somebody else has it, or it has ended. `by` is the model that is to
-    answer, for the record. Raises what is in `UNWRITABLE`; the person is told, and the turn is offered again later.
+    answer, for the record. Waits as `finish` does, and the person is told; raises what is in `UNWRITABLE` when it stays
+    so, and the turn is offered again later.
 
     Retrieval and generation each claim, and each claim raises the token. A turn whose worker is lost is not taken here,
     even by a second message for it: `rescue_turn` gives it back first, which counts how often, and tells the browser
@@ -45,9 +46,11 @@ def claim(turn_id: uuid.UUID, state: State, by: Mapping[str, Any] | None = None)
         with one_try():
             return _claim(turn_id, state, by)
     except UNWRITABLE:
-        with suppress(DatabaseError):
-            say_not_written(Turn.objects.get(pk=turn_id))
-        raise
+        waiting = Turn.objects.get(pk=turn_id)
+    say_not_written(waiting)
+    taken: list[Turn | None] = []
+    write_patiently(waiting, lambda: taken.append(_claim(turn_id, state, by)))
+    return taken[-1]
 
 
 def _claim(turn_id: uuid.UUID, state: State, by: Mapping[str, Any] | None) -> Turn | None:

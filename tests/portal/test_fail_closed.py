@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from portal import vault
 from portal.audit.models import Event
-from portal.chat import consumers, late, sealed, services, showing, spool, stored, writing
+from portal.chat import consumers, events, late, sealed, services, showing, spool, stored, writing
 from portal.chat import turn as life
 from portal.chat.models import Conversation, State, Turn
 from portal.chat.protocol import TurnStart, parse
@@ -244,16 +244,19 @@ async def test_a_question_that_hangs_is_said_to_wait(
 
 @pytest.mark.parametrize("name", ["read only", "held", "no audit key"])
 def test_whoever_waits_is_told_when_no_worker_can_write_that_it_begins(
-    name: str, cast: Cast, obstacle: Obstacle
+    name: str, cast: Cast, obstacle: Obstacle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     turn = begun(cast)
     Turn.objects.filter(pk=turn.pk).update(state=State.QUEUED, lease_until=None)
     lift = obstacle(name)
-    with pytest.raises(writing.UNWRITABLE):
+    with monkeypatch.context() as patch, pytest.raises(writing.UNWRITABLE):
+        patch.setattr(writing, "_PATIENCE_SECONDS", 0)
         life.claim(turn.pk, State.RETRIEVING)
-    lift()
     assert len(told(turn)) == 1
-    assert life.claim(turn.pk, State.RETRIEVING), "and it is taken later"
+    events.forget([turn.pk])
+    monkeypatch.setattr(writing, "time", clock(turn, lift))
+    held = life.claim(turn.pk, State.RETRIEVING)
+    assert held and held.attempt == 2, "and it is taken as soon as that can be written"
 
 
 def test_passages_wait_for_their_record_and_are_not_lost(
