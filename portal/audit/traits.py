@@ -28,6 +28,7 @@ VERSION = 1
 BLOCK = 1000  # events; of a turn each trait is kept once a block
 ASKS = frozenset({"turn.started", "crisis.shown"})
 """The kinds that begin a question; the second where nothing could be recorded when the hotlines were shown."""
+_MOST_READ = 5000  # events that are read for a search, some hundredths of a second; a minute has fewer, as a rule
 _MENDED = "audit.index_mended"
 
 Entry = tuple[int, int]  # number of an event, trait
@@ -90,12 +91,17 @@ def _list(value: Any) -> list[Any]:
 
 
 def found(keys: Iterable[int], in_payloads: Q, up_to_seq: int) -> Q:
-    """The condition that an event belongs to a turn with one of these traits; `in_payloads` says the same of the events
-    that the index has not reached."""
+    """The condition that an event belongs to a turn with one of these traits. `in_payloads` says the same of single
+    events: it is asked where the index is far behind, as after an upgrade."""
+    wanted = set(keys)
     reached = TraitIndex.objects.filter(pk=1, version=VERSION).values_list("up_to", flat=True).first() or 0
-    indexed = Trait.objects.filter(trait__in=list(keys), seq__lte=min(reached, up_to_seq)).order_by()
+    if up_to_seq - reached > _MOST_READ:
+        asked = Event.objects.filter(in_payloads, seq__gt=reached, seq__lte=up_to_seq).order_by()
+        later: Any = asked.values("subject")
+    else:  # a database would look through all events of a kind for them
+        later = {turn for _, turn, given in _given(range(reached + 1, up_to_seq + 1)) if given & wanted}
+    indexed = Trait.objects.filter(trait__in=wanted, seq__lte=min(reached, up_to_seq)).order_by()
     turns = Event.objects.filter(seq__in=indexed.values("seq")).order_by().values("subject")
-    later = Event.objects.filter(in_payloads, seq__gt=reached, seq__lte=up_to_seq).order_by().values("subject")
     return Q(subject__in=turns) | Q(subject__in=later)
 
 
@@ -142,17 +148,19 @@ def _begin_anew() -> TraitIndex:
 def expected(block: range) -> set[Entry]:
     """What the events of a block give to the index: of a turn each trait at its first event."""
     entries: set[Entry] = set()
-    seen: set[tuple[bytes, int]] = set()
-    for seq, kind, subject, payload in _read(block):
-        for trait in traits_of(kind, payload):
-            if (subject, trait) not in seen:
-                seen.add((subject, trait))
+    seen: set[tuple[str, int]] = set()
+    for seq, turn, given in _given(block):
+        for trait in given:
+            if (turn, trait) not in seen:
+                seen.add((turn, trait))
                 entries.add((seq, trait))
     return entries
 
 
-def _read(block: range) -> Iterator[tuple[int, str, bytes, Any]]:
-    """Number, kind, subject and payload of the events that have traits, as far as they can be read."""
+def _given(block: range) -> Iterator[tuple[int, str, set[int]]]:
+    """Number, turn and traits of the events that have some, as far as they can be read."""
+    if not block:
+        return
     columns = "kind, subject, payload::text" if connection.vendor == "postgresql" else _AS_BYTES
     statement = f"SELECT seq, {columns} FROM audit_event WHERE seq BETWEEN %s AND %s ORDER BY seq"  # noqa: S608
     with connection.cursor() as cursor:
@@ -165,7 +173,8 @@ def _read(block: range) -> Iterator[tuple[int, str, bytes, Any]]:
                 held = json.loads(payload)
             except (ValueError, TypeError, RecursionError):
                 continue
-            yield seq, kind_text, subject if isinstance(subject, bytes) else str(subject).encode(), held
+            if given := traits_of(kind_text, held):
+                yield seq, subject if isinstance(subject, str) else bytes(subject).decode(errors="replace"), given
 
 
 _AS_BYTES = "CAST(kind AS BLOB), CAST(subject AS BLOB), CAST(payload AS BLOB)"

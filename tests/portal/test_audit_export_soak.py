@@ -8,6 +8,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -115,8 +116,35 @@ def test_a_long_bundle_is_verified_within_a_minute_a_million(ledger: Path, filte
     assert took < _MINUTE * max(1.0, EVENTS / 1e6)
 
 
+def search() -> None:
+    """Say how long searches take, by the index and without it, and what the index costs."""
+    from portal.audit import selectors, traits
+    from portal.audit.exporting import Selection
+    from portal.audit.models import Trait, TraitIndex
+
+    few, many = {"conversation": "c-77"}, {"verdict": "allow"}
+    searches: list[dict[str, str]] = [few, {"rule": "crisis.a"}, {"verdict": "redirect"}, {"model": "m3"}, many, {"document": "0" * 64}]
+    for is_indexed in (False, True):
+        if is_indexed:
+            began = time.process_time()
+            reached = traits.fill()
+            print(f"index up to {reached:,}: {time.process_time() - began:.1f} s, {Trait.objects.count():,} entries")
+        else:
+            TraitIndex.objects.all().delete()
+            Trait.objects.all().delete()
+        for chosen in searches:
+            began = time.process_time()
+            found = selectors.search(Selection(**chosen))  # type: ignore[arg-type]
+            print(f"{chosen}: {found.count}{'+' * found.is_more} events, {time.process_time() - began:.3f} s")
+    began = time.process_time()
+    print(f"compared: {traits.compare()}, {time.process_time() - began:.1f} s")
+
+
 if __name__ == "__main__":
     import django
 
     django.setup()
-    fill(int(sys.argv[1]))
+    if "search" in sys.argv:
+        search()
+    else:
+        fill(int(sys.argv[1]))

@@ -89,7 +89,11 @@ def test_with_the_index_and_without_a_search_finds_the_same(
     happen(chance, 90)
     last = Head.objects.get().last_seq
     up_tos = (last, chance.randrange(1, last))
+    read = [numbers(up_to) for up_to in up_tos]
+    monkeypatch.setattr(traits, "_MOST_READ", -1)
     without = [numbers(up_to) for up_to in up_tos]
+    assert read == without
+    monkeypatch.setattr(traits, "_MOST_READ", chance.choice([-1, 30]))
     assert sum(map(bool, without[0].values())) > 15
     assert without[0][str(Selection(verdict="redirect"))] == plainly(Selection(verdict="redirect"), last)
     assert without[0][str(Selection(model="Mödel"))] == plainly(Selection(model="Mödel"), last)
