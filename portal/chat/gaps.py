@@ -8,7 +8,9 @@ from typing import Any
 from django.core.exceptions import ObjectDoesNotExist
 from django.utils.translation import gettext as _
 
-from portal.audit.models import Actor
+from portal.audit import stored
+from portal.audit.models import Actor, Event
+from portal.audit.services import commitment, is_code
 from portal.audit.stored import Row
 from portal.chat import showing
 from portal.chat.comparing import Committed, Fit, closed, sealed_bytes
@@ -135,6 +137,20 @@ def _at_the_end(events: Sequence[Row], ended: Row) -> dict[str, Any]:
         "model": end.get("model", {}),
         "quotation": end.get("quotation", ""),
     }
+
+
+def of_people(events: Sequence[Row]) -> Iterator[str]:
+    """Whose name, of those who acted, is not the one that was recorded for their code, or went without an erasure."""
+    codes = {one.actor_id for one in events if is_code(one.actor_id)}
+    told = Event.objects.filter(kind__in=("person.named", "person.erased"), subject__in=codes)
+    rows = stored.rows(sorted(told.values_list("seq", flat=True)), stored.Marks())
+    named = {one.subject: said(one).get("commitment") for one in rows if one.kind == "person.named"}
+    erased = {one.subject for one in rows if one.kind == "person.erased" and not one.problem}
+    for code, name, salt in Actor.objects.filter(code__in=codes).order_by("code").values_list("code", "name", "salt"):
+        if name is None and code not in erased:
+            yield _("The name of %(code)s is gone, and the audit trail knows of no erasure.") % {"code": code}
+        elif name is not None and commitment(bytes(salt or b""), name) != named.get(code):
+            yield _("%(name)s is not the name that was recorded for %(code)s.") % {"name": name, "code": code}
 
 
 def of_words(turn: Turn | None, known: Committed, pieces: Sequence[Fit]) -> Iterator[str]:

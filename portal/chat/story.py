@@ -265,6 +265,7 @@ def _gaps(
 ) -> Iterator[str]:
     yield from gaps.of_events(turn_id, events, known)
     yield from gaps.of_row(turn, events, known)
+    yield from gaps.of_people(events)
     yield from gaps.of_words(turn, known, [one.fit for one in shown])
     yield from gaps.of_erasure(turn, events, known)
 

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from portal.audit import _triggers, keys, rotation, sealing
-from portal.audit.models import Event
+from portal.audit.models import Actor, Event
 from portal.audit.services import leaf_of
 from portal.chat import sealed, services, showing
 from portal.chat.erasing import By, erase
@@ -73,6 +73,13 @@ def erased_in_part(turn: Turn, other: Turn) -> None:
 def erased_by_nobody(turn: Turn, other: Turn) -> None:
     erase(turn.conversation, By("emil"))
     Event.objects.filter(kind="conversation.erased").update(subject=str(uuid.uuid4()))
+
+
+def swapped_names(turn: Turn, other: Turn) -> None:
+    first, second = (Actor.objects.get(name=name) for name in ("anna", "bela"))
+    Actor.objects.filter(code__in=[first.code, second.code]).update(name=None)
+    Actor.objects.filter(code=first.code).update(name="bela")
+    Actor.objects.filter(code=second.code).update(name="anna")
 
 
 def gone(turn: Turn, other: Turn) -> None:
@@ -158,6 +165,11 @@ ATTACKS: dict[str, tuple[Attack, str, str]] = {  # what is done, what the page s
     "an event says something else": (
         lambda turn, other: of_turn(turn).filter(kind="turn.completed").update(payload={"groundedness": 1}),
         "are not what was recorded", "the event that holds their commitment was changed itself",
+    ),
+    "somebody else's name": (swapped_names, "bela is not the name that was recorded for", "belongs to another person"),
+    "a name is gone": (
+        lambda turn, other: Actor.objects.filter(name="anna").update(name=None),
+        "The name of p-", "knows of no erasure",
     ),
     "two ends": (
         lambda turn, other: of_turn(turn).filter(kind="turn.prompted").update(kind="turn.failed"), "more than once", "",
@@ -257,6 +269,11 @@ def test_honest_turns_of_every_kind_have_no_findings(cast: Cast, living_workers:
     assert findings(stopped) == ()
     found = story(stopped.pk)
     assert found and [(one.fit, one.number) for one in found.shown] == [("recorded", 1), ("recorded", 1)]
+    erase(cast.anna, By("emil"))  # type: ignore[arg-type]
+    for turn in (crisis, waiting, taken, stopped):
+        assert findings(turn) == ()
+    found = story(stopped.pk)
+    assert found and {one.fit for one in found.shown} == {"erased"} and found.kept.answer == "erased"
 
 
 def test_a_story_is_told_from_its_events_alone(officer: Client, cast: Cast, living_workers: None) -> None:
