@@ -4,10 +4,12 @@ Everything heavy is imported once; each worker is a fork that ends with SIGKILL,
 end the last worker finishes what is left and everything is counted. Prints a JSON report.
 """
 
+import atexit
 import gc
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -96,6 +98,7 @@ def _report() -> dict[str, object]:
 def main(kills: int) -> None:
     """Kill so many workers, then let one finish."""
     folder = Path(tempfile.mkdtemp(prefix="havre-kills-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # a worker that was forked ends without
     os.environ |= {"HAVRE_DATA_DIR": str(folder), "HAVRE_DATABASE_URL": f"sqlite:///{folder}/havre.sqlite3"}
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     django.setup()
