@@ -113,11 +113,6 @@ def text_of(turn: Turn) -> str:
         return ""
 
 
-def shown_text(turn_id: uuid.UUID) -> str:
-    """The same for a turn as it is now."""
-    return text_of(Turn.objects.select_related(*sealed.WITH_KEY).get(pk=turn_id))
-
-
 def chain_of(turn_id: uuid.UUID, attempt: int, commitments: list[str]) -> str:
     """The last link over these commitments, in hexadecimal: what the ending record of the turn must name."""
     link = _beginning(turn_id, attempt)

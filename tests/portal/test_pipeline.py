@@ -17,9 +17,8 @@ from portal.chat.models import Quotation, State, Turn
 from portal.chat.protocol import TurnStart
 from portal.chat.quoting import quote_answer
 from portal.chat.retrieving import retrieve_passages
-from portal.chat.showing import shown_text
 from tests.conftest import Cast
-from tests.portal.streams import stream_of
+from tests.portal.streams import shown_text, stream_of
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

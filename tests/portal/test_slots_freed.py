@@ -19,8 +19,8 @@ from portal.chat.answering import generate_answer
 from portal.chat.models import State, Turn
 from portal.chat.protocol import TurnStart
 from portal.chat.retrieving import retrieve_passages
-from portal.chat.showing import shown_text
 from tests.conftest import Cast
+from tests.portal.streams import shown_text
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
