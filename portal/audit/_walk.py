@@ -88,7 +88,7 @@ class Walk:
     def _check(self, event: Event) -> None:
         try:
             leaf = leaf_of(event)
-        except (ValueError, TypeError, AttributeError, RecursionError):
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             leaf = b""
         if leaf != bytes(event.leaf):
             self._found("event.changed", "it was changed after it was recorded", event.seq, event.seq)

@@ -15,6 +15,7 @@ from portal.audit._merkle import Frontier
 from portal.audit._succession import REPLACED, succession
 from portal.audit.models import Checkpoint, Event, Head
 from portal.audit.services import CLOCK_MAY_GO_BACK, CLOCK_WENT_BACK, is_whole, key_of, leaf_of, record
+from portal.audit.stored import NO_VALUES, is_of_a_row
 from portal.database import one_at_a_time
 
 _EVENTS_AT_ONCE = 2000
@@ -97,12 +98,12 @@ class _Tail:
         if event.seq != self._tree.size + 1:
             raise Tampered(self._tree.size + 1, "it is missing")
         try:
-            as_recorded = leaf_of(event) == bytes(event.leaf)
-        except (ValueError, TypeError, AttributeError):  # a value that nothing here would have written
-            as_recorded = False
+            as_recorded, leaf, mac = leaf_of(event) == bytes(event.leaf), bytes(event.leaf), bytes(event.mac)
+        except NO_VALUES as error:  # a value that nothing here would have written
+            raise Tampered(event.seq, "it was changed") from error
         if not as_recorded:
             raise Tampered(event.seq, "it was changed")
-        if event.seq > self._unmarked_up_to and not self._key.has_marked(bytes(event.leaf), bytes(event.mac)):
+        if event.seq > self._unmarked_up_to and not self._key.has_marked(leaf, mac):
             raise Tampered(event.seq, "it was not recorded by this installation, or with another audit key")
 
     def seal(self, reason: str, head: Head, now: datetime) -> Checkpoint:
@@ -192,7 +193,29 @@ def tell_of_the_clock(before: Checkpoint | None) -> datetime:
 
 
 def _after(seq: int) -> Iterator[Event]:
-    """The events that follow, some at a time: nothing is held open meanwhile."""
-    while page := list(Event.objects.filter(seq__gt=seq).order_by("seq")[:_EVENTS_AT_ONCE]):
+    """The events that follow, some at a time: nothing is held open meanwhile. Raises Tampered for a row that cannot be
+    read, behind those before it."""
+    while True:
+        rest = Event.objects.filter(seq__gt=seq).order_by("seq")[:_EVENTS_AT_ONCE]
+        try:
+            page = list(rest)
+        except NO_VALUES as error:
+            if not is_of_a_row(error):
+                raise
+            yield from _one_by_one(list(rest.values_list("seq", flat=True)))
+            return
+        if not page:
+            return
         yield from page
         seq = page[-1].seq
+
+
+def _one_by_one(seqs: list[int]) -> Iterator[Event]:
+    for seq in seqs:
+        try:
+            event = Event.objects.get(seq=seq)
+        except NO_VALUES as error:
+            if not is_of_a_row(error):
+                raise
+            raise Tampered(seq, "its row cannot be read") from error
+        yield event

@@ -56,6 +56,7 @@ def _line(event: Row, names: dict[str, str]) -> Line:
     payload = event.payload
     room = event.kind.partition(".")[0]
     is_person = event.subject.startswith(_PERSON)
+    is_of_turn = room in {"turn", "crisis"} or event.kind == "conversation.read"
     return Line(
         event=event,
         words=wording.CHANGED if event.problem else wording.sentence(event.kind, payload),
@@ -63,7 +64,7 @@ def _line(event: Row, names: dict[str, str]) -> Line:
         is_person=event.actor_id.startswith(_PERSON),
         role=str(wording.ROLES.get(event.actor_role, event.actor_role)),
         subject=wording.who(event.subject, names.get(event.subject)) if is_person else event.subject,
-        turn=event.subject if (room in ("turn", "crisis") or event.kind == "conversation.read") and _is_id(event.subject) else "",
+        turn=event.subject if is_of_turn and _is_id(event.subject) else "",
         details=tuple(wording.details(event.values or {} if event.problem else payload, names)),
     )
 

@@ -20,11 +20,11 @@ from portal.audit._succession import REPLACED, Succession, succession
 from portal.audit._walk import Walk
 from portal.audit.models import Actor, Checkpoint, Event, Head
 from portal.audit.services import NOBODY, commitment, record
+from portal.audit.stored import NO_VALUES, is_of_a_row
 
 KIND = "audit.verified"
 _MOST_FINDINGS = 1000
 _AT_ONCE = 2000
-_NO_VALUES = (ValueError, TypeError)
 
 Progress = Callable[[int, int], None]
 
@@ -268,14 +268,18 @@ def _readable(page: QuerySet[Event]) -> list[tuple[int, Event | None]]:
     """The rows; None for one whose values are none of their kind, as who edits the file of a database may leave it."""
     try:
         return [(event.seq, _whole(event)) for event in page]
-    except _NO_VALUES:
+    except NO_VALUES as error:
+        if not is_of_a_row(error):
+            raise
         return [(seq, _alone(seq)) for seq in page.values_list("seq", flat=True)]
 
 
 def _alone(seq: int) -> Event | None:
     try:
         return _whole(Event.objects.get(seq=seq))
-    except _NO_VALUES:
+    except NO_VALUES as error:
+        if not is_of_a_row(error):
+            raise
         return None
 
 

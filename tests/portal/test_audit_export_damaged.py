@@ -17,10 +17,11 @@ from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 
-from portal.audit import _triggers, sealing, stored, verifier
+from portal.audit import _triggers, sealing, stored, verifier, verifying
 from portal.audit.exporting import FORMATS, Asker, Selection, begin, events, write_file
 from portal.audit.models import Event
 from portal.audit.services import leaf_of, record
+from portal.audit.tasks import seal_minute
 from tests.conftest import Cast
 from tests.portal.test_audit_export_forms import READERS
 from tests.portal.test_audit_fhir import SCHEMA
@@ -216,3 +217,16 @@ def test_an_honest_row_has_no_problem(db: None) -> None:
     read = stored.rows(numbers, stored.Marks())
     assert [one.seq for one in read] == numbers
     assert not [one for one in read if one.problem]
+
+
+@pytest.mark.parametrize("name", sorted(DAMAGES))
+def test_every_such_row_is_found_by_a_verification_and_nothing_is_sealed_over_it(
+    without_triggers: None, name: str
+) -> None:
+    with transaction.atomic():
+        seq = record("x.happened", actor="system", payload={"n": 1}).seq
+    DAMAGES[name](seq)
+    found = [one for one in verifying.verify().findings if one.first and one.first <= seq <= (one.last or 0)]
+    assert found
+    seal_minute()
+    assert Event.objects.get(kind="audit.sealing_refused").payload["event"] == seq
