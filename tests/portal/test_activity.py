@@ -54,6 +54,15 @@ def test_events_belong_to_the_local_day_on_which_they_happened(recorded: None) -
     assert spans[6] == Span(TODAY, turns=2, refused=1, completed=3, groundedness=0.75, grounded=2, checked=1 / 3)
 
 
+def test_hotlines_whose_record_followed_count_as_questions_and_redirections(db: None) -> None:
+    with transaction.atomic():
+        for payload in ({"verdict": {"action": "redirect"}}, {"verdict": {"action": "alarm"}}, {"shown_at": "x"}):
+            record("crisis.shown", actor="system", subject=str(uuid.uuid4()), payload=payload)
+        record("turn.completed", actor="system", payload={"groundedness": "none"})
+    today = activity(7)[-1]
+    assert (today.turns, today.redirected, today.completed, today.grounded) == (3, 2, 1, 0)
+
+
 def test_a_year_is_told_by_weeks_and_loses_nothing(recorded: None) -> None:
     spans = activity(365, TODAY)
     assert len(spans) == 53 and spans[-1].first == TODAY - timedelta(days=6)

@@ -6,6 +6,7 @@ import json
 import re
 import zipfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,15 @@ def export(folder: Path, *filters: str) -> Path:
 
 def wrong(path: Path, **given: Any) -> list[str]:
     return [f"{one.where}: {one.what}" for one in verifier.verify(path, **given).findings]
+
+
+_multiples = cache(verifier.multiples)  # of few keys, hundreds of times
+
+
+@pytest.fixture(autouse=True)
+def few_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tables of a key are computed once."""
+    monkeypatch.setattr(verifier, "multiples", _multiples)
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ def _of_his_own(files: dict[str, bytes]) -> tuple[Any, list[Any]]:
 
 
 @given(data=st.data())
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_value_at_any_place(files: dict[str, bytes], tmp_path: Path, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(MEMBERS))
     changed = dict(files)
@@ -143,7 +143,7 @@ def _checkpoint(body: Any) -> bytes:
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_in_the_place_of_a_file_or_of_the_zip(
     files: dict[str, bytes], tmp_path: Path, data: st.DataObject
 ) -> None:

@@ -20,6 +20,14 @@ from django.db import transaction
 from portal.audit import sealing, verifier
 from portal.audit.services import record
 
+_multiples = cache(verifier.multiples)  # of few keys, hundreds of times
+
+
+@pytest.fixture(autouse=True)
+def few_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tables of a key are computed once."""
+    monkeypatch.setattr(verifier, "multiples", _multiples)
+
 
 @pytest.fixture
 def bundle(db: None, tmp_path: Path) -> Path:
@@ -227,10 +235,7 @@ _THEN, _LATER = "2026-01-01T00:00:00.000000Z", "2026-01-03T00:00:00.000000Z"
     ],
     ids=["the same", "cut", "later", "cut, renumbered", "others", "left out", "twice", "another ledger"],
 )
-def test_a_checkpoint_kept_elsewhere_shows_what_was_cut_off(
-    kept: verifier.Checkpoint, finding: str, note: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(verifier, "multiples", _multiples)
+def test_a_checkpoint_kept_elsewhere_shows_what_was_cut_off(kept: verifier.Checkpoint, finding: str, note: str) -> None:
     key = verifier.Key(_SIGNER.public_key().public_bytes_raw())
     walk = verifier.Walk(sealed=[_kept(2, 20, _THEN)], keys=[(sys.maxsize, key, True)], roots={20: "r"}, size=20)
     manifest = verifier.Manifest("x", "2026-01-02T00:00:00.000000Z", 20, 20, "", {}, {}, "")
@@ -239,6 +244,3 @@ def test_a_checkpoint_kept_elsewhere_shows_what_was_cut_off(
     assert [one.what for one in report.findings if finding in one.what] == [one.what for one in report.findings]
     assert (bool(report.findings), bool(report.notes)) == (bool(finding), bool(note))
     assert note in "".join(report.notes)
-
-
-_multiples = cache(verifier.multiples)

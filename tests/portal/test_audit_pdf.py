@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from portal.audit._canonical import plain
-from portal.audit.exporting import About, Selection, _pdf
+from portal.audit.exporting import About, Selection, _pdf, _pdf_counts
 from portal.audit.exporting._pdf_chart import bars
-from portal.audit.exporting._pdf_counts import MOST_LISTED, Counts
+from portal.audit.exporting._pdf_counts import Counts
 from portal.audit.exporting._pdf_page import writable
 from portal.audit.models import Event
 from portal.audit.services import leaf_of, record
@@ -173,8 +173,28 @@ def test_many_events_are_counted_by_day_and_none_is_left_out(monkeypatch: pytest
     assert "Every event" in words(report(events(*["turn.passages"] * 33)))
 
 
-def test_long_lists_are_cut_and_say_so() -> None:
-    count = MOST_LISTED + 7
+def test_hotlines_whose_record_followed_are_redirections() -> None:
+    late = {"shown_at": "2026-03-01T09:00:00+00:00", "verdict": {"action": "redirect", "category": "method_seeking"}}
+    alarm = {"verdict": {"action": "alarm", "category": "third_person_emergency", "rules": ["crisis.1"]}}
+    given = events(asked("allow"), ("crisis.shown", late), ("crisis.shown", alarm), "crisis.shown", "turn.redirected")
+    counts = Counts()
+    for event in given:
+        counts.add(event)
+    assert (counts.turns, counts.redirected) == (4, 3)
+    assert counts.levels == {"method_seeking": 1, "third_person_emergency": 1, "": 1}
+    assert [one.answered for one in counts.redirections.first] == [False, True, False]
+    assert counts.redirections.first[0].at == datetime(2026, 3, 1, 9, tzinfo=UTC)
+    first = date(2026, 3, 1)
+    assert sum(one.turns for one in bars(counts, first, first)[1]) == 4
+    said = words(report(given))
+    assert "4 questions were asked" in said
+    assert "The hotlines were shown 3 times" in said
+    assert "no answer of a model: 3" in said
+
+
+def test_long_lists_are_cut_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_pdf_counts, "MOST_LISTED", 40)
+    count = 47
     said = words(report(events(*[asked("redirect", "method_seeking", "crisis.1")] * count)))
     assert "7 more are not listed here" in said
     assert f"The hotlines were shown {count} times" in said
