@@ -35,6 +35,7 @@ SENTENCES: dict[str, Words] = {
     "turn.generating": _("A model took the question"),
     "turn.prompted": _("The model was asked"),
     "turn.shown": _("A piece of the answer was shown"),
+    "turn.card_shown": _("The hotlines were shown in the place of an answer: the record followed"),
     "turn.taken_back": _("What was shown was taken back: the answer begins anew"),
     "turn.handed_over": _("Handed over: the guidelines are quoted instead"),
     "turn.broken_off": _("The model broke off"),

@@ -17,7 +17,7 @@ import inference
 from guardrails import GroundedAnswer, OutputScreen, SourcePassage
 from inference import Delta, Effort, FinishReason, GenerationRequest, Usage
 from portal import workers
-from portal.chat import events, quoting, rescue, selectors, stored
+from portal.chat import events, late, quoting, rescue, selectors, stored
 from portal.chat.citing import citations
 from portal.chat.models import Quotation, State, Turn
 from portal.chat.prompting import INSTRUCTIONS_SHA256, build_request, readable
@@ -38,6 +38,7 @@ from portal.chat.writing import UNWRITABLE, left_to_the_rescue
 logger = logging.getLogger(__name__)
 
 _INJECTION = "passage.instructions"
+_CARD_SECONDS = 0.5  # how long a hotline card waits to be kept
 _UNSUPPORTED = "output.mostly_unsupported"
 _CODES = {
     inference.RequestTooLong: "too_long",
@@ -261,10 +262,10 @@ def _end(turn: Turn, last: Delta, grounded: GroundedAnswer, screen: OutputScreen
             "first_person", region=settings.HAVRE_REGION, language=turn.language, answer_stopped=True
         )
         turn.card = asdict(card)
-        if shown := stored.crisis(turn):
-            events.publish(turn.id, shown)
+        _show_card(turn)
         values |= {"answer": "", "citations": [], "card": turn.card}
         finish(turn, State.REFUSED, failure_code=said[-1]["rule"], failure_message=said[-1]["message"], **values)
+        late.drop_beside(turn)
     elif last.finish == FinishReason.CANCELLED:
         finish(turn, State.CANCELLED, **values)
     elif last.finish == FinishReason.DEADLINE:
@@ -281,6 +282,19 @@ def _end(turn: Turn, last: Delta, grounded: GroundedAnswer, screen: OutputScreen
         finish(turn, State.COMPLETED, **values | {"notices": [*values["notices"], notice]})
     else:
         finish(turn, State.COMPLETED, **values)
+
+
+def _show_card(turn: Turn) -> None:
+    """A hotline card waits for no record: it is kept, shown, and then named by the end of the turn. Nor does it wait
+    for a disk that hangs."""
+    keeper = threading.Thread(target=late.keep_beside, args=(turn,), daemon=True)
+    try:
+        keeper.start()
+        keeper.join(_CARD_SECONDS)
+    except RuntimeError:  # no memory for a thread
+        late.keep_beside(turn)
+    if shown := stored.crisis(turn):
+        events.publish(turn.id, shown)
 
 
 def _kept(tries: _Tries) -> dict[str, Any]:

@@ -82,7 +82,8 @@ def facts(events: Sequence[Row], asked: Line | None, ended: Line | None) -> Fact
     refused = end.get("rule") if ended and ended.event.kind == "turn.refused" else ""
     models = [found for one in events if (found := mapping(said(one).get("model")))]
     quotation = str(end.get("quotation", ""))
-    has_card = bool(hashes(events)["card_sha256"]) or verdict.get("action") in ("redirect", "alarm")
+    has_card = any(one.kind == "turn.card_shown" for one in events) or bool(hashes(events)["card_sha256"])
+    has_card = has_card or verdict.get("action") in ("redirect", "alarm")
     return Facts(
         asked_at=late or (asked.event.at if asked else None),
         ended_at=ended.event.at if ended else late,

@@ -2,13 +2,16 @@
 
 import logging
 import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.db import DatabaseError, transaction
+from django.db.models import Q
+from django.utils import timezone
 
 from portal import vault
 from portal.accounts.models import User
+from portal.audit import stored
 from portal.audit.models import Event
 from portal.audit.services import record
 from portal.chat import sealed, showing, spool
@@ -27,6 +30,7 @@ def keep(turn: Turn, person: int) -> None:
     """Keep a turn with a card that could not be written down. Never raises."""
     values: dict[str, Any] = {name: getattr(turn, name) for name in (*_KEPT, *_WORDS)}
     spool.keep(
+        str(turn.pk),
         values
         | {
             "turn": str(turn.pk),
@@ -34,8 +38,33 @@ def keep(turn: Turn, person: int) -> None:
             "conversation": str(turn.conversation_id),
             "person": person,
             "shown_at": turn.created_at.isoformat(),
-        }
+        },
     )
+
+
+def keep_beside(turn: Turn) -> None:
+    """Keep the card of a turn that is written down already and has it in the place of an answer: before it is shown, so
+    that its record follows where the end of the turn, which names it, is never written. Never raises."""
+    spool.keep(
+        _name_beside(turn),
+        {
+            "turn": str(turn.pk),
+            "attempt": turn.attempt,
+            "conversation": str(turn.conversation_id),
+            "person": turn.conversation.owner_id,
+            "card": turn.card,
+            "shown_at": timezone.now().isoformat(),
+        },
+    )
+
+
+def drop_beside(turn: Turn) -> None:
+    """The end of the turn is written, and names its card. Never raises."""
+    spool.drop(_name_beside(turn))
+
+
+def _name_beside(turn: Turn) -> str:
+    return f"{turn.pk}.{turn.attempt}"
 
 
 def write_down(*, older_than: float = 0.0) -> int:
@@ -92,15 +121,15 @@ def record_shown(turn: Turn, owner: User | None, **proof: Any) -> None:
 def _write(one: spool.Kept) -> bool:
     """Write one down, in the caller's transaction; False where somebody did meanwhile."""
     one_at_a_time("hotline cards")
-    if Event.objects.filter(kind="crisis.shown", subject=one.path.stem).exists() or not one.is_there():
+    if Event.objects.filter(kind="crisis.shown", subject=one.turn).exists() or not one.is_there():
         return False
     values = one.values()
+    turn = _written(one.turn, values)
+    if turn or (values and "attempt" in values):
+        return _write_beside(one, turn, values)
     if values is None:
-        at = datetime.fromtimestamp(one.path.stat().st_mtime, UTC)
-        record("crisis.shown", actor="system", subject=one.path.stem, payload={"shown_at": at.isoformat()})
+        record("crisis.shown", actor="system", subject=one.turn, payload={"shown_at": one.shown_at().isoformat()})
         return True
-    if Turn.objects.filter(conversation_id=values["conversation"], client_ref=values["client_ref"]).exists():
-        return False  # it was written after all
     owner = User.objects.select_for_update().filter(pk=values["person"]).first()
     at = datetime.fromisoformat(values["shown_at"])
     kept = {name: values[name] for name in _KEPT}
@@ -118,6 +147,32 @@ def _write(one: spool.Kept) -> bool:
         record_shown(turn, owner, **proofs)
     else:
         record_shown(turn, owner)
+    return True
+
+
+def _written(turn_id: str, values: dict[str, Any] | None) -> Turn | None:
+    """The turn, held, where it was written after all: with this id, or as the same question that was sent again."""
+    found = Q(pk=turn_id)
+    if values and "client_ref" in values:
+        found |= Q(conversation_id=values["conversation"], client_ref=values["client_ref"])
+    return Turn.objects.select_for_update().filter(found).first()
+
+
+def _write_beside(one: spool.Kept, turn: Turn | None, values: dict[str, Any] | None) -> bool:
+    """Record a card of a turn whose question is recorded, and keep it with the turn; False where an event of the turn
+    names it already."""
+    subject = str(turn.pk) if turn else one.turn
+    shown = showing.beside(values["card"], "") if values else {}
+    told = Event.objects.filter(subject=subject).order_by("seq").values_list("seq", flat=True)
+    named = {row.payload.get("card_sha256") for row in stored.rows(list(told), stored.Marks()) if not row.problem}
+    is_named = shown["card_sha256"] in named if values else bool(named - {None})
+    if is_named:
+        return False
+    given = values or {"shown_at": one.shown_at().isoformat()}
+    if turn and values:
+        Turn.objects.filter(pk=turn.pk).update(card=values["card"])
+    payload = {name: given[name] for name in ("conversation", "attempt", "shown_at") if name in given} | shown
+    record("turn.card_shown", actor="system", subject=subject, payload=payload)
     return True
 
 

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,18 @@ class Kept:
 
     path: Path
 
+    @property
+    def turn(self) -> str:
+        """The id of the turn that it belongs to."""
+        return self.path.name.partition(".")[0]
+
     def is_there(self) -> bool:
         """Whether nobody has written it down meanwhile."""
         return self.path.exists()
+
+    def shown_at(self) -> datetime:
+        """When it was kept, which is when it was shown. Raises FileNotFoundError."""
+        return datetime.fromtimestamp(self.path.stat().st_mtime, UTC)
 
     def shown_before(self, moment: float) -> bool:
         """Whether it waits since before this time (seconds since the epoch)."""
@@ -51,9 +61,9 @@ class Kept:
         return _opened(self.path) if self.path.suffix == _SEALED else None
 
 
-def keep(values: dict[str, Any]) -> None:
-    """Keep the values of a turn with a card until they can be written down. Never raises: the card comes first."""
-    name = str(values["turn"])
+def keep(name: str, values: dict[str, Any]) -> None:
+    """Keep the values of a turn with a card until they can be written down; `name` is the id of the turn, and what else
+    tells it from another card of that turn, behind a dot. Never raises: the card comes first."""
     try:
         try:
             whole = vault.seal(vault.master_key(), json.dumps(values).encode(), name.encode())
@@ -90,6 +100,14 @@ def clear() -> None:
 def done(one: Kept) -> None:
     """Its record is written."""
     one.path.unlink(missing_ok=True)
+
+
+def drop(name: str) -> None:
+    """The same for the card that was kept under this name, if one was. Never raises: who looks later finds that it is
+    written."""
+    for suffix in (_SEALED, _BARE):
+        with suppress(OSError):
+            done(Kept(_folder() / f"{name}{suffix}"))
 
 
 def reserve() -> None:

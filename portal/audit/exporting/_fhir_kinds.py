@@ -126,6 +126,7 @@ KINDS: dict[str, Meaning] = {
     "turn.generating": _activity(_TURN),
     "turn.prompted": _activity(_TURN),
     "turn.shown": _activity(_TURN),
+    "turn.card_shown": _activity(_TURN),
     "turn.taken_back": _activity(_TURN, _MINOR),
     "turn.handed_over": _activity(_TURN),
     "turn.broken_off": _activity(_TURN, _SERIOUS),
