@@ -93,7 +93,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 if text_data is None:
                     raise FrameError("bad_frame", _("A message must be text, not bytes."))
                 content = decode(text_data)
-                user = await self._checked_user_soon()
+                user = await self._checked_user_or_card(content)
                 if user is not None:
                     await self.receive_json(content, user)
             except FrameError as error:
@@ -237,15 +237,18 @@ class ChatConsumer(AsyncWebsocketConsumer):
             return None
         return user
 
-    async def _checked_user_soon(self) -> User | None:
-        """The same for somebody who waits. Raises DatabaseError where it takes too long: a server that hangs answers to
-        nobody, and a card is not to wait for it."""
+    async def _checked_user_or_card(self, content: dict[str, Any]) -> User | None:
+        """The same for a frame. Raises DatabaseError where it takes too long and the frame is a crisis: a server that
+        hangs answers to nobody, and a card is not to wait for it. Anything else does: what was sent twice may be
+        written down already, and must not be said to have failed."""
         asking = asyncio.ensure_future(self._checked_user())
         asking.add_done_callback(lambda asked: asked.cancelled() or asked.exception())  # heard, whoever waits for it
         await asyncio.wait({asking}, timeout=_CHECK_SECONDS)
-        if not asking.done():
-            raise DatabaseError("the database does not say whose session this is")
-        return asking.result()
+        if not asking.done() and isinstance(frame := parse(content), TurnStart):
+            turn = await for_cards(services.unrecorded)(self.conversation, frame, uuid.uuid4())
+            if turn.card and not asking.done():
+                raise DatabaseError("the database does not say whose session this is")
+        return await asking
 
     def _language(self) -> str:
         cookie = self.scope.get("cookies", {}).get(settings.LANGUAGE_COOKIE_NAME, "")

@@ -257,7 +257,6 @@ async def test_a_database_that_hangs_keeps_no_card_waiting(
                 await other.send_json_to({"type": "ping"})
             await browser.send_json_to(start(CRISIS))
             found = await collect(browser)
-            said = await other.receive_json_from(timeout=30)
+            assert await other.receive_nothing(timeout=0.2), "who asks for no help waits"
         released.set()
     assert [one["type"] for one in found] == ["turn.accepted", "crisis.detected", "turn.redirected"]
-    assert said["type"] == "error" and "cannot be checked" in said["message"]
