@@ -83,26 +83,26 @@ def succession(ledger: str, trusted: bytes, replacements: Sequence[tuple[int, Ma
             unvouched = [int(one) for one in said["unvouched"]] if lost else [0, 0]
             signature = b"" if lost else bytes.fromhex(said["signature"])
             accepted = bytes.fromhex(said["accepted"])
-        except (KeyError, TypeError, ValueError):
+            taken = acceptance(ledger, old, new, ends, unvouched if lost else None)
+            first, until = unvouched
+        except (KeyError, TypeError, ValueError, OverflowError):
             findings.append(Finding("key.succession", "the change of the audit key is not one that was made", seq, seq))
             continue
         handed_over = lost or keys.has_signed_off(old, statement(ledger, old, new, ends), signature)
-        taken = acceptance(ledger, old, new, ends, unvouched if lost else None)
         handed_over = handed_over and keys.has_signed_off(new, taken, accepted)
         if new != public or not handed_over or old in {era.public for era in eras} | {public}:
             message = "the audit key was changed to one that is not this audit trail's, or without the old one's word"
             findings.append(Finding("key.succession", message, seq, seq))
             continue
-        eras.append(Era(public, last, min(unvouched[1], seq - 1) if lost else seq))
+        eras.append(Era(public, last, min(until, seq - 1) if lost else seq))
         if lost:
-            breaks.append(_break(seq, unvouched, ends))
+            breaks.append(_break(seq, first, until, ends))
         public, last = old, ends
     eras.append(Era(public, last, 0))
     return Succession(tuple(reversed(eras)), tuple(findings), tuple(reversed(breaks)))
 
 
-def _break(seq: int, unvouched: list[int], last_checkpoint: int) -> Finding:
-    first, last = unvouched
+def _break(seq: int, first: int, last: int, last_checkpoint: int) -> Finding:
     which = f"events {first} to {last} are vouched for by no key" if first <= last else "no event was left unsealed"
     message = f"the audit key was lost and replaced without its signature: {which}"
     return Finding("key.lost", message, min(first, seq), seq, last_checkpoint)

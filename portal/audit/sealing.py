@@ -12,10 +12,10 @@ from django.utils import timezone
 from portal.audit import _rows, keys
 from portal.audit._canonical import FORMAT, canonical, moment
 from portal.audit._merkle import Frontier
+from portal.audit._readable import NO_VALUES, is_of_a_row
 from portal.audit._succession import REPLACED, succession
 from portal.audit.models import Checkpoint, Event, Head
 from portal.audit.services import CLOCK_MAY_GO_BACK, CLOCK_WENT_BACK, is_whole, key_of, leaf_of, record
-from portal.audit.stored import NO_VALUES, is_of_a_row
 from portal.database import one_at_a_time
 
 _EVENTS_AT_ONCE = 2000

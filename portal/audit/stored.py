@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import DatabaseError, DataError, connection
+from django.db import connection
 from django.db.models import Q
 
 from portal.audit import keys
 from portal.audit._canonical import canonical, entry_of, moment
 from portal.audit._merkle import HASH_BYTES, leaf_hash
+from portal.audit._readable import NO_VALUES
 from portal.audit._succession import REPLACED, succession
 from portal.audit.models import Checkpoint, Event, Head
 
@@ -19,8 +20,6 @@ CHANGED = "it was changed after it was recorded"
 FORGED = "it was not recorded by this installation"
 UNREADABLE = "its row cannot be read"
 
-NO_VALUES = (ValueError, TypeError, AttributeError, OverflowError, RecursionError, DatabaseError)
-"""What reading a row may raise whose values are none of their kind."""
 _LONGEST = 200_000  # characters of a value of such a row: nobody fills the memory with one
 _TEXTS = ("at", "kind", "actor_id", "actor_role", "subject", "payload")
 _HASHES = ("leaf", "mac")
@@ -131,11 +130,6 @@ def _events(seqs: Sequence[int], problems: dict[int, tuple[str, Event | None]]) 
         yield from _events(seqs[middle:], problems)
         return
     yield from (event for event in events if type(event.seq) is int)  # SQLite keeps whatever it is given
-
-
-def is_of_a_row(error: Exception) -> bool:
-    """Whether one of `NO_VALUES` says that a row cannot be read, and not that the database is away."""
-    return not isinstance(error, DatabaseError) or isinstance(error, DataError) or "decode" in str(error)
 
 
 def people(codes: Sequence[str] | None = None) -> Iterator[tuple[str, str, str]]:

@@ -16,11 +16,11 @@ from django.db.models import QuerySet
 from portal.audit import _rows, keys, pushing
 from portal.audit._findings import Finding
 from portal.audit._pushed import Pushed
+from portal.audit._readable import NO_VALUES, is_of_a_row
 from portal.audit._succession import REPLACED, Succession, succession
 from portal.audit._walk import Walk
 from portal.audit.models import Actor, Checkpoint, Event, Head
 from portal.audit.services import NOBODY, commitment, record
-from portal.audit.stored import NO_VALUES, is_of_a_row
 
 KIND = "audit.verified"
 _MOST_FINDINGS = 1000

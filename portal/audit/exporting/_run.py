@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 
 from guardrails import Action, Category
 from portal.audit import keys, sealing, stored, wording
+from portal.audit._readable import NO_VALUES, is_of_a_row
 from portal.audit.exporting._fhir_kinds import KINDS
 from portal.audit.exporting._formats import About, Events, writer_of
 from portal.audit.exporting._selection import Selection, events, kinds, numbers
@@ -167,8 +168,8 @@ def _about(order: Order) -> About:
         up_to = checkpoint.tree_size
     except sealing.Tampered as error:
         problem = f"the audit trail could not be sealed: {error}"
-    except stored.NO_VALUES as error:
-        if not stored.is_of_a_row(error):
+    except NO_VALUES as error:
+        if not is_of_a_row(error):
             raise
         problem = "the audit trail could not be sealed: a row cannot be read"
     names = _names()
