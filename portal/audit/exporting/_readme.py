@@ -32,6 +32,10 @@ of a checkpoint is Ed25519 (RFC 8032) over "havre audit checkpoint v1", a line b
 over "havre audit manifest v1", a line break, and manifest.json. A name belongs to a code when SHA-256 over salt and
 name (UTF-8) is the commitment in the event person.named with that code as its subject.
 
+A line with "problem" is no event: there the row was found changed when this was written. It has the values of the row
+("row") and the hash that stood beside it ("leaf"), with which the tree is computed, so that all the others are proven.
+Of a time in which nothing happened the first and the last checkpoint are here; their numbers say how many were sealed.
+
 A selection proves that each event stands in the audit trail, not that none was left out: a complete bundle proves that.
 Events hold no words of conversations.
 
@@ -71,6 +75,11 @@ left_out.jsonl est un sous-arbre entier : le numéro de son premier événement,
 (RFC 8032) de « havre audit checkpoint v1 », d'un saut de ligne et de son champ body ; celle du manifeste porte sur
 « havre audit manifest v1 », un saut de ligne et manifest.json. Un nom appartient à un code quand le SHA-256 du sel
 suivi du nom (UTF-8) est le champ commitment de l'événement person.named dont ce code est le sujet.
+
+Une ligne qui porte « problem » n'est pas un événement : la ligne de la base a été trouvée modifiée lors de l'export. Elle
+en donne les valeurs (« row ») et l'empreinte qui l'accompagnait (« leaf »), avec laquelle l'arbre est calculé, de sorte
+que tous les autres événements restent prouvés. D'une période où rien ne s'est passé figurent la première et la dernière
+déclaration ; leurs numéros disent combien ont été scellées.
 
 Une sélection prouve que chaque événement figure dans la piste d'audit, non qu'aucun n'a été omis : seul un export
 complet le prouve. Les événements ne contiennent aucun mot des conversations.
