@@ -76,10 +76,10 @@ left_out.jsonl est un sous-arbre entier : le numéro de son premier événement,
 « havre audit manifest v1 », un saut de ligne et manifest.json. Un nom appartient à un code quand le SHA-256 du sel
 suivi du nom (UTF-8) est le champ commitment de l'événement person.named dont ce code est le sujet.
 
-Une ligne qui porte « problem » n'est pas un événement : la ligne de la base a été trouvée modifiée lors de l'export. Elle
-en donne les valeurs (« row ») et l'empreinte qui l'accompagnait (« leaf »), avec laquelle l'arbre est calculé, de sorte
-que tous les autres événements restent prouvés. D'une période où rien ne s'est passé figurent la première et la dernière
-déclaration ; leurs numéros disent combien ont été scellées.
+Une ligne qui porte « problem » n'est pas un événement : la ligne de la base a été trouvée modifiée lors de l'export.
+Elle en donne les valeurs (« row ») et l'empreinte qui l'accompagnait (« leaf »), avec laquelle l'arbre est calculé, de
+sorte que tous les autres événements restent prouvés. D'une période où rien ne s'est passé figurent la première et la
+dernière déclaration ; leurs numéros disent combien ont été scellées.
 
 Une sélection prouve que chaque événement figure dans la piste d'audit, non qu'aucun n'a été omis : seul un export
 complet le prouve. Les événements ne contiennent aucun mot des conversations.
