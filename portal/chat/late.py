@@ -88,11 +88,11 @@ def write_down(*, older_than: float = 0.0) -> int:
 
 def waits(*, person: int, conversation: uuid.UUID | None = None) -> bool:
     """Whether a card of this person (in this conversation) has not been written down yet, as far as anybody can tell:
-    without the master key each sealed one may be theirs."""
+    without its master key each sealed one may be theirs."""
     for one in spool.kept():
         try:
             values = one.values()
-        except vault.NoKey:
+        except vault.VaultError:
             return True
         if values and values["person"] == person and conversation in {None, uuid.UUID(values["conversation"])}:
             return True

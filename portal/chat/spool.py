@@ -1,10 +1,13 @@
 """Hotline cards whose record could not be written: they are shown at once, and kept here until it can.
 
 A file each, in the data folder, sealed with the master key; where there is no key, a file without words, so that at
-least their number is recorded. A file of no use is kept beside them, to be given up for them when the disk is full.
+least their number is recorded. Before what is sealed stands which key that was, so that a file that was spoilt, whose
+record says that there was a card, is told from one whose key does not lie in its place, which waits for it. A file of
+no use is kept beside them, to be given up for them when the disk is full.
 """
 
 import errno
+import hashlib
 import json
 import logging
 import os
@@ -24,10 +27,16 @@ from portal import vault
 
 logger = logging.getLogger(__name__)
 
+_MARK = b"\x02"  # and the first bytes of a hash of the key; what was sealed by itself begins with \x01
+_OF_KEY_BYTES = 8
 _SEALED, _BARE = ".sealed", ".bare"
 _DRAFT_SECONDS = 60.0  # longer than any is being written
 _RESERVE_BYTES = 256 * 1024
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class OtherKey(vault.VaultError):
+    """A card was sealed with another master key than the one that lies in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,15 @@ class Kept:
         """Whether nobody has written it down meanwhile."""
         return self.path.exists()
 
+    def is_of_other_key(self) -> bool:
+        """Whether it waits for another master key than the one that lies in its place."""
+        with suppress(vault.NoKey):
+            try:
+                self.values()
+            except OtherKey:
+                return True
+        return False
+
     def shown_at(self) -> datetime:
         """When it was kept, which is when it was shown. Raises FileNotFoundError."""
         return datetime.fromtimestamp(self.path.stat().st_mtime, UTC)
@@ -57,7 +75,7 @@ class Kept:
 
     def values(self) -> dict[str, Any] | None:
         """The values of a turn and who asked (`person`); None where only the card's number and time are known, or it
-        cannot be opened any more. Raises NoMasterKey where it cannot be opened now."""
+        cannot be opened any more. Raises NoMasterKey or OtherKey where it cannot be opened now."""
         return _opened(self.path) if self.path.suffix == _SEALED else None
 
 
@@ -66,8 +84,9 @@ def keep(name: str, values: dict[str, Any]) -> None:
     tells it from another card of that turn, behind a dot. Never raises: the card comes first."""
     try:
         try:
-            whole = vault.seal(vault.master_key(), json.dumps(values).encode(), name.encode())
-            _write(_folder() / f"{name}{_SEALED}", whole)
+            key = vault.master_key()
+            whole = vault.seal(key, json.dumps(values).encode(), name.encode())
+            _write(_folder() / f"{name}{_SEALED}", _MARK + _which(key) + whole)
         except vault.VaultError:
             _write(_folder() / f"{name}{_BARE}", b"")
     except OSError as error:
@@ -88,7 +107,8 @@ def kept(*, older_than: float = 0.0) -> Iterator[Kept]:
 
 
 def clear() -> None:
-    """Delete what was left of cards whose process was killed while it kept them, before they were shown."""
+    """Delete what was left of cards whose process was killed while it kept them: as a rule before they were shown, but
+    where a disk hangs a card waits for it no longer than half a second."""
     before = time.time() - _DRAFT_SECONDS
     with suppress(FileNotFoundError):
         for path in _folder().iterdir():
@@ -123,12 +143,23 @@ def reserve() -> None:
 def _opened(path: Path) -> dict[str, Any] | None:
     key = vault.master_key()
     try:
-        whole = vault.open(key, path.read_bytes(), path.stem.encode())
-    except (vault.Unreadable, FileNotFoundError):
+        whole = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    is_marked, head = whole.startswith(_MARK), len(_MARK) + _OF_KEY_BYTES
+    try:
+        values: dict[str, Any] = json.loads(vault.open(key, whole[head:] if is_marked else whole, path.stem.encode()))
+    except vault.Unreadable:
+        if whole[len(_MARK) : head] != _which(key) if is_marked else whole.startswith(b"\x01"):
+            raise OtherKey("A hotline card was sealed with another master key.") from None
         logger.error("a hotline card that was kept cannot be opened: %s", path.name)
         return None
-    values: dict[str, Any] = json.loads(whole)
     return values
+
+
+def _which(key: bytes) -> bytes:
+    """Tells keys apart, and nothing else of them."""
+    return hashlib.sha256(b"havre cards v1\n" + key).digest()[:_OF_KEY_BYTES]
 
 
 def _write(path: Path, whole: bytes) -> None:

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from portal.chat import erasing, spool
+from portal.chat import erasing, erasures, spool
 from portal.chat.keeping import Erasure
-from portal.doctor._findings import OK, WARNING, Finding
+from portal.doctor._findings import ERROR, OK, WARNING, Finding
 
 _PART = "what waits"
 _CARD_SECONDS = 300.0
@@ -23,20 +23,36 @@ def look_at_what_waits(thorough: bool) -> Iterable[Finding]:
 
 def _cards() -> Iterable[Finding]:
     before = time.time() - _CARD_SECONDS
-    old = sum(one.shown_before(before) for one in spool.kept())
-    if old:
+    old = [one for one in spool.kept() if one.shown_before(before)]
+    if other := [one for one in old if one.is_of_other_key()]:
         yield Finding(
             _PART,
             WARNING,
-            f"Hotline cards that were shown and are not recorded yet: {old}. Their people cannot be erased meanwhile.",
+            f"Hotline cards that were shown wait for another master key than the one in its place: {len(other)}. They "
+            "are not recorded, and nobody can be erased meanwhile.",
+            "Put the master key back with which this installation worked before. Where that is lost for good, rename "
+            f"their files in {other[0].path.parent} from .sealed to .bare: it is then recorded that cards were shown.",
+        )
+    elif old:
+        yield Finding(
+            _PART,
+            WARNING,
+            f"Hotline cards that were shown and are not recorded yet: {len(old)}. Their people cannot be erased "
+            "meanwhile.",
             "Look whether a worker and the clock run, and whether master key and audit key lie in their places: the "
             "worker's log says what is missing.",
         )
 
 
 def _erasures() -> Iterable[Finding]:
-    waiting = Erasure.objects.filter(state=Erasure.State.CONFIRMED, decided_at__lt=timezone.now() - _ERASURE)
+    waiting = Erasure.objects.filter(state__in=(Erasure.State.OPEN, Erasure.State.CONFIRMED))
     for one in waiting.select_related("conversation__owner", "person"):
+        if unattested := erasures.not_attested(one):
+            remedy = "Keep this database as it is, and find out who changed it. The page Erasure declines it."
+            yield Finding(_PART, ERROR, f"The erasure {one.pk} waits: {unattested}", remedy)
+            continue
+        if one.decided_at is None or one.decided_at > timezone.now() - _ERASURE:
+            continue
         reason = erasing.refusal(one.target) or "It was broken off, and nothing has gone on with it."
         yield Finding(
             _PART,

@@ -131,7 +131,7 @@ def test_a_full_disk_has_room_for_a_card(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(spool, "_write_once", full_until_something_is_given_up)
     values = {"turn": str(uuid.uuid4()), "question": "x"}
-    spool.keep(values)
+    spool.keep("x", values)
     assert len(tries) == 2
     assert [one.values() for one in spool.kept()] == [values]
 

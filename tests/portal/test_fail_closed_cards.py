@@ -2,13 +2,16 @@
 between the two, also where the question is answered otherwise afterwards."""
 
 import json
+import os
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import OperationalError
 
+from portal import doctor, vault
 from portal.audit.models import Event
 from portal.chat import answering, events, late, services, spool, writing
 from portal.chat.models import State, Turn
@@ -18,6 +21,7 @@ from tests.inference.replay import FINAL, replaying
 from tests.portal import whole_turns
 from tests.portal.obstacles import Obstacle
 from tests.portal.streams import stream_of
+from tests.portal.test_fail_closed import CRISIS, ask
 from tests.portal.test_malformed_turns import (
     QUOTE,
     without_embedding,  # noqa: F401
@@ -171,3 +175,67 @@ def test_another_card_than_the_one_that_was_written_is_recorded_too(cast: Cast, 
     services.keep_card(cast.anna.pk, shown)
     assert late.write_down() == 1
     assert_is_told(turn)
+
+
+# --- what is kept, and the keys -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other_key(settings: Any, tmp_path: Path) -> Iterator[Callable[[], None]]:
+    """Another master key lies in the place of the right one, until this is called."""
+    right, settings.HAVRE_MASTER_KEY_FILE = settings.HAVRE_MASTER_KEY_FILE, tmp_path / "other.key"
+    vault.make_master_key()
+    other, settings.HAVRE_MASTER_KEY_FILE = settings.HAVRE_MASTER_KEY_FILE, right
+
+    def exchange() -> None:
+        now = settings.HAVRE_MASTER_KEY_FILE
+        settings.HAVRE_MASTER_KEY_FILE = right if now == other else other
+
+    yield exchange
+
+
+def whole(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def as_before_keys_were_told_apart(path: Path) -> bytes:
+    return path.read_bytes()[9:]
+
+
+@pytest.mark.parametrize("kept_as", [whole, as_before_keys_were_told_apart])
+def test_a_card_waits_for_the_master_key_that_sealed_it(
+    kept_as: Callable[[Path], bytes], cast: Cast, living_workers: None, other_key: Callable[[], None]
+) -> None:
+    shown = services.unwritten(cast.anna.pk, uuid.uuid4(), ask(CRISIS), uuid.uuid4())
+    (one,) = spool.kept()
+    one.path.write_bytes(kept_as(one.path))
+    os.utime(one.path, (1, 1))
+    other_key()
+    assert late.write_down() == 0 and one.is_there() and not Event.objects.exists()
+    assert late.waits(person=cast.bela.pk), "it may be anybody's"
+    (found,) = [one for one in doctor.examine() if "another master key" in one.message]
+    assert found.level == doctor.WARNING
+    other_key()
+    assert not late.waits(person=cast.bela.pk) and late.write_down() == 1
+    assert Turn.objects.get(pk=shown.pk).question == CRISIS.strip()
+
+
+def test_a_card_that_was_spoilt_is_recorded_without_words(cast: Cast, living_workers: None) -> None:
+    shown = services.unwritten(cast.anna.pk, uuid.uuid4(), ask(CRISIS), uuid.uuid4())
+    (one,) = spool.kept()
+    one.path.write_bytes(one.path.read_bytes()[:-1])
+    assert late.write_down() == 1 and not one.is_there()
+    assert Event.objects.get(kind="crisis.shown").subject == str(shown.pk)
+
+
+def test_the_file_without_words_of_a_turn_that_was_written_is_of_no_account(
+    cast: Cast, living_workers: None, obstacle: Obstacle
+) -> None:
+    conversation, start, turn_id = uuid.uuid4(), ask(CRISIS), uuid.uuid4()
+    lift = obstacle("no master key")
+    services.keep_card(cast.anna.pk, services.unrecorded(conversation, start, turn_id))
+    lift()
+    services.start_turn(cast.anna, conversation, start, turn_id=turn_id)
+    assert late.write_down() == 0 and list(spool.kept()) == []
+    told = story(turn_id)
+    assert told and told.facts.has_card and not told.findings
