@@ -59,6 +59,16 @@ def cast(db: None, valkey_server: str) -> Cast:
     )
 
 
+@pytest.fixture(autouse=True)
+def _channel_layer_of_its_own() -> Iterator[None]:
+    """A layer waits with a lock of the event loop that it was first used in, and each test has a loop of its own: where
+    one ends in the middle of waiting, the next would be refused."""
+    yield
+    from channels.layers import channel_layers
+
+    channel_layers.backends.clear()
+
+
 @pytest.fixture(scope="session")
 def valkey_server() -> Iterator[str]:
     """A real Valkey at the address of the settings: the embedded one, or the server that HAVRE_REDIS_URL names."""
