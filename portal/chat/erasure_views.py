@@ -178,6 +178,7 @@ def _detail(request: HttpRequest, one: Erasure, problem: str = "", status: int =
         "erasure": one,
         "is_open": is_open,
         "is_confirmed": is_confirmed,
+        "not_attested": erasures.not_attested(one),
         "waits_for": erasing.refusal(one.target) if is_confirmed else "",
         "is_person": one.person_id is not None,
         "extent": extent,

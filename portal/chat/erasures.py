@@ -8,7 +8,7 @@ compliance officer sets and lifts holds. Each step is an event.
 
 import logging
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import DatabaseError, IntegrityError, transaction
@@ -16,11 +16,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from portal.accounts.models import Role, User
-from portal.accounts.selectors import role_of
 from portal.audit import keys
 from portal.audit.models import Actor
 from portal.audit.services import code_of, is_code, record
-from portal.chat import erasing
+from portal.chat import attested, erasing
 from portal.chat.erasing import By, Extent, NotErased, Target
 from portal.chat.keeping import AboutOne, Erasure, Hold
 from portal.chat.models import Conversation, Turn
@@ -46,6 +45,7 @@ def ask(user: User, target: Target, reason: str) -> Erasure:
         raise NotDecided(refusal)
     try:
         with transaction.atomic():
+            _hold_still(target)
             erasure = Erasure.objects.create(reason=reason, asked_by=_actor(user), **_about(target))
             _record("erasure.asked", user, erasure, reason=reason)
     except IntegrityError:
@@ -57,16 +57,29 @@ def refusal_to_confirm(user: User, erasure: Erasure) -> str:
     """Why this person may not confirm, or go on with what was confirmed, in a sentence; empty where they may."""
     if erasure.state not in {State.OPEN, State.CONFIRMED}:
         return _("This was decided already.")
-    return _refusal_to_decide(user, erasure) or erasing.refusal(erasure.target)
+    return not_attested(erasure) or _refusal_to_decide(user, erasure) or erasing.refusal(erasure.target)
 
 
 def refusal_to_decline(user: User, erasure: Erasure) -> str:
     """Why this person may not decline, or take back what they asked for, in a sentence; empty where they may."""
-    if erasure.state == State.CONFIRMED:
+    if erasure.state == State.CONFIRMED and not not_attested(erasure):
         return _("This was confirmed: it cannot be taken back any more.")
-    if erasure.state != State.OPEN:
+    if erasure.state not in {State.OPEN, State.CONFIRMED}:
         return _("This was decided already.")
     return "" if _is_of(erasure, user) else _refusal_to_decide(user, erasure)
+
+
+def not_attested(erasure: Erasure) -> str:
+    """Where an erasure that waits is not what the audit trail says that people asked for and confirmed: a sentence that
+    says so. Empty for every other one."""
+    try:
+        if erasure.state == State.OPEN:
+            attested.asked(erasure)
+        elif erasure.state == State.CONFIRMED:
+            attested.confirmed(erasure)
+    except attested.NotAttested as error:
+        return str(error)
+    return ""
 
 
 def confirm(user: User, erasure_id: uuid.UUID, seen: str) -> Erasure:
@@ -99,14 +112,18 @@ def carry_out(erasure_id: uuid.UUID) -> Erasure:
     """Erase what was confirmed, or what is left of it, in the name of whoever confirmed. Raises NotDecided, Unfinished;
     keys.NoAuditKey, DatabaseError."""
     erasure = _get(erasure_id)
-    if erasure.state != State.CONFIRMED or erasure.decided_by is None:
+    if erasure.state != State.CONFIRMED:
         raise NotDecided(_("This was decided already."))
-    by = By(erasure.decided_by.code, role_of(erasure.decided_by.name or ""), erasure.reason)
+    try:
+        asked, confirmed = attested.confirmed(erasure)
+    except attested.NotAttested as error:
+        raise NotDecided(str(error)) from error
+    by = By(confirmed.by, confirmed.role, asked.reason)
     try:
         if is_erased(erasure.target):
-            _end(erasure_id, by)
+            _end(erasure, by, confirmed.at)
         else:
-            erasing.erase(erasure.target, by, then=lambda extent: _end(erasure_id, by))
+            erasing.erase(erasure.target, by, then=lambda extent: _end(erasure, by, confirmed.at))
     except NotErased as error:
         if _get(erasure_id).state != State.DONE:  # nobody else has carried it out meanwhile
             raise Unfinished(str(error)) from error
@@ -130,7 +147,7 @@ def decline(user: User, erasure_id: uuid.UUID) -> Erasure:
     erasure, user = _get(erasure_id, lock=True), _as_now(user)
     if refusal := refusal_to_decline(user, erasure):
         raise NotDecided(refusal)
-    state = State.WITHDRAWN if _is_of(erasure, user) else State.DECLINED
+    state = State.WITHDRAWN if _is_of(erasure, user) and not not_attested(erasure) else State.DECLINED
     Erasure.objects.filter(pk=erasure_id).update(**_decided(user, state))
     _record(f"erasure.{state.value}", user, erasure, asked_by=erasure.asked_by_id)
     erasure.state = state
@@ -143,8 +160,7 @@ def set_hold(user: User, target: Target, reason: str) -> Hold:
         raise NotDecided(refusal)
     try:
         with transaction.atomic():
-            User.objects.select_for_update().get(pk=owner_of(target).pk)  # nothing is erased meanwhile
-            target.refresh_from_db()
+            _hold_still(target)
             if is_erased(target):
                 raise NotDecided(_("This was erased already: there is nothing left to hold."))
             hold = Hold.objects.create(reason=reason, set_by=_actor(user), **_about(target))
@@ -188,6 +204,13 @@ def is_erased(target: Target) -> bool:
     return target.erased_at is not None
 
 
+def _hold_still(target: Target) -> None:
+    """Nothing of it is erased and no question is begun until the caller's transaction ends: whoever does takes this
+    lock first, and the audit trail after it."""
+    User.objects.select_for_update().get(pk=owner_of(target).pk)
+    target.refresh_from_db()
+
+
 def _refusal_to_decide(user: User, erasure: Erasure) -> str:
     if user.role not in {Role.ADMIN, Role.COMPLIANCE}:
         return _("Administrators and compliance officers confirm erasures.")
@@ -198,16 +221,15 @@ def _refusal_to_decide(user: User, erasure: Erasure) -> str:
     return ""
 
 
-def _end(erasure_id: uuid.UUID, by: By) -> None:
-    """Everything is erased; in the transaction that erased the last of it."""
+def _end(erasure: Erasure, by: By, since: datetime) -> None:
+    """Everything is erased that was decided then; in the transaction that erased the last of it."""
     with transaction.atomic():
-        erasure = _get(erasure_id, lock=True)
-        if erasure.state != State.CONFIRMED:
+        if _get(erasure.pk, lock=True).state != State.CONFIRMED:
             raise NotErased(_("This was decided already."))
         mine = {"owner": erasure.person_id} if erasure.person_id else {"pk": erasure.conversation_id}
-        gone = Conversation.objects.filter(erased_at__gte=erasure.decided_at, **mine).order_by()
+        gone = Conversation.objects.filter(erased_at__gte=since, **mine).order_by()
         went = {"conversations": gone.count(), "turns": Turn.objects.filter(conversation__in=gone).count()}
-        Erasure.objects.filter(pk=erasure_id).update(state=State.DONE, done_at=timezone.now(), **went)
+        Erasure.objects.filter(pk=erasure.pk).update(state=State.DONE, done_at=timezone.now(), **went)
         _record_as("erasure.done", by, erasure, asked_by=erasure.asked_by_id, **went)
 
 

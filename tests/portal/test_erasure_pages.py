@@ -192,16 +192,27 @@ def step(user: User, name: str, request: Erasure) -> None:
         erasures.decline(user, request.pk)
 
 
+def be_in(state: str, request: Erasure) -> None:
+    """The request in this state: open, confirmed by a second person and broken off, or as its row says alone."""
+    if state == "confirmed":
+        with pytest.MonkeyPatch.context() as broken_off:
+            broken_off.setattr(erasures, "carry_out", lambda erasure_id: None)
+            second = User.objects.create_user("second", role="admin")
+            erasures.confirm(second, request.pk, erasures.counts(extent_of(request.target)))
+    elif state != "open":
+        decided = {"decided_by": request.asked_by, "decided_at": timezone.now()}
+        Erasure.objects.filter(pk=request.pk).update(state=state, **decided)
+
+
 @pytest.mark.parametrize("who", MAY)
 def test_who_may_do_what_in_which_state(who: str, people: None) -> None:
     request = erasures.ask(User.objects.get(username="emil"), User.objects.get(username="gina"), WHY)
     user = User.objects.get(username=who)
     User.objects.filter(username="closed").update(is_active=False)
     User.objects.filter(username="demoted").update(role="clinician")
-    decided = {"decided_by": request.asked_by, "decided_at": timezone.now()}
     for state, name in itertools.product(STATES, ("confirm", "go_on", "decline")):
         with transaction.atomic():
-            Erasure.objects.filter(pk=request.pk).update(state=state, **({} if state == "open" else decided))
+            be_in(state, request)
             before = kinds()
             if (name, state) in MAY[who]:
                 step(user, name, request)

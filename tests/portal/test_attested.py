@@ -1,0 +1,148 @@
+"""Whoever reaches the database without a key can change rows; nothing goes that the audit trail does not say goes."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from portal import doctor
+from portal.accounts.models import User
+from portal.audit import _triggers
+from portal.audit.models import Actor, Event
+from portal.audit.services import code_of
+from portal.chat import erasing, erasures, tasks
+from portal.chat.keeping import Erasure
+from portal.chat.models import Conversation
+from tests.conftest import Cast
+from tests.portal.test_erasing import talk
+
+WHY = "Request 2026-12 of the person, checked."
+
+
+@pytest.fixture
+def two(cast: Cast) -> tuple[Conversation, Conversation]:
+    User.objects.create_user("frida", role="compliance")
+    return talk(cast.anna), talk(cast.bela, "other")  # type: ignore[arg-type]
+
+
+def actor(name: str) -> Actor:
+    with transaction.atomic():
+        return Actor.objects.get(code=code_of(name))
+
+
+def person(name: str) -> User:
+    return User.objects.get(username=name)
+
+
+def asked(conversation: Conversation) -> Erasure:
+    return erasures.ask(person("emil"), conversation, WHY)
+
+
+def confirmed(conversation: Conversation) -> Erasure:
+    """Confirmed, and broken off before anything was erased."""
+    request = asked(conversation)
+    with pytest.MonkeyPatch.context() as broken_off:
+        broken_off.setattr(erasures, "carry_out", lambda erasure_id: None)
+        erasures.confirm(person("dora"), request.pk, erasures.counts(erasing.extent_of(conversation)))
+    return request
+
+
+def change(request: Erasure, **values: Any) -> None:
+    Erasure.objects.filter(pk=request.pk).update(**values)
+
+
+def insert_a_confirmed_one(one: Conversation, other: Conversation) -> None:
+    actors = {"asked_by": actor("emil"), "decided_by": actor("dora"), "decided_at": timezone.now()}
+    Erasure.objects.bulk_create([Erasure(conversation=one, reason=WHY, state="confirmed", **actors)])
+
+
+def confirm_in_the_row_alone(one: Conversation, other: Conversation) -> None:
+    change(asked(one), state="confirmed", decided_by=actor("dora"), decided_at=timezone.now())
+
+
+def mean_another_conversation(one: Conversation, other: Conversation) -> None:
+    change(confirmed(other), conversation=one)
+
+
+def mean_a_person(one: Conversation, other: Conversation) -> None:
+    change(confirmed(other), conversation=None, person=one.owner)
+
+
+def confirm_what_was_declined(one: Conversation, other: Conversation) -> None:
+    request = asked(one)
+    erasures.decline(person("dora"), request.pk)
+    change(request, state="confirmed")
+
+
+def say_that_another_confirmed(one: Conversation, other: Conversation) -> None:
+    change(confirmed(one), decided_by=actor("frida"))
+
+
+def say_that_another_asked(one: Conversation, other: Conversation) -> None:
+    change(confirmed(one), asked_by=actor("frida"))
+
+
+def change_the_event(one: Conversation, other: Conversation) -> None:
+    request = confirmed(one)
+    _triggers.remove(connection)
+    Event.objects.filter(kind="erasure.confirmed").update(payload={"request": str(request.pk), "conversation": "x"})
+    _triggers.install(connection)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        insert_a_confirmed_one,
+        confirm_in_the_row_alone,
+        mean_another_conversation,
+        mean_a_person,
+        confirm_what_was_declined,
+        say_that_another_confirmed,
+        say_that_another_asked,
+        change_the_event,
+    ],
+)
+def test_a_row_alone_erases_nothing_and_is_told(
+    attack: Callable[[Conversation, Conversation], None], two: tuple[Conversation, Conversation]
+) -> None:
+    attack(*two)
+    Erasure.objects.filter(state="confirmed").update(decided_at=timezone.now() - timedelta(minutes=5))
+    tasks.carry_out_erasures()
+    request = Erasure.objects.get()
+    assert not Conversation.objects.exclude(erased_at=None).exists() and request.state == "confirmed"
+    found = [one for one in doctor.examine() if one.part == "what waits"]
+    assert [one.level for one in found] == [doctor.ERROR] and str(request.pk) in found[0].message
+    officer = Client()
+    officer.force_login(person("frida"))
+    page = officer.get(reverse("chat:erasure", args=[request.pk])).content.decode()
+    assert "somebody changed the database" in page and "Go on now" not in page and "Two people decided" not in page
+    for answer in ("go_on", "decline"):
+        officer.post(reverse("chat:decide_erasure", args=[request.pk]), {"answer": answer})
+    assert Erasure.objects.get().state == "declined", "so that it can be asked for again"
+    assert not Conversation.objects.exclude(erased_at=None).exists()
+
+
+@pytest.mark.parametrize("values", [{"asked_by": "frida"}, {"conversation": "other"}])
+def test_what_was_asked_for_by_somebody_else_is_not_confirmed(
+    values: dict[str, str], two: tuple[Conversation, Conversation]
+) -> None:
+    """Whoever asked would confirm it alone, or something else would go than was asked for."""
+    request = asked(two[0])
+    change(request, **({"asked_by": actor("frida")} if "asked_by" in values else {"conversation": two[1]}))
+    for name in ("emil", "dora"):
+        seen = erasures.counts(erasing.extent_of(Erasure.objects.get().target))
+        with pytest.raises(erasures.NotDecided, match="changed the database"):
+            erasures.confirm(person(name), request.pk, seen)
+    assert not Conversation.objects.exclude(erased_at=None).exists()
+
+
+def test_the_reason_is_the_one_that_was_given(two: tuple[Conversation, Conversation]) -> None:
+    request = confirmed(two[0])
+    change(request, reason="Anna left us for the clinic next door.")
+    erasures.go_on(person("frida"), request.pk)
+    assert Event.objects.get(kind="conversation.erased").payload["reason"] == WHY
