@@ -8,8 +8,8 @@ from enum import StrEnum
 
 from portal.audit import keys, sealing, stored
 from portal.audit._merkle import Frontier
-from portal.audit._succession import REPLACED, Succession, succession
-from portal.audit.models import Checkpoint, Event, Head
+from portal.audit._succession import Succession
+from portal.audit.models import Checkpoint, Event
 from portal.audit.stored import Row
 
 _MOST_BETWEEN = 20_000  # events of one checkpoint that a page waits for: about a second
@@ -40,17 +40,16 @@ class Proof:
 def proofs(rows: Iterable[Row]) -> dict[int, Proof]:
     """How these events stand, by their numbers. Reads a few rows for each checkpoint that covers some of them."""
     chosen = sorted(rows, key=lambda one: one.seq)
-    history, key = _history()
+    marks = stored.Marks()
     found: dict[int, Proof] = {}
     covering: Checkpoint | None = None
     standing: Standing | None = None
     for event in chosen:
         if standing is None or (covering and covering.tree_size < event.seq):  # behind one that waits, all wait
             covering = _covering(event.seq)
-            standing = _of_checkpoint(covering, history) if covering else Standing.WAITING
+            standing = _of_checkpoint(covering, marks.history) if covering else Standing.WAITING
         own = Standing.WRONG if event.problem else standing
-        is_marked = key is not None and event.seq > history.marked_after
-        is_believed = not event.problem and (is_marked or own is not Standing.WRONG)
+        is_believed = not event.problem and (marks.judge(event.seq) or own is not Standing.WRONG)
         over = (covering.number, covering.at) if covering else ()
         found[event.seq] = Proof(own, is_believed, *over)
     return found
@@ -62,17 +61,6 @@ def damaged(first: int, last: int) -> list[int]:
     numbers = range(first, last + 1)
     whole = {one.seq for one in stored.rows(numbers, stored.Marks()) if not one.problem}
     return [seq for seq in numbers if seq not in whole]
-
-
-def _history() -> tuple[Succession, keys.AuditKey | None]:
-    head = Head.objects.filter(pk=1).first() or Head(last_seq=0)
-    try:
-        key: keys.AuditKey | None = keys.current()
-    except keys.NoAuditKey:
-        key = None
-    trusted = key.public if key else bytes.fromhex(head.public_key)
-    replaced = Event.objects.filter(kind=REPLACED).order_by("seq").values_list("seq", "payload")
-    return succession(str(head.ledger), trusted, list(replaced)), key
 
 
 def _covering(seq: int) -> Checkpoint | None:

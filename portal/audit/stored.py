@@ -1,6 +1,7 @@
 """Events as their rows are today, whatever somebody did to a row meanwhile: one that is not what was recorded is read
 as well, as text, and says what is wrong with it. A ledger that was falsified is evidence, and must be readable."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,11 +10,11 @@ from typing import Any
 from django.db import connection
 from django.db.models import Q
 
-from portal.audit import keys
+from portal.audit import _readable, keys
 from portal.audit._canonical import canonical, entry_of, moment
 from portal.audit._merkle import HASH_BYTES, leaf_hash
 from portal.audit._readable import NO_VALUES
-from portal.audit._succession import REPLACED, succession
+from portal.audit._succession import Succession, succession
 from portal.audit.models import Checkpoint, Event, Head
 
 CHANGED = "it was changed after it was recorded"
@@ -54,31 +55,72 @@ class Row:
 
 
 class Marks:
-    """What the marks of events are checked with: the present key, for the events since it took over."""
+    """What the marks of events are checked with: the present key, for the events since it took over. `history` is whose
+    the ledger was when, as far as its events say."""
 
     def __init__(self) -> None:
-        head = Head.objects.filter(pk=1).first() or Head(last_seq=0)
+        head = _readable.head() or Head(last_seq=0)
         self._key: keys.AuditKey | None = None
         try:
             self._key = keys.current()
         except keys.NoAuditKey:
             pass
-        trusted = self._key.public if self._key else bytes.fromhex(head.public_key)
-        try:
-            replaced = list(Event.objects.filter(kind=REPLACED).order_by("seq").values_list("seq", "payload"))
-            history = succession(str(head.ledger), trusted, replaced)
-        except NO_VALUES:
-            self._after = head.last_seq
-            return
-        self._after = history.marked_after
-        if history.findings:  # somebody changed whose key it was when: what came before is not judged by this one
-            self._after = max(self._after, replaced[-1][0])
+        trusted = self._key.public if self._key else _readable.public_key_of(head)
+        replaced = _readable.replacements()
+        self.history: Succession = succession(str(head.ledger), trusted, replaced)
+        self._after = self.history.marked_after
+        if len(self.history.eras) > 1:  # by a number that whoever moved the row chose
+            self._after = min(self._after, _first_sealed(self.history))
+        elif self.history.findings:  # or another key was there before, and somebody changed how it handed over
+            sealed = _first_sealed(self.history)
+            self._after = max((seq for seq, _ in replaced if seq <= sealed), default=0)
+
+    def judge(self, seq: int) -> bool:
+        """Whether the event with this number has to bear the present key's mark, and the key is there to tell."""
+        return self._key is not None and seq > self._after
 
     def fit(self, event: Event, leaf: bytes) -> bool:
         """Whether the event with this hash was recorded by whoever has the key, as far as that can be said."""
         if self._key is None or event.seq <= self._after:
             return True
         return self._key.has_marked(leaf, bytes(event.mac))
+
+
+def _first_sealed(history: Succession) -> int:
+    """How many events the first checkpoint is over that the present key signed: whatever a change of the key says,
+    that key marked all that came later. Where it signed none, all behind the last checkpoint of its predecessor."""
+    present = history.eras[-1].public
+    since = 1 if len(history.eras) == 1 else (history.eras[-2].last_checkpoint or 0) + 1
+    newest = _readable.value_of(Checkpoint.objects.order_by("-number"), "number")
+    low, high = since, newest if type(newest) is int else 0
+    found: int | None = None
+    while low <= high:
+        middle = low if found is None and low == since else (low + high) // 2
+        size = _signed_size(middle, present)
+        if size is None:
+            low = middle + 1
+        else:
+            found, high = size, middle - 1
+    if found is None and len(history.eras) > 1:
+        found = _signed_size(since - 1, history.eras[-2].public)
+    if found is None:
+        sizes = Checkpoint.objects.filter(number__lt=since) if len(history.eras) > 1 else Checkpoint.objects.all()
+        size = _readable.value_of(sizes.order_by("-number"), "tree_size")
+        found = size if type(size) is int else 0
+    return found
+
+
+def _signed_size(number: int, public: bytes) -> int | None:
+    """How many events this checkpoint is over; None where this key did not sign it."""
+    found = next(_readable.each(Checkpoint.objects.filter(number=number), 1), None)
+    checkpoint = _readable.checkpoint(found)
+    if checkpoint is None:
+        return None
+    body = checkpoint.body.encode("utf-8", errors="replace")
+    if not keys.has_signed(public, body, bytes(checkpoint.signature)):
+        return None
+    said = json.loads(body)
+    return int(said["tree_size"]) if said["number"] == number else None
 
 
 def rows(seqs: Sequence[int], marks: Marks) -> list[Row]:
