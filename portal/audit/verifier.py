@@ -470,15 +470,15 @@ def verify(
         walk = Walk(sealed=listed(bundle, report, manifest.ledger))
         proof = Proof(prove - 1, walk.sealed[-1].size) if prove and walk.sealed else None
         go_through(bundle, report, walk, {one.size for one in kept}, proof)
-        if proof:
-            report.proof = proof.told(walk)
         compare_roots(report, walk)
         walk.keys = eras(report, walk, key, manifest.ledger)
         check_signatures(report, walk)
         check_trust(report, trusted, walk.keys)
         check_kept(report, walk, kept, manifest)
-        check_names(bundle, report, walk)
         check_claims(report, walk, manifest)
+        check_names(bundle, report, walk)
+        if proof:
+            report.proof = proof.told(walk)
     except (Broken, UnicodeDecodeError, ValueError) as error:
         report.wrong("bundle", str(error))
     check_files(bundle, report, manifest.files)
@@ -521,29 +521,57 @@ def entries(bundle: Bundle, report: Report, name: str, walk: Walk) -> Iterator[t
                 raise TypeError("this is no hash")
             if problem:
                 report.wrong(f"event {seq}", f"this is not what was recorded: {shown(problem)}")
-            elif kind == "person.named":
-                walk.named[text_of(event["subject"])] = text_of(event["payload"]["commitment"])
-            elif kind == "audit.tail_missing":
-                report.wrong(f"event {seq}", "when it was recorded, the end of the ledger was found cut off or changed")
-            elif kind == "audit.key_replaced":
-                said = event["payload"]
-                old, new, last = text_of(said["old"]), text_of(said["new"]), whole(said["last_checkpoint"])
-                lost, signature = bool(said.get("lost")), text_of(said.get("signature", ""))
-                accepted = text_of(said.get("accepted", ""))
-                unvouched = [whole(one) for one in said["unvouched"]] if lost else None
-                walk.handovers.append(Handover(seq, old, new, last, signature, lost, accepted, unvouched))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Broken(f"a line of {name} is no event") from error
+        if not problem:
+            remember(report, walk, seq, kind, event)
+        if kind not in walk.kinds and len(walk.kinds) >= MOST_KINDS:
+            kind = ""
+            if kind not in walk.kinds:
+                report.wrong(f"event {seq}", "there are more kinds of events than any ledger has")
         walk.kinds[kind] = walk.kinds.get(kind, 0) + 1
-        if len(walk.kinds) > MOST_KINDS:
-            raise Broken("there are more kinds of events than any ledger has")
         if exported:
             walk.first = walk.first or seq
             walk.last = seq
             walk.exported += 1
-        if len(walk.handovers) > MOST_KEYS:
-            raise Broken("there are more audit keys than any ledger has had")
         yield seq, 1, leaf, True
+
+
+def remember(report: Report, walk: Walk, seq: int, kind: str, event: dict[str, Any]) -> None:
+    """What an event says that others are checked with. One that says nothing of the kind was never recorded by Havre:
+    that is a finding, and everything else is checked even so."""
+    try:
+        if kind == "person.named":
+            walk.named[text_of(event["subject"])] = text_of(event["payload"]["commitment"])
+        elif kind == "audit.tail_missing":
+            report.wrong(f"event {seq}", "when it was recorded, the end of the ledger was found cut off or changed")
+        elif kind == "audit.key_replaced":
+            if len(walk.handovers) >= MOST_KEYS:
+                raise ValueError("there are more audit keys than any ledger has had")
+            walk.handovers.append(handover_of(seq, event["payload"]))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        report.wrong(f"event {seq}", f"this is not what was recorded: no event of the kind {kind} says this")
+
+
+def handover_of(seq: int, said: dict[str, Any]) -> Handover:
+    """The change of keys that an event tells of. Raises KeyError, TypeError, ValueError or AttributeError."""
+    lost = bool(said.get("lost"))
+    one = Handover(
+        seq,
+        old=text_of(said["old"]),
+        new=text_of(said["new"]),
+        last=whole(said["last_checkpoint"]),
+        signature=text_of(said.get("signature", "")),
+        lost=lost,
+        accepted=text_of(said.get("accepted", "")),
+        unvouched=[whole(each) for each in said["unvouched"]] if lost else None,
+    )
+    for text in (one.signature, one.accepted):
+        bytes.fromhex(text)
+    for text in (one.old, one.new):
+        if decoded(bytes.fromhex(text)) is None:
+            raise ValueError("this is no public key")
+    return one
 
 
 def subtrees(bundle: Bundle, walk: Walk) -> Iterator[tuple[int, int, bytes, bool]]:
@@ -643,7 +671,11 @@ def eras(report: Report, walk: Walk, newest: Key, ledger: str) -> list[tuple[int
     handed, expected = True, ""
     walk.handovers.sort(key=lambda one: one.seq)
     for one in walk.handovers:
-        old = Key(bytes.fromhex(one.old))
+        try:
+            old, new = Key(bytes.fromhex(one.old)), Key(bytes.fromhex(one.new))
+        except ValueError:
+            report.wrong(f"event {one.seq}", "one of the keys that it names is none that a ledger has")
+            continue
         if expected and one.old != expected:
             report.wrong(f"event {one.seq}", "the key that hands over there is not the one that had taken over before")
             handed = False
@@ -655,7 +687,7 @@ def eras(report: Report, walk: Walk, newest: Key, ledger: str) -> list[tuple[int
         taken = (
             SUCCESSION + json.dumps(said | {"unvouched": one.unvouched}, sort_keys=True, separators=(",", ":")).encode()
         )
-        if not Key(bytes.fromhex(one.new)).has_signed(taken, bytes.fromhex(one.accepted)):
+        if not new.has_signed(taken, bytes.fromhex(one.accepted)):
             report.wrong(f"event {one.seq}", "the key that took over there did not sign which one was before it")
             handed = False
         if one.lost:
