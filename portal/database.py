@@ -6,8 +6,17 @@ from contextlib import contextmanager, suppress
 
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
+
+NOT_TAKEN = (DatabaseError, InterfaceError)
+"""A database that is full, held, spoilt, without a table or a right, or away; and what `is_unfit` tells from these."""
+
+
+def is_unfit(error: BaseException | None) -> bool:
+    """Whether a database refused the values themselves: it will not take them later either, and somebody who programs
+    has to look."""
+    return isinstance(error, (IntegrityError, DataError))
 
 
 def ensure_tables() -> None:

@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Callable
 
-from django.db import InternalError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 
 from portal import vault
+from portal.database import NOT_TAKEN, is_unfit
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def page(request: HttpRequest, error: BaseException | None, *, also: str = "") -
     """The page that says so, where this error is of that kind, and what else there is to say; None otherwise."""
     if isinstance(error, vault.NoKey):
         why = _("A key of this installation is missing.")
-    elif isinstance(error, (OperationalError, InternalError)):
+    elif isinstance(error, NOT_TAKEN) and not is_unfit(error):
         why = _("The database cannot be written at this moment.")
     else:
         return None

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from django.db import DatabaseError, InternalError, OperationalError, connection
+from django.db import connection
 from django.utils.translation import gettext, override
 
 from portal import vault
 from portal.chat import events, stored
 from portal.chat.models import Turn
-from portal.database import brief_transaction
+from portal.database import NOT_TAKEN, brief_transaction, is_unfit
 
 logger = logging.getLogger(__name__)
 
@@ -21,11 +21,16 @@ _PATIENCE_SECONDS = 40.0  # a database server is started again in less
 _PAUSE_SECONDS = 0.5
 _TRY_SECONDS = 2.0  # how long one try to write waits for what others hold
 _SAY_AFTER_SECONDS = 2.5  # the person is told within five that it takes longer
-UNWRITABLE = (OperationalError, InternalError, vault.NoKey)
-"""What keeps a record from being written for a while: a disk, a lock, a key."""
+UNWRITABLE = (*NOT_TAKEN, vault.NoKey)
+"""What keeps a record from being written for a while: a disk, a lock, a right, a key. What the database refuses for
+itself is `Unfit`, and waits for nothing."""
 
 NOT_WRITTEN = "turn.not_written_yet"
 """The rule of the notice that something waits to be written down."""
+
+
+class Unfit(Exception):
+    """The database refused what was to be written for what it is."""
 
 
 def write_patiently(turn: Turn, write: Callable[[], object]) -> None:
@@ -47,9 +52,15 @@ def write_patiently(turn: Turn, write: Callable[[], object]) -> None:
 
 @contextmanager
 def one_try() -> Iterator[None]:
-    """A transaction that waits no longer for what others hold than somebody who is told in time may."""
-    with fresh_connection_next_time(), brief_transaction(_TRY_SECONDS):
-        yield
+    """A transaction that waits no longer for what others hold than somebody who is told in time may. Raises what is in
+    `UNWRITABLE`, and Unfit."""
+    try:
+        with fresh_connection_next_time(), brief_transaction(_TRY_SECONDS):
+            yield
+    except NOT_TAKEN as error:
+        if is_unfit(error):
+            raise Unfit(type(error).__name__) from error
+        raise
 
 
 @contextmanager
@@ -58,7 +69,7 @@ def fresh_connection_next_time() -> Iterator[None]:
     an answer is written in the middle of one."""
     try:
         yield
-    except DatabaseError:
+    except NOT_TAKEN:
         connection.close_if_unusable_or_obsolete()
         raise
 

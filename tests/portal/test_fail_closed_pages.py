@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import OperationalError, connection
+from django.db import DatabaseError, DataError, IntegrityError, OperationalError, ProgrammingError, connection
 from django.db import connections as all_connections
 from django.test import Client
 from django.urls import reverse
@@ -175,11 +175,12 @@ def test_a_source_is_shown_where_that_cannot_be_recorded(cast: Cast, brief: None
     assert waited == [200]
 
 
+@pytest.mark.parametrize("error", [OperationalError, ProgrammingError, DatabaseError])
 def test_a_database_that_is_away_is_said_so_also_before_a_page_begins(
-    cast: Cast, monkeypatch: pytest.MonkeyPatch
+    error: type[Exception], cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: Any, **__: Any) -> Any:
-        raise OperationalError("the connection is lost")
+        raise error
 
     client = Client(raise_request_exception=False)
     client.force_login(cast.anna)
@@ -188,9 +189,12 @@ def test_a_database_that_is_away_is_said_so_also_before_a_page_begins(
     assert answer.status_code == 503 and SAID in answer.content.decode()
 
 
-def test_any_other_mistake_is_no_matter_of_records(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [ValueError, IntegrityError, DataError])
+def test_any_other_mistake_is_no_matter_of_records(
+    error: type[Exception], cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def wrong(*_: Any, **__: Any) -> Any:
-        raise ValueError
+        raise error
 
     client = Client(raise_request_exception=False)
     client.force_login(cast.anna)

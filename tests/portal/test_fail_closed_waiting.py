@@ -5,7 +5,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+)
+from django.test import Client
+from django.urls import reverse
 
 from portal.audit.models import Event
 from portal.chat import answering, events, rescue, retrieving, selectors, streaming, tasks, writing
@@ -15,7 +26,7 @@ from portal.chat.models import Quotation, State, Turn
 from portal.chat.streaming import Watch
 from portal.database import patience
 from portal.valkey import client
-from tests.conftest import Cast
+from tests.conftest import PASSWORD, Cast
 from tests.portal.obstacles import Obstacle
 from tests.portal.streams import stream_of
 from tests.portal.test_fail_closed import begun, hasty  # noqa: F401
@@ -211,3 +222,72 @@ def test_a_renewal_that_failed_is_not_tried_at_each_token(
     watch._failed -= 2
     watch.is_over()
     assert len(tries) == 2
+
+
+# --- whatever the database says --------------------------------------------------------------------------------------
+
+TAKES_NOTHING = (
+    DatabaseError("malformed"),
+    ProgrammingError("no such relation"),
+    NotSupportedError(),
+    InterfaceError(),
+)
+UNFIT = (IntegrityError("there is one already"), DataError("out of range"))
+
+
+@pytest.mark.parametrize("error", TAKES_NOTHING, ids=lambda one: type(one).__name__)
+def test_a_database_that_takes_nothing_is_waited_for_whatever_it_says(
+    error: Exception, cast: Cast, living_workers: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = begun(cast)
+    record, said = life.record, [error]
+
+    def refuse(*given: Any, **more: Any) -> Any:
+        if said:
+            raise said[0]
+        return record(*given, **more)
+
+    monkeypatch.setattr(life, "record", refuse)
+    monkeypatch.setattr(writing, "_SAY_AFTER_SECONDS", 0)
+    in_the_first_pause(monkeypatch, said.clear)
+    life.finish(turn, State.COMPLETED, answer="The answer.")
+    assert stream_of(turn)[-1]["type"] == "turn.completed"
+    assert kinds(turn).count("turn.completed") == 1
+
+
+@pytest.mark.parametrize("error", UNFIT, ids=lambda one: type(one).__name__)
+def test_what_does_not_fit_in_the_database_is_waited_for_by_nobody(
+    error: Exception, cast: Cast, living_workers: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = begun(cast)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(life, "record", refuse)
+    in_the_first_pause(monkeypatch, lambda: pytest.fail("it waits"))
+    with pytest.raises(writing.Unfit):
+        life.finish(turn, State.COMPLETED, answer="The answer.")
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="there a table that is missing is an OperationalError")
+def test_a_table_that_is_missing_is_said_to_whoever_waits(
+    cast: Cast, living_workers: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = begun(cast)
+    monkeypatch.setattr(writing, "_PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(writing, "_SAY_AFTER_SECONDS", 0)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE audit_event RENAME TO gone_event")
+    try:
+        pieces = streaming.Pieces(turn, Watch(turn))
+        pieces.add("A piece.")
+        pieces.show(all=True)
+        with pytest.raises(writing.UNWRITABLE):
+            life.finish(turn, State.COMPLETED, answer="The answer.")
+        page = Client().post(reverse("login"), {"username": "anna", "password": PASSWORD})
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE gone_event RENAME TO audit_event")
+    assert [one.get("rule") for one in stream_of(turn)] == [writing.NOT_WRITTEN]
+    assert page.status_code == 503 and Turn.objects.get(pk=turn.pk).is_active
