@@ -99,9 +99,9 @@ def holds(subjects: Iterable[str] | None = None) -> list[InForce]:
         for some in _parts([one for one in subjects if one]):
             seqs += events.filter(subject__in=some).values_list("seq", flat=True)
     rows = _rows(sorted(seqs))
-    lifted = {one.payload.get("request") for one in _believed(rows) if one.kind == HOLD_LIFTED}
-    all_set = [(_request(one), one.subject) for one in rows if one.kind == HOLD_SET]
-    return [InForce(hold, subject) for hold, subject in all_set if hold not in lifted]
+    lifted = {(_request(one), one.subject) for one in _believed(rows) if one.kind == HOLD_LIFTED}
+    were_set = [(_request(one), one.subject) for one in rows if one.kind == HOLD_SET]
+    return [InForce(*one) for one in were_set if one not in lifted]
 
 
 def used_since(target: Conversation | User, moment: datetime) -> bool:

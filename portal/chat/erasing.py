@@ -26,7 +26,7 @@ from portal.accounts.selectors import is_last_with_role
 from portal.accounts.sessions import announce_end, end_sessions
 from portal.audit.models import Actor, Event
 from portal.audit.services import NOBODY, code_of, forget, is_code, locked_head, record
-from portal.chat import events, late, rescue
+from portal.chat import attested, events, late, rescue
 from portal.chat.keeping import Hold
 from portal.chat.models import ACTIVE, Conversation, ConversationKey, Piece, Turn
 from portal.database import patience
@@ -101,12 +101,13 @@ def refusal(target: Target) -> str:
             return _("This conversation was erased already.")
         if held(conversation_id=target.pk, owner_id=target.owner_id):
             return _("A legal hold is on this conversation or its person: lift it first.")
-        return ""
+        return _refusal_of_events([attested.subject_of(target), attested.subject_of(target.owner)])
     return _refusal_of_person(target)
 
 
 def held(*, conversation_id: uuid.UUID | None = None, owner_id: int) -> bool:
-    """Whether a legal hold is on this conversation or its owner; without a conversation, on anything of the owner."""
+    """Whether a legal hold is on this conversation or its owner, by the rows of holds; without a conversation, on
+    anything of the owner."""
     holds = Hold.objects.filter(lifted_at=None)
     if conversation_id:
         of_conversation = holds.filter(conversation_id=conversation_id)
@@ -288,9 +289,22 @@ def _refusal_of_person(person: User) -> str:
         return _("This person was erased already.")
     if held(owner_id=person.pk):
         return _("A legal hold is on this person or one of their conversations: lift it first.")
+    talks = Conversation.objects.filter(owner=person).order_by().values_list("pk", flat=True)
+    if reason := _refusal_of_events([attested.subject_of(person), *map(str, talks)]):
+        return reason
     if is_last_with_role(person):
         return _("This is the last person with this role: give it to somebody else first.")
     return ""
+
+
+def _refusal_of_events(subjects: list[str]) -> str:
+    """Why these are kept, whatever the rows of holds say."""
+    if not attested.holds(subjects):
+        return ""
+    return _(
+        "The audit trail knows of a legal hold on this that was never lifted, but its row says otherwise: somebody "
+        "changed the database. If the hold is to end, set it again and lift it."
+    )
 
 
 def _erase_person(person: User, code: str, by: By) -> None:

@@ -183,7 +183,24 @@ def lift_hold(user: User, hold_id: uuid.UUID, reason: str) -> Hold:
     hold.lifted_at, hold.lifted_by = timezone.now(), _actor(user)
     hold.save(update_fields=["lifted_at", "lifted_by"])
     _record("hold.lifted", user, hold, reason=reason)
+    for one in holds_without_row(attested.subject_of(hold.target)):
+        payload = {
+            "request": one.hold,
+            "reason": reason,
+            "conversation" if hold.conversation_id else "person": one.subject,
+        }
+        record("hold.lifted", actor=user.username, actor_role=user.role, subject=one.subject, payload=payload)
     return hold
+
+
+def holds_without_row(subject: str | None = None) -> list[attested.InForce]:
+    """The legal holds on this, or on anything, that were never lifted and whose row has gone or says something else."""
+    in_force = attested.holds(None if subject is None else [subject])
+    if not in_force:
+        return []
+    rows = Hold.objects.filter(lifted_at=None).select_related("conversation__owner", "person")
+    as_rows_say = {(str(one.pk), attested.subject_of(one.target)) for one in rows}
+    return [one for one in in_force if (one.hold, one.subject) not in as_rows_say]
 
 
 def counts(extent: Extent) -> str:

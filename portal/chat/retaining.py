@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy as _
 from portal.accounts.models import RESERVED, User
 from portal.audit.models import Event
 from portal.audit.services import record
-from portal.chat import erasing
+from portal.chat import attested, erasing
 from portal.chat.erasing import By, NotErased, Target
 from portal.chat.keeping import Hold
 from portal.chat.models import ACTIVE, Conversation, Turn
@@ -118,11 +118,13 @@ def _due(now: datetime) -> Iterator[Target]:
 
 
 def _still_due(target: Target, now: datetime) -> Callable[[], bool]:
-    """Whether it is to go, asked again when nobody can use it any more: it may have been used a moment ago, or a
-    setting says something else by now."""
+    """Whether it is to go, asked again when nobody can use it any more: it may have been used a moment ago, a setting
+    says something else by now, or its row alone says that it is old."""
     if isinstance(target, User):
-        return lambda: _old_people(now).filter(pk=target.pk).exists()
-    return lambda: _old_conversations(now).filter(pk=target.pk).exists()
+        old, days = _old_people(now).filter(pk=target.pk).exists, settings.HAVRE_KEEP_NAMES_DAYS
+    else:
+        old, days = _old_conversations(now).filter(pk=target.pk).exists, settings.HAVRE_KEEP_CONVERSATIONS_DAYS
+    return lambda: old() and not attested.used_since(target, now - timedelta(days=days))
 
 
 def _in_batches(found: QuerySet[_T]) -> Iterator[_T]:

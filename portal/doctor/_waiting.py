@@ -17,7 +17,7 @@ _ERASURE = timedelta(hours=1)
 
 def look_at_what_waits(thorough: bool) -> Iterable[Finding]:
     """Hotline cards whose record should have followed, and erasures that two people decided and that are not done."""
-    found = [*_cards(), *_erasures()]
+    found = [*_cards(), *_erasures(), *_holds()]
     return found or [Finding(_PART, OK, "No record of a hotline card and no confirmed erasure waits.")]
 
 
@@ -60,3 +60,13 @@ def _erasures() -> Iterable[Finding]:
             f"The erasure {one.pk} was confirmed {one.decided_at:%Y-%m-%d %H:%M} UTC and is not done: {reason}",
             "Look whether a worker and the clock run; the page Erasure has a button to go on.",
         )
+
+
+def _holds() -> Iterable[Finding]:
+    for one in erasures.holds_without_row():
+        message = (
+            f"The legal hold {one.hold} on {one.subject} was never lifted, but its row has gone or says otherwise: "
+            "somebody changed the database. It holds all the same."
+        )
+        remedy = "Find out who changed it. Where it is to end, set a hold on the same again and lift it: page Erasure."
+        yield Finding(_PART, ERROR, message, remedy)

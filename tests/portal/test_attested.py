@@ -16,10 +16,12 @@ from portal.audit import _triggers
 from portal.audit.models import Actor, Event
 from portal.audit.services import code_of
 from portal.chat import erasing, erasures, tasks
-from portal.chat.keeping import Erasure
+from portal.chat.erasing import By
+from portal.chat.keeping import Erasure, Hold
 from portal.chat.models import Conversation
 from tests.conftest import Cast
 from tests.portal.test_erasing import talk
+from tests.portal.whole_turns import answered
 
 WHY = "Request 2026-12 of the person, checked."
 
@@ -146,3 +148,71 @@ def test_the_reason_is_the_one_that_was_given(two: tuple[Conversation, Conversat
     change(request, reason="Anna left us for the clinic next door.")
     erasures.go_on(person("frida"), request.pk)
     assert Event.objects.get(kind="conversation.erased").payload["reason"] == WHY
+
+
+# --- what is kept ---------------------------------------------------------------------------------------------------
+
+
+def lift_in_the_row(hold: Hold) -> None:
+    Hold.objects.update(lifted_at=timezone.now())
+
+
+def delete_the_row(hold: Hold) -> None:
+    hold.delete()
+
+
+def move_to_another(hold: Hold) -> None:
+    Hold.objects.update(conversation=None, person=person("frida"))
+
+
+def change_the_holds_event(hold: Hold) -> None:
+    hold.delete()
+    _triggers.remove(connection)
+    Event.objects.filter(kind="hold.set").update(payload={"request": "another"})
+    _triggers.install(connection)
+
+
+@pytest.mark.parametrize("attack", [lift_in_the_row, delete_the_row, move_to_another, change_the_holds_event])
+@pytest.mark.parametrize("on", ["conversation", "person"])
+def test_a_hold_that_was_never_lifted_holds(
+    on: str, attack: Callable[[Hold], None], two: tuple[Conversation, Conversation]
+) -> None:
+    held = two[0] if on == "conversation" else person("anna")
+    attack(erasures.set_hold(person("emil"), held, WHY))
+    for target in (two[0], person("anna")):
+        with pytest.raises(erasing.NotErased, match="legal hold"):
+            erasing.erase(target, By("terminal:root"))
+    Conversation.objects.update(updated_at=timezone.now() - timedelta(days=4000))
+    tasks.retain()
+    assert Conversation.objects.get(pk=two[0].pk).erased_at is None
+    assert Conversation.objects.get(pk=two[1].pk).erased_at, "nobody held this one"
+    found = [one for one in doctor.examine() if one.part == "what waits"]
+    assert [one.level for one in found] == [doctor.ERROR] and "legal hold" in found[0].message
+    for moved in Hold.objects.filter(lifted_at=None):
+        erasures.lift_hold(person("emil"), moved.pk, "The case was closed in March.")
+    with pytest.raises(erasing.NotErased, match="legal hold"):
+        erasing.erase(two[0], By("terminal:root"))
+    again = erasures.set_hold(person("emil"), held, WHY)
+    erasures.lift_hold(person("emil"), again.pk, "The case was closed in March.")
+    erasing.erase(person("anna"), By("terminal:root"))
+    assert [one.level for one in doctor.examine() if one.part == "what waits"] == [doctor.OK]
+
+
+def test_a_row_that_says_it_is_old_is_not_old(cast: Cast, living_workers: None) -> None:
+    turn = answered(cast.anna)
+    Conversation.objects.update(updated_at=timezone.now() - timedelta(days=4000))
+    tasks.retain()
+    assert Conversation.objects.get(pk=turn.conversation_id).erased_at is None
+    ran = Event.objects.get(kind="retention.ran").payload
+    assert (ran["conversations"], ran["passed_by"]) == (0, 1)
+
+
+def test_somebody_who_was_here_lately_is_not_erased_for_a_row_that_says_they_left(
+    cast: Cast, living_workers: None
+) -> None:
+    answered(cast.anna)
+    ago = timezone.now() - timedelta(days=4000)
+    Conversation.objects.update(updated_at=ago)
+    User.objects.filter(username="anna").update(is_active=False, date_joined=ago, last_login=None)
+    tasks.retain()
+    assert User.objects.filter(username="anna").exists()

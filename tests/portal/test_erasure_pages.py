@@ -274,8 +274,7 @@ def test_what_is_confirmed_and_broken_off_stays_decided_and_goes_on(
     ask("anna")
     with monkeypatch.context() as killed:
         break_off(killed, after=after)
-        with pytest.raises(DatabaseError):
-            answer("dora", "confirm")
+        assert answer("dora", "confirm").status_code == 503
     request = Erasure.objects.get()
     assert (request.state, request.turns) == ("confirmed", 4) and kinds() == ["erasure.asked", "erasure.confirmed"]
     assert Conversation.objects.exclude(erased_at=None).count() == after
@@ -311,8 +310,7 @@ def test_a_hold_that_comes_after_the_decision_is_kept_and_said(
     ask("anna")
     with monkeypatch.context() as killed:
         break_off(killed, after=0)
-        with pytest.raises(DatabaseError):
-            answer("dora", "confirm")
+        assert answer("dora", "confirm").status_code == 503
     hold = erasures.set_hold(User.objects.get(username="emil"), User.objects.get(username="anna"), WHY)
     Erasure.objects.update(decided_at=timezone.now() - timedelta(minutes=5))
     tasks.carry_out_erasures()
@@ -332,8 +330,7 @@ def test_who_confirmed_may_be_erased_before_it_is_done(
     ask("anna")
     with monkeypatch.context() as killed:
         break_off(killed, after=0)
-        with pytest.raises(DatabaseError):
-            answer("dora", "confirm")
+        assert answer("dora", "confirm").status_code == 503
     User.objects.create_user("second", role="admin")
     code = Erasure.objects.get().decided_by_id
     erase(User.objects.get(username="dora"), By("terminal:root"))
