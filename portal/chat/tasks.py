@@ -10,12 +10,14 @@ import uuid
 from datetime import timedelta
 
 from django.conf import settings
+from django.db import DataError
 from django.utils import timezone
 
 import inference
 from portal import parts
 from portal.celery import app
 from portal.chat import dispatch, erasing, erasures, late, rescue, retaining, selectors
+from portal.chat.models import Turn
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +52,18 @@ def generate_answer(turn: str) -> None:
     and messages are put back and sent again."""
     from portal.chat.answering import generate_answer as generate
 
-    if not _leave_to_another_worker(uuid.UUID(turn)):
-        any(generate(first) for first in selectors.ready_for_model())  # until one is this worker's
+    if not _leave_to_another_worker(uuid.UUID(turn)):  # until one is this worker's
+        any(_can_be_read(first) and generate(first) for first in selectors.ready_for_model())
+
+
+def _can_be_read(turn: uuid.UUID) -> bool:
+    """A row that somebody spoilt in the database does not keep those behind it in the line waiting."""
+    try:
+        selectors.get_turn(turn)
+    except (ValueError, TypeError, AttributeError, OverflowError, DataError) as error:
+        logger.error("turn %s cannot be read: %s", turn, type(error).__name__)
+        return False
+    return True
 
 
 def _leave_to_another_worker(turn: uuid.UUID) -> bool:
@@ -78,11 +90,13 @@ def write_down_cards() -> None:
 @app.task
 def recover_turns() -> None:
     """Every ten seconds, on any worker: bring back the turns that a lost worker or a lost message left behind."""
-    for turn in selectors.abandoned_turns():
+    for turn in list(selectors.abandoned_turns().values_list("pk", flat=True)):
         try:
-            rescue.rescue_turn(turn)
-        except Exception as error:  # one that cannot be helped does not keep the others waiting
-            logger.error("turn %s not rescued: %s", turn.id, type(error).__name__, exc_info=error)
+            rescue.rescue_turn(selectors.abandoned_turns().get(pk=turn))
+        except Turn.DoesNotExist:
+            pass  # somebody was faster
+        except Exception as error:  # one that cannot be helped, or read, does not keep the others waiting
+            logger.error("turn %s not rescued: %s", turn, type(error).__name__, exc_info=error)
 
 
 @app.task

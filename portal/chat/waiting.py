@@ -15,6 +15,7 @@ from math import ceil
 from django.utils import timezone
 
 from portal import parts
+from portal.chat.facts import mapping
 from portal.chat.models import ACTIVE, State, Turn
 
 _FRESH_SECONDS = 1.0  # many sockets ask for the same line
@@ -83,5 +84,6 @@ def _held_seconds(model: str) -> float | None:
     since = timezone.now() - timedelta(days=_MEASURED_DAYS)
     last = Turn.objects.filter(model_name=model, state__in=_ENDED, quotation="", created_at__gte=since)
     usages = last.order_by("-created_at").values_list("usage", flat=True)[:_MEASURED_TURNS]
-    measured = [one["seconds"] for one in usages if one.get("seconds")]
+    seconds = [mapping(one).get("seconds") for one in usages]
+    measured = [one for one in seconds if one and isinstance(one, int | float)]
     return statistics.median(measured) if measured else None
