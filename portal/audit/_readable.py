@@ -1,5 +1,6 @@
 """Rows as whoever edits a database may leave them: one that cannot be read keeps nobody from reading the others."""
 
+import math
 import uuid
 from collections.abc import Iterator
 from datetime import datetime
@@ -84,6 +85,13 @@ def replacements(last_seq: int = MOST_SEQ) -> list[tuple[int, Any]]:
     numbers = list(events.values_list("seq", flat=True))
     payloads = (row.payload if row else None for row in each(events, max(1, len(numbers))))
     return [(seq, said) for seq, said in zip(numbers, payloads, strict=False) if type(seq) is int]
+
+
+def newest_checkpoint() -> tuple[int, Checkpoint | None]:
+    """The number of the newest checkpoint (0: there is none), and its row; None where that cannot be read."""
+    page = Checkpoint.objects.filter(number__lte=MOST_SEQ).order_by("-number")
+    number = page.values_list("number", flat=True).first()
+    return (math.ceil(number), checkpoint(next(each(page, 1), None))) if number is not None else (0, None)
 
 
 def checkpoint(row: Checkpoint | None) -> Checkpoint | None:

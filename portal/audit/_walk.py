@@ -59,7 +59,7 @@ class Walk:
         """The next row; None: there is one that no database would have written."""
         self.seen_to = seq
         self.events += 1
-        if seq < self._next:
+        if type(seq) is not int or seq < self._next:
             self._found("event.number", "it has a number that no event has", seq, seq)
             return
         self._skip_to(seq)
@@ -94,7 +94,7 @@ class Walk:
             self._found("event.changed", "it was changed after it was recorded", event.seq, event.seq)
         elif event.seq > self._history.marked_after and self._key and not self._key.has_marked(leaf, bytes(event.mac)):
             self._found("event.forged", "it was not recorded by this installation", event.seq, event.seq)
-        elif self._last_at and event.at < self._last_at - CLOCK_MAY_GO_BACK and event.kind != CLOCK_WENT_BACK:
+        elif self._last_at and self._last_at - event.at > CLOCK_MAY_GO_BACK and event.kind != CLOCK_WENT_BACK:
             self._found("event.time", "it is older than the one before it", event.seq, event.seq)
         self._last_at = event.at
 
@@ -115,10 +115,25 @@ class Walk:
 
     # --- checkpoints ---
 
+    def cannot_read(self, number: int) -> None:
+        """The next checkpoint: its row has values that no database would have written."""
+        self._count(number)
+        self._tell(Finding("checkpoint.changed", "its row cannot be read", checkpoint=number))
+        self._counts_known = False
+
     def expects(self, checkpoint: Checkpoint) -> int | None:
         """How many events this checkpoint is over, by its signature; None: it is not to be trusted, which was told."""
+        self._count(checkpoint.number)
+        said = self._signed(checkpoint)
+        if said is None:
+            self._counts_known = False
+            return None
+        self._said = said
+        return int(said["tree_size"])
+
+    def _count(self, number: int) -> None:
+        """Checkpoints follow one another."""
         self.checkpoints += 1
-        number = checkpoint.number
         if number != self._next_number:
             first, last = self._next_number, number - 1
             gone = f"checkpoints {first} to {last} are missing" if last > first else "it is missing"
@@ -127,12 +142,6 @@ class Walk:
             self._tell(Finding("checkpoint.missing", gone, checkpoint=min(first, number)))
             self._counts_known = False
         self._next_number = max(self._next_number, number + 1)
-        said = self._signed(checkpoint)
-        if said is None:
-            self._counts_known = False
-            return None
-        self._said = said
-        return int(said["tree_size"])
 
     def _signed(self, checkpoint: Checkpoint) -> dict[str, Any] | None:
         """What was signed, when it was, and by the key of its time; the columns beside it say the same."""

@@ -10,13 +10,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError
 
 from portal import valkey
-from portal.audit import keys, pushing, services, verifying
+from portal.audit import _readable, keys, pushing, services, stored, verifying
+from portal.audit._readable import MOST_SEQ, NO_VALUES, is_of_a_row
 from portal.audit.models import Checkpoint, Event, Head
 
 logger = logging.getLogger(__name__)
@@ -84,15 +86,15 @@ class Integrity:
 
 def look() -> Integrity:
     """How the audit trail stands at this moment. Reads a few rows, and verifies nothing."""
-    head = Head.objects.filter(pk=1).first() or Head(last_seq=0)
-    newest = Checkpoint.objects.order_by("-number").first()
+    head = _readable.head() or Head(last_seq=0)
+    number, newest = _readable.newest_checkpoint()
     last = verifying.last()
     lags, problem = _lags()
     try:
         key_id, lost = services.key_of(head).key_id, ""
     except keys.NoAuditKey as error:
         key_id, lost = "", str(error)
-    signs = [_recording(lost), *_lost_keys(), *_end(), _sealing(head, newest), _verification(last)]
+    signs = [_recording(lost), *_lost_keys(), *_end(), _sealing(head, number, newest), _verification(last)]
     signs += [*_before(last, newest), *_sent(lags, problem)]
     return Integrity(
         signs=tuple(signs),
@@ -102,7 +104,7 @@ def look() -> Integrity:
         key_id=key_id,
         ledger=str(head.ledger),
         last=last,
-        findings=_findings(last),
+        findings=last.first_findings if last else (),
         lags=tuple(lags),
         running=running(),
     )
@@ -110,13 +112,13 @@ def look() -> Integrity:
 
 def running() -> Running | None:
     """The verification that is under way or was asked for; None where there is none."""
-    total = Head.objects.filter(pk=1).values_list("last_seq", flat=True).first() or 0
     if (told := _told()) is not None:
         return told
-    asked = Event.objects.filter(kind=_ASKED).order_by("-seq").first()
-    if asked is None or Event.objects.filter(kind=verifying.KIND, seq__gt=asked.seq).exists():
+    asked = _first_told(Event.objects.filter(kind=_ASKED).order_by("-seq"))
+    if asked is None or asked.at is None or Event.objects.filter(kind=verifying.KIND, seq__gt=asked.seq).exists():
         return None
-    return Running(None, total) if timezone.now() - asked.at < _BEGUN_WITHIN else None
+    head = _readable.head() or Head(last_seq=0)
+    return Running(None, head.last_seq) if timezone.now() - asked.at < _BEGUN_WITHIN else None
 
 
 def ask(name: str, role: str) -> bool:
@@ -172,7 +174,7 @@ def _before(last: verifying.Last | None, newest: Checkpoint | None) -> Iterator[
     """What was wrong once and is not any more. Damage does not heal: somebody put it right, perhaps with a reason."""
     part, recently = _("Earlier"), timezone.now() - _REMEMBERED_FOR
     found = verifying.last_found()
-    if found and last and found.seq != last.seq:
+    if found and found.at and last and found.seq != last.seq:
         day = {"day": _moment(found.at), "findings": found.findings, "first": found.first_finding}
         said = (
             _("The verification of %(day)s had findings (%(findings)s), later ones have not. The first: %(first)s")
@@ -181,17 +183,17 @@ def _before(last: verifying.Last | None, newest: Checkpoint | None) -> Iterator[
         to_do = _("Ask who put it right, and how. A wrong key or wrong files to compare with are findings, too.")
         yield Sign(part, ATTENTION if found.at > recently else NOTE, said, to_do)
     refused = Event.objects.filter(kind="audit.sealing_refused", seq__lte=newest.tree_size if newest else 0)
-    if event := refused.order_by("-seq").first():
+    if event := _first_told(refused.order_by("-seq")):
         said = _("On %(day)s no checkpoint could be made, because the audit trail was not what was recorded: %(why)s")
         values = {"day": _moment(event.at), "why": event.payload.get("why", "")}
         to_do = _("It could later. Ask who put it right, and how.")
-        yield Sign(part, ATTENTION if event.at > recently else NOTE, said % values, to_do)
+        yield Sign(part, NOTE if event.at and event.at <= recently else ATTENTION, said % values, to_do)
 
 
 def _end() -> Iterator[Sign]:
     """Where the end of it was once found cut off: that stays so."""
     told = Event.objects.filter(kind=services.TAIL_MISSING).order_by("seq")
-    first, count = told.first(), told.count()
+    first, count = _first_told(told), told.count()
     if first is None:
         return
     said = _("The end of the audit trail was found cut off or changed on %(day)s (event %(number)s).")
@@ -203,12 +205,15 @@ def _end() -> Iterator[Sign]:
     yield Sign(_("End"), WRONG, said % {"day": _moment(first.at), "number": first.seq}, to_do)
 
 
-def _sealing(head: Head, newest: Checkpoint | None) -> Sign:
+def _sealing(head: Head, number: int, newest: Checkpoint | None) -> Sign:
     part = _("Checkpoints")
     refused = Event.objects.filter(kind="audit.sealing_refused", seq__gt=newest.tree_size if newest else 0).exists()
     if refused:
         to_do = _("Somebody changed the database. Keep it as it is, verify it, and tell your IT department.")
         return Sign(part, WRONG, _("No checkpoint can be made: the audit trail is not what was recorded."), to_do)
+    if number and newest is None:
+        to_do = _("Somebody changed the database. Keep it as it is, verify it, and tell your IT department.")
+        return Sign(part, WRONG, _("Checkpoint %(number)s cannot be read.") % {"number": number}, to_do)
     watch = _("Your IT department looks whether the clock of periodic tasks and a worker are running.")
     if newest is None:
         return Sign(part, ATTENTION, _("There is no checkpoint yet."), watch if head.last_seq else "")
@@ -224,6 +229,10 @@ def _verification(last: verifying.Last | None) -> Sign:
     part = _("Verification")
     if last is None:
         return Sign(part, ATTENTION, _("The audit trail has never been verified as a whole."), _("Verify it now."))
+    if last.problem or last.at is None:
+        said = _("The record of the last verification (event %(number)s) is not what was recorded: it says nothing.")
+        to_do = _("Somebody changed the database. Keep it as it is, verify it, and tell your IT department.")
+        return Sign(part, WRONG, said % {"number": last.seq}, to_do)
     day = {"day": _moment(last.at), "findings": last.findings}
     if last.findings:
         said = _("The verification of %(day)s found that it is not what was recorded (findings: %(findings)s).") % day
@@ -234,11 +243,11 @@ def _verification(last: verifying.Last | None) -> Sign:
     return Sign(part, GOOD, _("It was verified as a whole on %(day)s: nothing was found.") % day)
 
 
-def _sent(lags: list[pushing.Lag], problem: bool) -> Iterator[Sign]:
+def _sent(lags: list[pushing.Lag], problem: str) -> Iterator[Sign]:
     part = _("Copies elsewhere")
     to_do = _("Your IT department mends the way there. Nothing is lost: it goes on by itself.")
     if problem:
-        yield Sign(part, WRONG, _("The address that copies are sent to is none."), to_do)
+        yield Sign(part, WRONG, problem, to_do)
     elif not lags:
         said = _("Nothing is sent elsewhere. Who owns this machine could cut off the end of the audit trail unseen.")
         wanted = _("Your IT department can name a second place: HAVRE_AUDIT_PUSH_FOLDER or HAVRE_AUDIT_SYSLOG.")
@@ -256,22 +265,27 @@ def _sent(lags: list[pushing.Lag], problem: bool) -> Iterator[Sign]:
             yield Sign(part, GOOD, _("%(place)s: everything has arrived, or is on its way.") % {"place": lag.place})
 
 
-def _lags() -> tuple[list[pushing.Lag], bool]:
+def _lags() -> tuple[list[pushing.Lag], str]:
     try:
-        return pushing.lags(), False
+        pushing.places()
     except ValueError:
-        return [], True
+        return [], _("The address that copies are sent to is none.")
+    try:
+        return pushing.lags(), ""
+    except NO_VALUES as error:
+        if not is_of_a_row(error):
+            raise
+        return [], _("What is known of the copies cannot be read.")
 
 
-def _findings(last: verifying.Last | None) -> tuple[str, ...]:
-    if last is None or not last.findings:
-        return ()
-    said = Event.objects.filter(seq=last.seq).values_list("payload", flat=True).first() or {}
-    return tuple(map(str, said.get("first_findings", [])))
+def _first_told(events: QuerySet[Event]) -> stored.Row | None:
+    """The first of these events, also where it is not what was recorded: then it says nothing but that it is there."""
+    seq = events.filter(seq__lte=MOST_SEQ).values_list("seq", flat=True).first()
+    return next(iter(stored.rows([seq], stored.Marks())), None) if type(seq) is int else None
 
 
-def _moment(at: datetime) -> str:
-    return date_format(timezone.localtime(at), "j N Y, H:i")
+def _moment(at: datetime | None) -> str:
+    return date_format(timezone.localtime(at), "j N Y, H:i") if at else "?"
 
 
 def _teller() -> Callable[[int, int], None]:

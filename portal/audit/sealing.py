@@ -9,11 +9,11 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from portal.audit import _rows, keys
+from portal.audit import _readable, _rows, keys
 from portal.audit._canonical import FORMAT, canonical, moment
 from portal.audit._merkle import Frontier
 from portal.audit._readable import NO_VALUES, is_of_a_row
-from portal.audit._succession import REPLACED, succession
+from portal.audit._succession import succession
 from portal.audit.models import Checkpoint, Event, Head
 from portal.audit.services import CLOCK_MAY_GO_BACK, CLOCK_WENT_BACK, is_whole, key_of, leaf_of, record
 from portal.database import one_at_a_time
@@ -38,15 +38,13 @@ def seal(reason: str, *, unmarked_up_to: int = 0) -> Checkpoint:
     this installation, keys.NoAuditKey without the audit key or with another one.
     """
     while True:
-        before = Checkpoint.objects.first()
+        before = _newest()
         now = tell_of_the_clock(before)
-        tail = _Tail(before, key_of(Head.objects.get_or_create(pk=1)[0]), unmarked_up_to)
+        tail = _Tail(before, key_of(_head()), unmarked_up_to)
         tail.read()
         with transaction.atomic():
-            hold()
-            head = Head.objects.get(pk=1)
-            newest = Checkpoint.objects.values_list("number", flat=True).first()
-            if newest == (before.number if before else None) and tail.is_marked_by(key_of(head)):
+            newest, head = hold(), _head()
+            if (newest.number if newest else 0) == (before.number if before else 0) and tail.is_marked_by(key_of(head)):
                 tail.read(head.last_seq)  # what was recorded meanwhile
                 _check_end(head, key_of(head))
                 return tail.seal(reason, head, max(now, timezone.now()))
@@ -54,9 +52,21 @@ def seal(reason: str, *, unmarked_up_to: int = 0) -> Checkpoint:
 
 def hold() -> Checkpoint | None:
     """Let nobody else seal until the caller's transaction ends; returns the newest checkpoint. Whoever also locks the
-    head does so afterwards."""
+    head does so afterwards. Raises Tampered where its row cannot be read."""
     one_at_a_time("audit seal")
-    return Checkpoint.objects.first()
+    return _newest()
+
+
+def _newest() -> Checkpoint | None:
+    number, row = _readable.newest_checkpoint()
+    if number and row is None:
+        covers = _readable.value_of(Checkpoint.objects.filter(number=number), "tree_size")
+        raise Tampered(covers if type(covers) is int else 0, "its row cannot be read", what=f"checkpoint {number}")
+    return row
+
+
+def _head() -> Head:
+    return _readable.head() or Head.objects.get_or_create(pk=1)[0]
 
 
 def _check_end(head: Head, key: keys.AuditKey) -> None:
@@ -142,13 +152,15 @@ def _tree_of(before: Checkpoint, key: keys.AuditKey) -> Frontier:
     try:
         said = claims(before)
         tree = Frontier(said["tree_size"], bytes(before.frontier))
-        ledger = str(Head.objects.values_list("ledger", flat=True).get(pk=1))
+        ledger = str(_head().ledger)
         fits = (said["root"], said["number"], said["ledger"]) == (tree.root().hex(), before.number, ledger)
         fits = fits and (before.tree_size, bytes(before.root)) == (tree.size, tree.root())
         public = _key_of(before, key)
         fits = fits and said["key"] == keys.id_of(public)
         fits = fits and keys.has_signed(public, before.body.encode(), bytes(before.signature))
-    except (ValueError, TypeError, KeyError):
+    except (*NO_VALUES, LookupError) as error:
+        if not is_of_a_row(error):
+            raise
         fits = False
     if not fits:
         raise Tampered(before.tree_size, "it was changed", what=f"checkpoint {before.number}")
@@ -160,24 +172,23 @@ def _tree_of(before: Checkpoint, key: keys.AuditKey) -> Frontier:
 
 def _stands_over_its_events(checkpoint: Checkpoint) -> bool:
     """Whether the events since the checkpoint before lead to its root."""
-    earlier = Checkpoint.objects.filter(number=checkpoint.number - 1).first()
+    before = _readable.each(Checkpoint.objects.filter(number=checkpoint.number - 1).order_by("number"), 1)
+    earlier = _readable.checkpoint(next(before, None))
     if earlier is None and checkpoint.number > 1:
         return False
     try:
         tree = Frontier(earlier.tree_size, bytes(earlier.frontier)) if earlier else Frontier()
-    except ValueError:
+        since = Event.objects.filter(seq__gt=tree.size, seq__lte=checkpoint.tree_size).order_by("seq")
+        for leaf in since.values_list("leaf", flat=True).iterator(chunk_size=_EVENTS_AT_ONCE):
+            tree.append(bytes(leaf))
+    except (ValueError, TypeError):
         return False
-    since = Event.objects.filter(seq__gt=tree.size, seq__lte=checkpoint.tree_size).order_by("seq")
-    for leaf in since.values_list("leaf", flat=True).iterator(chunk_size=_EVENTS_AT_ONCE):
-        tree.append(bytes(leaf))
     return tree.root() == bytes(checkpoint.root)
 
 
 def _key_of(checkpoint: Checkpoint, present: keys.AuditKey) -> bytes:
     """Whose signature a checkpoint stands under: the present key's, or that of one which handed over to it."""
-    replaced = Event.objects.filter(kind=REPLACED).order_by("seq").values_list("seq", "payload")
-    ledger = str(Head.objects.values_list("ledger", flat=True).get(pk=1))
-    return succession(ledger, present.public, list(replaced)).key_for(checkpoint.number)
+    return succession(str(_head().ledger), present.public, _readable.replacements()).key_for(checkpoint.number)
 
 
 def tell_of_the_clock(before: Checkpoint | None) -> datetime:

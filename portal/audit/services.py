@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from portal.audit import _rows, keys
+from portal.audit import _readable, _rows, keys
 from portal.audit._canonical import entry_of, moment, plain
 from portal.audit._merkle import leaf_hash
 from portal.audit._people import refuse_who_left
@@ -102,7 +102,7 @@ def key_of(head: Head) -> keys.AuditKey:
     """The audit key, which must be the one that the ledger goes on with. Raises keys.NoAuditKey, keys.WrongAuditKey."""
     key = keys.current()
     if head.public_key not in ("", key.public.hex()):
-        raise keys.WrongAuditKey(bytes.fromhex(head.public_key), key)
+        raise keys.WrongAuditKey(_readable.public_key_of(head), key)
     return key
 
 

@@ -6,8 +6,8 @@ import time
 from celery import shared_task
 from django.db import transaction
 
-from portal.audit import clock, integrity, keys, pushing, sealing, verifying
-from portal.audit.models import Checkpoint, Event
+from portal.audit import _readable, clock, integrity, keys, pushing, sealing, verifying
+from portal.audit.models import Event
 from portal.audit.services import record
 
 logger = logging.getLogger(__name__)
@@ -32,9 +32,10 @@ def seal_minute() -> None:
 def _record_refusal(error: sealing.Tampered) -> None:
     payload = {"event": error.seq, "why": str(error)}
     with transaction.atomic():
-        sealed = Checkpoint.objects.values_list("tree_size", flat=True).first() or 0
-        known = Event.objects.filter(kind=_REFUSED, seq__gt=sealed).values_list("payload", flat=True)
-        if payload not in list(known):
+        _number, sealed = _readable.newest_checkpoint()
+        known = Event.objects.filter(kind=_REFUSED, seq__gt=sealed.tree_size if sealed else 0).order_by("seq")
+        told = (row.payload if row else None for row in _readable.each(known, max(1, known.count())))
+        if payload not in told:
             record(_REFUSED, actor="system", payload=payload)
 
 

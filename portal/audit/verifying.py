@@ -4,27 +4,29 @@ Read in the order of events, some at a time; memory stays flat. The key that is 
 one that whoever asks brings along.
 """
 
+import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
-from portal.audit import _rows, keys, pushing
+from portal.audit import _names, _readable, _rows, keys, pushing, stored, traits
 from portal.audit._findings import Finding
 from portal.audit._pushed import Pushed
-from portal.audit._readable import NO_VALUES, is_of_a_row
-from portal.audit._succession import REPLACED, Succession, succession
+from portal.audit._readable import MOST_SEQ, NO_VALUES, is_of_a_row
+from portal.audit._succession import Succession, succession
 from portal.audit._walk import Walk
-from portal.audit.models import Actor, Checkpoint, Event, Head
-from portal.audit.services import NOBODY, commitment, record
+from portal.audit.models import Checkpoint, Event, Head
+from portal.audit.services import record
 
 KIND = "audit.verified"
 _MOST_FINDINGS = 1000
 _AT_ONCE = 2000
+_MOST_TOLD = 20  # rows that say that something was found; newest first
 
 Progress = Callable[[int, int], None]
 
@@ -53,14 +55,21 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Last:
-    """The newest verification that was recorded."""
+    """A verification that was recorded. With a `problem` its record is not what was recorded, and says nothing; `at` is
+    None where its time is none."""
 
-    at: datetime
+    at: datetime | None
     seq: int
-    events: int
-    findings: int
-    breaks: int
-    first_finding: str
+    events: int = 0
+    findings: int = 0
+    breaks: int = 0
+    first_findings: tuple[str, ...] = ()
+    problem: str = ""
+
+    @property
+    def first_finding(self) -> str:
+        """The first that it found, or nothing."""
+        return next(iter(self.first_findings), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +77,7 @@ class Break:
     """A key that was lost and replaced without its signature, by event `seq`. Nobody vouches for events from `first`
     to `last`; there are none where `last` is smaller."""
 
-    at: datetime
+    at: datetime | None
     seq: int
     first: int
     last: int
@@ -80,15 +89,35 @@ def verify(
     """Look at the whole ledger as it is now; what is recorded meanwhile is left to the next time.
 
     `public_key` is trusted in the place of the key file's, `pushed` are checkpoints that lay elsewhere. Changes
-    nothing. Raises keys.NoAuditKey when there is neither a key nor a `public_key`.
+    nothing. Where a value that nobody thought of ends it, that is a finding beside those before it. Raises
+    keys.NoAuditKey when there is neither a key nor a `public_key`.
     """
     began = time.monotonic()
     found = _Findings()
     key = _key(public_key, found)
-    last_checkpoint = Checkpoint.objects.values_list("number", flat=True).first() or 0
-    head = Head.objects.filter(pk=1).first() or Head(last_seq=0)  # after it: a checkpoint is over what is there
-    trusted = key.public if key else bytes.fromhex(head.public_key)
-    history = succession(str(head.ledger), trusted, _replacements(head.last_seq))
+    try:
+        outcome = _look(key, public_key, pushed, on_progress, found)
+        return replace(outcome, seconds=time.monotonic() - began)
+    except (*NO_VALUES, LookupError) as error:
+        if not is_of_a_row(error):
+            raise
+        message = f"the verification broke off, and what it did not reach is not known ({type(error).__name__})"
+        found.first(Finding("verification", message))
+        key_id = keys.id_of(public_key) if public_key else key.key_id if key else ""
+        return Outcome(0, 0, tuple(found.kept), found.more, (), "", key_id, key is not None, time.monotonic() - began)
+
+
+def _look(
+    key: keys.AuditKey | None,
+    public_key: bytes | None,
+    pushed: Iterable[Pushed],
+    on_progress: Progress | None,
+    found: "_Findings",
+) -> Outcome:
+    last_checkpoint = Checkpoint.objects.filter(number__lte=MOST_SEQ).values_list("number", flat=True).first() or 0
+    head = _readable.head() or Head(last_seq=0)  # after it: a checkpoint is over what is there
+    trusted = key.public if key else _readable.public_key_of(head)
+    history = succession(str(head.ledger), trusted, _readable.replacements(head.last_seq))
     found.add(*history.findings)
     if public_key:
         found.add(*history.vouches(public_key))
@@ -96,9 +125,11 @@ def verify(
         found.add(Finding("key.other", "the ledger goes on with another key than the one in the audit key's file"))
     elsewhere = _Elsewhere(str(head.ledger), history, pushed, found)
     walk = Walk(str(head.ledger), history, key, found.add)
-    for checkpoint in _checkpoints(last_checkpoint):
-        elsewhere.compare(checkpoint)
-        if (size := walk.expects(checkpoint)) is not None:
+    for number, checkpoint in _checkpoints(last_checkpoint):
+        elsewhere.compare(number, checkpoint)
+        if checkpoint is None:
+            walk.cannot_read(number)
+        elif (size := walk.expects(checkpoint)) is not None:
             _read_events(walk, size, head.last_seq, on_progress)
             walk.reach(checkpoint)
     _read_events(walk, None, head.last_seq, on_progress)
@@ -106,7 +137,7 @@ def verify(
     _check_head(key, found)
     _check_sent(found)
     elsewhere.end(last_checkpoint, head.last_seq)
-    _check_names(walk, head.last_seq, found)
+    found.add(*_names.check(walk, head.last_seq))
     return Outcome(
         events=walk.events,
         checkpoints=walk.checkpoints,
@@ -116,7 +147,7 @@ def verify(
         root=walk.root().hex(),
         key_id=keys.id_of(public_key or trusted),
         marks_read=key is not None,
-        seconds=time.monotonic() - began,
+        seconds=0.0,
     )
 
 
@@ -138,32 +169,48 @@ def keep(outcome: Outcome, *, actor: str, actor_role: str = "") -> None:
 
 def last() -> Last | None:
     """The newest verification, or None: there was none."""
-    return _told(Event.objects.filter(kind=KIND).order_by("-seq").first())
+    return next(_recorded(_kept()[:1]), None)
 
 
 def last_found() -> Last | None:
     """The newest verification that found something. What it found does not heal by itself: where the next one finds
     nothing, somebody put it right, the true key came back, or what the trail was compared with was wrong."""
-    return _told(Event.objects.filter(kind=KIND, payload__findings__gt=0).order_by("-seq").first())
+    found = _kept().filter(traits.readable(Q(payload__findings__gt=0)))
+    return next((one for one in _recorded(found[:_MOST_TOLD]) if one.findings), None)
 
 
 def breaks() -> list[Break]:
     """Where the audit key was lost, oldest first, as far as the key that the ledger goes on with vouches for it."""
-    head = Head.objects.filter(pk=1).exclude(public_key="").first()
-    if head is None:
+    head = _readable.head()
+    if head is None or not (public := _readable.public_key_of(head)):
         return []
-    replaced = _replacements(head.last_seq)
-    seqs = [one.last or 0 for one in succession(str(head.ledger), bytes.fromhex(head.public_key), replaced).breaks]
-    events = Event.objects.filter(seq__in=seqs).order_by("seq")
-    return [Break(one.at, one.seq, *map(int, one.payload["unvouched"])) for one in events]
+    replaced = _readable.replacements(head.last_seq)
+    lost = [one.last or 0 for one in succession(str(head.ledger), public, replaced).breaks]
+    rows = stored.rows(lost, stored.Marks()) if lost else []
+    return [Break(one.at, one.seq, *_unvouched(one.payload)) for one in rows]
 
 
-def _told(event: Event | None) -> Last | None:
-    if event is None:
-        return None
-    said = event.payload
-    first = next(iter(said.get("first_findings", [])), "")
-    return Last(event.at, event.seq, said["events"], said["findings"], said["breaks"], first)
+def _unvouched(said: Mapping[str, Any]) -> tuple[int, int]:
+    """The first and the last event that nobody vouches for; none where the row is not what was recorded any more."""
+    first, last = said.get("unvouched", (1, 0))
+    return int(first), int(last)
+
+
+def _kept() -> QuerySet[Event, int]:
+    return Event.objects.filter(kind=KIND, seq__lte=MOST_SEQ).order_by("-seq").values_list("seq", flat=True)
+
+
+def _recorded(seqs: Iterable[int]) -> Iterator[Last]:
+    """What was recorded under these numbers, newest first."""
+    numbers = sorted(one for one in seqs if type(one) is int)
+    for row in reversed(stored.rows(numbers, stored.Marks()) if numbers else []):
+        said = row.payload
+        counts: list[Any] = [said.get(name) for name in ("events", "findings", "breaks")]
+        if row.problem or not all(type(one) is int for one in counts):
+            yield Last(row.at, row.seq, problem=row.problem or stored.CHANGED)
+        else:
+            first = tuple(map(str, said.get("first_findings") or ()))
+            yield Last(row.at, row.seq, *counts, first)
 
 
 class _Findings:
@@ -172,6 +219,10 @@ class _Findings:
     def __init__(self) -> None:
         self.kept: list[Finding] = []
         self.more = 0
+
+    def first(self, one: Finding) -> None:
+        """Add one before the others."""
+        self.kept.insert(0, one)
 
     def add(self, *found: Finding) -> None:
         room = _MOST_FINDINGS - len(self.kept)
@@ -198,12 +249,12 @@ class _Elsewhere:
     def _add(self, what: str, message: str, number: int) -> None:
         self._found.add(Finding(what, message, checkpoint=number))
 
-    def compare(self, checkpoint: Checkpoint) -> None:
-        """The ledger's own checkpoint with this number."""
-        expected = self._expected.pop(checkpoint.number, None)
-        here = Pushed("", 0, 0, "", checkpoint.body.encode("utf-8", errors="replace"), b"").digest
-        if expected and expected[0] != here:
-            self._add("pushed.differs", "another checkpoint with this number was sent elsewhere", checkpoint.number)
+    def compare(self, number: int, checkpoint: Checkpoint | None) -> None:
+        """The ledger's own checkpoint with this number; None: its row cannot be read."""
+        expected = self._expected.pop(number, None)
+        body = checkpoint.body.encode("utf-8", errors="replace") if checkpoint else b""
+        if expected and expected[0] != Pushed("", 0, 0, "", body, b"").digest:
+            self._add("pushed.differs", "another checkpoint with this number was sent elsewhere", number)
 
     def end(self, last_checkpoint: int, last_seq: int) -> None:
         """What was sent elsewhere and is not here."""
@@ -231,20 +282,18 @@ def _key(public_key: bytes | None, found: _Findings) -> keys.AuditKey | None:
         return None
 
 
-def _replacements(last_seq: int) -> list[tuple[int, dict[str, Any]]]:
-    events = Event.objects.filter(kind=REPLACED, seq__lte=last_seq).order_by("seq")
-    return list(events.values_list("seq", "payload"))
-
-
-def _checkpoints(last: int) -> Iterator[Checkpoint]:
+def _checkpoints(last: int) -> Iterator[tuple[int, Checkpoint | None]]:
+    """Number and row of each; None for one with values that are none of their kind."""
     after: int | None = None
     while True:
         page = Checkpoint.objects.filter(number__lte=last).order_by("number")
-        rows = list((page if after is None else page.filter(number__gt=after))[:_AT_ONCE])
-        yield from rows
-        if len(rows) < _AT_ONCE:
+        page = page if after is None else page.filter(number__gt=after)
+        numbers = list(page.values_list("number", flat=True)[:_AT_ONCE])
+        rows = map(_readable.checkpoint, _readable.each(page, len(numbers)) if numbers else [])
+        yield from zip(numbers, rows, strict=True)
+        if len(numbers) < _AT_ONCE:
             return
-        after = rows[-1].number
+        after = numbers[-1]
 
 
 def _read_events(walk: Walk, size: int | None, last_seq: int, on_progress: Progress | None) -> None:
@@ -254,7 +303,7 @@ def _read_events(walk: Walk, size: int | None, last_seq: int, on_progress: Progr
         page = Event.objects.filter(seq__lte=until).order_by("seq")
         if walk.seen_to is not None:
             page = page.filter(seq__gt=walk.seen_to)
-        rows = _readable(page[:_AT_ONCE])
+        rows = _rows_of(page)
         for seq, event in rows:
             walk.see(seq, event)
         if on_progress:
@@ -264,38 +313,29 @@ def _read_events(walk: Walk, size: int | None, last_seq: int, on_progress: Progr
             return
 
 
-def _readable(page: QuerySet[Event]) -> list[tuple[int, Event | None]]:
-    """The rows; None for one whose values are none of their kind, as who edits the file of a database may leave it."""
+def _rows_of(page: QuerySet[Event]) -> list[tuple[int, Event | None]]:
+    """The next rows; None for one whose values are none of their kind, as who edits a database may leave it."""
     try:
-        return [(event.seq, _whole(event)) for event in page]
+        return [(event.seq, _readable.event(event)) for event in page[:_AT_ONCE]]
     except NO_VALUES as error:
         if not is_of_a_row(error):
             raise
-        return [(seq, _alone(seq)) for seq in page.values_list("seq", flat=True)]
-
-
-def _alone(seq: int) -> Event | None:
-    try:
-        return _whole(Event.objects.get(seq=seq))
-    except NO_VALUES as error:
-        if not is_of_a_row(error):
-            raise
-        return None
-
-
-def _whole(event: Event) -> Event | None:
-    hashes = isinstance(event.leaf, bytes | memoryview) and isinstance(event.mac, bytes | memoryview)
-    return event if hashes and isinstance(event.at, datetime) and isinstance(event.kind, str) else None
+    numbers = list(page.values_list("seq", flat=True)[:_AT_ONCE])
+    return list(zip(numbers, map(_readable.event, _readable.each(page, len(numbers))), strict=True))
 
 
 def _check_head(key: keys.AuditKey | None, found: _Findings) -> None:
-    """The head's number is the last event's, and its mark says so. Read in this order, so that what is recorded
-    meanwhile is no finding."""
-    newest = Event.objects.order_by("-seq").values_list("seq", flat=True).first() or 0
-    head = Head.objects.filter(pk=1).first() or Head(last_seq=0)
+    """The head's number and time are the last event's, and its mark says so. Read in this order, so that what is
+    recorded meanwhile is no finding."""
+    newest = Event.objects.filter(seq__lte=MOST_SEQ).order_by("-seq").values_list("seq", flat=True).first() or 0
+    head = _readable.head() or Head(last_seq=0)
     if newest > head.last_seq:
         message = f"the audit trail ends with event {head.last_seq} by its own count"
-        found.add(Finding("head", message, head.last_seq + 1, newest))
+        found.add(Finding("head", message, head.last_seq + 1, math.ceil(newest)))
+    if Event.objects.exclude(seq__lte=MOST_SEQ).exists():
+        found.add(Finding("event.number", "there are rows with numbers that no event has"))
+    if head.last_seq and head.last_at is None:
+        found.add(Finding("head", "the audit trail does not know when it was written last"))
     leaf = Event.objects.filter(seq=head.last_seq).values_list("leaf", flat=True).first()
     is_its_key = key and head.public_key in ("", key.public.hex())
     cut = head.mark is not None if not head.last_seq else False
@@ -308,39 +348,16 @@ def _check_head(key: keys.AuditKey | None, found: _Findings) -> None:
 
 def _check_sent(found: _Findings) -> None:
     """What was sent elsewhere last is still here."""
-    for gone in pushing.gone():
+    try:
+        told = pushing.gone()
+    except NO_VALUES as error:
+        if not is_of_a_row(error):
+            raise
+        found.add(Finding("sent", "what is known of what was sent elsewhere cannot be read"))
+        return
+    for gone in told:
         message = f"{gone.place} was sent further than the audit trail goes, or another one: its end was cut off"
         if gone.what == pushing.EVENTS:
             found.add(Finding("tail.cut", message, gone.newest + 1, gone.last))
         else:
             found.add(Finding("tail.cut", message, checkpoint=gone.newest + 1))
-
-
-def _check_names(walk: Walk, last_seq: int, found: _Findings) -> None:
-    """Every code stands for whom it was given to, or for somebody who was erased with a record of it."""
-    later = Event.objects.filter(seq__gt=last_seq, kind__in=["person.named", "person.erased"])
-    there = set()
-    for actor in Actor.objects.order_by("code").iterator(chunk_size=_AT_ONCE):
-        there.add(actor.code)
-        if (said := _wrong_with(actor, walk)) and not later.filter(subject=actor.code).exists():
-            seq = walk.named.get(actor.code, (None, ""))[0]
-            found.add(Finding("name", f"{actor.code}: {said}", seq, seq))
-    for code, seq in sorted(walk.codes.items()):
-        if code not in there:
-            found.add(Finding("name", f"{code}: the code is not in the list of names", seq, seq))
-        elif code not in NOBODY and code not in walk.named:
-            found.add(Finding("name", f"{code}: no event gave it to anybody", seq, seq))
-
-
-def _wrong_with(actor: Actor, walk: Walk) -> str:
-    if actor.code in NOBODY:
-        return "" if actor.name == actor.code else "it stands for itself alone"
-    if actor.code not in walk.named:
-        return "no event gave it to anybody"
-    if actor.name is None and actor.salt is None:
-        return "" if actor.code in walk.erased else "the name was erased without a record"
-    if actor.name is None or actor.salt is None:
-        return "name and salt are erased together or not at all"
-    if commitment(bytes(actor.salt), actor.name) != walk.named[actor.code][1]:
-        return "it was given to somebody else than the name that stands there"
-    return "the name was erased, and is there again" if actor.code in walk.erased else ""

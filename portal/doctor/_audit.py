@@ -1,12 +1,12 @@
 """The audit trail: its key, its checkpoints, the last verification, what is sent elsewhere."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from portal.audit import keys, pushing, services, verifying
-from portal.audit.models import Checkpoint, Event, Head
+from portal.audit import _readable, keys, pushing, services, stored, verifying
+from portal.audit.models import Event
 from portal.doctor._findings import ERROR, OK, WARNING, Finding
 
 _PART = "audit trail"
@@ -17,7 +17,7 @@ _ARRIVED_WITHIN = timedelta(minutes=10)
 
 def look_at_audit_trail(thorough: bool) -> Iterator[Finding]:
     """The right key, a checkpoint each minute, a verification that found nothing, nothing that waits to be sent."""
-    head = Head.objects.filter(pk=1).first()
+    head = _readable.head()
     if head is None:
         yield Finding(_PART, OK, "Nothing has been recorded yet.")
         return
@@ -37,22 +37,28 @@ def look_at_audit_trail(thorough: bool) -> Iterator[Finding]:
 def _keys() -> Iterator[Finding]:
     for one in verifying.breaks():
         which = f"nobody vouches for events {one.first} to {one.last}" if one.first <= one.last else "all was sealed"
-        message = f"The audit key was lost and replaced on {one.at:%Y-%m-%d} (event {one.seq}): {which}."
+        message = f"The audit key was lost and replaced on {_day(one.at)} (event {one.seq}): {which}."
         yield Finding(_PART, WARNING, message, "Compare it with the copies that lie elsewhere.")
 
 
 def _end() -> Iterator[Finding]:
-    for one in Event.objects.filter(kind=services.TAIL_MISSING).order_by("seq")[:5]:
-        message = f"The end was found cut off or changed on {one.at:%Y-%m-%d %H:%M} UTC (event {one.seq})."
+    told = Event.objects.filter(kind=services.TAIL_MISSING, seq__lte=_readable.MOST_SEQ).order_by("seq")
+    for one in stored.rows(list(told.values_list("seq", flat=True)[:5]), stored.Marks()):
+        message = f"The end was found cut off or changed on {_day(one.at, '%Y-%m-%d %H:%M UTC')} (event {one.seq})."
         remedy = "Compare it with the copies that lie elsewhere: manage.py verify_audit --checkpoints."
         yield Finding(_PART, ERROR, message, remedy)
 
 
 def _checkpoints() -> Iterator[Finding]:
-    newest = Checkpoint.objects.first()
-    refused = Event.objects.filter(kind="audit.sealing_refused", seq__gt=newest.tree_size if newest else 0).last()
-    if refused:
-        message = f"No checkpoint can be made: {refused.payload['why']}."
+    number, newest = _readable.newest_checkpoint()
+    sealed = newest.tree_size if newest else 0
+    refused = Event.objects.filter(kind="audit.sealing_refused", seq__range=(sealed + 1, _readable.MOST_SEQ))
+    if seq := refused.order_by("seq").values_list("seq", flat=True).first():
+        why = next((one.payload.get("why") for one in stored.rows([seq], stored.Marks())), None)
+        message = f"No checkpoint can be made: {why or f'event {seq} says why'}."
+        yield Finding(_PART, ERROR, message, "Somebody changed the database: manage.py verify_audit says where.")
+    elif number and newest is None:
+        message = f"Checkpoint {number} cannot be read."
         yield Finding(_PART, ERROR, message, "Somebody changed the database: manage.py verify_audit says where.")
     elif newest is None:
         yield Finding(_PART, WARNING, "There is no checkpoint yet.", "Is the clock of periodic tasks running?")
@@ -68,6 +74,9 @@ def _verification() -> Iterator[Finding]:
     last = verifying.last()
     if last is None:
         yield Finding(_PART, WARNING, "It has never been verified.", "manage.py verify_audit")
+    elif last.problem or last.at is None:
+        message = f"The record of the last verification (event {last.seq}) is not what was recorded: it says nothing."
+        yield Finding(_PART, ERROR, message, "Somebody changed the database: manage.py verify_audit says where.")
     elif last.findings:
         message = f"The verification of {last.at:%Y-%m-%d %H:%M} UTC found {last.findings}: {last.first_finding}."
         yield Finding(_PART, ERROR, message, "Keep this database as it is, look at all of it: manage.py verify_audit")
@@ -77,16 +86,23 @@ def _verification() -> Iterator[Finding]:
     else:
         yield Finding(_PART, OK, f"Verified on {last.at:%Y-%m-%d %H:%M} UTC: {last.events} events.")
     found = verifying.last_found()
-    if found and last and not last.findings:
+    if found and found.at and last and not last.findings:
         message = f"The verification of {found.at:%Y-%m-%d %H:%M} UTC found {found.findings}: {found.first_finding}."
         yield Finding(_PART, WARNING, f"{message} Later ones found nothing.", "Ask who put it right, and how.")
 
 
 def _places() -> Iterator[Finding]:
     try:
-        lags = pushing.lags()
+        pushing.places()
     except ValueError:
         return  # a finding of the settings
+    try:
+        lags = pushing.lags()
+    except _readable.NO_VALUES as error:
+        if not _readable.is_of_a_row(error):
+            raise
+        yield Finding(_PART, ERROR, "What is known of the copies elsewhere cannot be read.", "manage.py verify_audit")
+        return
     for lag in lags:
         if lag.is_ahead:
             message = f"{lag.place}: what arrived there last is not in the audit trail any more: its end was cut off."
@@ -103,3 +119,7 @@ def _places() -> Iterator[Finding]:
             yield Finding(_PART, ERROR, message, "Mend the way there; nothing is lost, it goes on by itself.")
         else:
             yield Finding(_PART, OK, f"{lag.place}: {lag.waiting} wait.")
+
+
+def _day(at: datetime | None, form: str = "%Y-%m-%d") -> str:
+    return at.strftime(form) if at else "a day that cannot be read"

@@ -18,7 +18,8 @@ import inference
 from portal import vault
 from portal.accounts.models import TERMINAL, Role, User
 from portal.audit import keys, services, verifying
-from portal.audit.models import Checkpoint, Head
+from portal.audit._readable import head as head_of_the_trail
+from portal.audit._readable import newest_checkpoint
 from portal.chat import retaining
 from portal.chat.keeping import Erasure, Hold
 from portal.doctor._findings import OK, Finding
@@ -196,7 +197,7 @@ def _key(path: Path, name: str) -> str:
 
 
 def _trail() -> str:
-    head, newest = Head.objects.filter(pk=1).first(), Checkpoint.objects.first()
+    head, (_number, newest) = head_of_the_trail(), newest_checkpoint()
     if head is None:
         return _("nothing recorded yet")
     try:
@@ -207,6 +208,8 @@ def _trail() -> str:
     sealed = newest.at.strftime("%Y-%m-%d %H:%M UTC") if newest else _("never")
     if last is None:
         verified = _("never")
+    elif last.problem:
+        verified = _("**its record is not what was recorded**")
     elif last.findings:
         verified = _("%(day)s, **%(number)d findings**") % {"day": f"{last.at:%Y-%m-%d}", "number": last.findings}
     else:

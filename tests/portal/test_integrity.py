@@ -13,6 +13,7 @@ from portal.audit import _triggers, integrity, sealing, tasks, verifying
 from portal.audit.integrity import ATTENTION, GOOD, NOTE, WRONG
 from portal.audit.models import Checkpoint, Event
 from portal.audit.services import record
+from tests.audit.conftest import said_by_doctor
 from tests.conftest import Cast
 
 
@@ -65,8 +66,33 @@ def test_what_is_wrong_is_one_sentence_with_what_to_do(officer: Client, sound: N
     assert "event 3" in page
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"payload": {"events": 5, "checkpoints": 1, "findings": 0, "breaks": 0, "first_findings": []}},
+        {"payload": {}},
+        {"payload": []},
+        {"at": timezone.now()},
+        {"mac": b"m" * 32},
+    ],
+)
+def test_a_verification_whose_record_was_changed_says_nothing(
+    change: dict[str, Any], officer: Client, sound: None
+) -> None:
+    """Who makes its findings none is not believed until the next night."""
+    spoil(lambda: Event.objects.filter(seq=3).update(payload={"n": 99}))
+    tasks.verify()
+    spoil(lambda: Event.objects.filter(pk=verifying.last().seq).update(**change))  # type: ignore[union-attr]
+    found = integrity.look()
+    assert levels()["Verification"] == found.level == WRONG and "is not what was recorded" in found.headline
+    assert "is not what was recorded" in officer.get(reverse("audit:integrity")).content.decode()
+    assert any(one.level == "error" and "record" in one.message for one in said_by_doctor())
+
+
 @pytest.mark.parametrize("case", ["never verified", "verified long ago", "no checkpoint", "old checkpoint", "no key"])
-def test_each_part_says_when_it_is_not_in_order(case: str, sound: None, settings: Any, tmp_path: Any) -> None:
+def test_each_part_says_when_it_is_not_in_order(
+    case: str, sound: None, settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old = timezone.now() - timedelta(days=9)
     part, level = {
         "never verified": ("Verification", ATTENTION),
@@ -80,7 +106,7 @@ def test_each_part_says_when_it_is_not_in_order(case: str, sound: None, settings
     elif case == "never verified":
         spoil(lambda: Event.objects.filter(kind=verifying.KIND).delete())
     elif case == "verified long ago":
-        spoil(lambda: Event.objects.filter(kind=verifying.KIND).update(at=old))
+        monkeypatch.setattr(integrity, "_VERIFIED_WITHIN", timedelta())
     elif case == "no checkpoint":
         spoil(lambda: Checkpoint.objects.all().delete())
     else:
