@@ -72,31 +72,39 @@ def write_down(*, older_than: float = 0.0) -> int:
     the next time, and keeps nothing else waiting."""
     spool.reserve()
     spool.clear()
-    written = 0
-    for one in spool.kept(older_than=older_than):
-        try:
-            with patience(_TRY_SECONDS), transaction.atomic():
-                done = _write(one)
-            spool.done(one)
-            written += done
-        except (DatabaseError, vault.VaultError) as error:
-            logger.warning("the record of a hotline card still waits: %s", type(error).__name__)
-        except Exception as error:
-            logger.error("a hotline card cannot be recorded: %s", type(error).__name__, exc_info=error)
-    return written
+    return sum(_try(one) is True for one in spool.kept(older_than=older_than))
 
 
-def waits(*, person: int, conversation: uuid.UUID | None = None) -> bool:
-    """Whether a card of this person (in this conversation) has not been written down yet, as far as anybody can tell:
-    without its master key each sealed one may be theirs."""
-    for one in spool.kept():
-        try:
-            values = one.values()
-        except vault.VaultError:
-            return True
-        if values and values["person"] == person and conversation in {None, uuid.UUID(values["conversation"])}:
-            return True
-    return False
+def write_down_theirs(*, person: int, conversation: uuid.UUID | None = None) -> bool:
+    """Write down the cards of this person (in this conversation) and no others; returns whether none of theirs waits
+    any more, as far as anybody can tell: without its master key each sealed one may be theirs. Ends with the first that
+    cannot be written: nobody waits for one after the other."""
+    theirs = (one for one in spool.kept() if _may_be_of(one, person, conversation))
+    return all(_try(one) is not None for one in theirs)
+
+
+def _may_be_of(one: spool.Kept, person: int, conversation: uuid.UUID | None) -> bool:
+    try:
+        values = one.values()
+    except vault.VaultError:
+        return True
+    if not values or values["person"] != person:
+        return False
+    return conversation in {None, uuid.UUID(values["conversation"])}
+
+
+def _try(one: spool.Kept) -> bool | None:
+    """Whether it was written down now; False where somebody did meanwhile, None where it still waits."""
+    try:
+        with patience(_TRY_SECONDS), transaction.atomic():
+            done = _write(one)
+        spool.done(one)
+        return done
+    except (DatabaseError, vault.VaultError) as error:
+        logger.warning("the record of a hotline card still waits: %s", type(error).__name__)
+    except Exception as error:
+        logger.error("a hotline card cannot be recorded: %s", type(error).__name__, exc_info=error)
+    return None
 
 
 def record_shown(turn: Turn, owner: User | None, **proof: Any) -> None:

@@ -195,9 +195,12 @@ def test_a_card_is_recorded_once_however_often_its_file_is_met(cast: Cast, monke
 
 def test_nobody_is_erased_while_a_card_of_theirs_waits(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     conversation = talk(cast.anna)  # type: ignore[arg-type]
-    card(cast.anna, conversation.pk)
+    cards = [card(cast.anna, conversation.pk) for _ in range(3)]
+    others = [card(cast.dora, uuid.uuid4()) for _ in range(3)]
+    tried: list[str] = []
 
     def fails(one: spool.Kept) -> bool:
+        tried.append(one.turn)
         raise DatabaseError("the database is held")
 
     with monkeypatch.context() as held:
@@ -205,10 +208,12 @@ def test_nobody_is_erased_while_a_card_of_theirs_waits(cast: Cast, monkeypatch: 
         for target in (User.objects.get(username="anna"), conversation):
             with pytest.raises(NotErased, match="hotline card"):
                 erase(target, BY)
+        assert len(tried) == 2 and set(tried) <= {str(one.pk) for one in cards}, "nobody waits for one after the other"
         erase(User.objects.get(username="bela"), BY)
     assert Turn.objects.get(conversation=conversation).question == "question-word-0"
     erase(User.objects.get(username="anna"), BY)
-    assert list(spool.kept()) == [] and Event.objects.filter(kind="crisis.shown").count() == 1
+    assert {one.turn for one in spool.kept()} == {str(one.pk) for one in others}
+    assert Event.objects.filter(kind="crisis.shown").count() == 3
 
 
 def test_without_the_master_key_nobody_is_erased_whose_card_may_wait(cast: Cast, settings: Any, tmp_path: Any) -> None:
@@ -219,6 +224,7 @@ def test_without_the_master_key_nobody_is_erased_whose_card_may_wait(cast: Cast,
         erase(User.objects.get(username="bela"), BY)
     settings.HAVRE_MASTER_KEY_FILE = before
     erase(User.objects.get(username="bela"), BY)
+    late.write_down()
     assert not broken.exists(), "what cannot be opened any more is nobody's"
 
 

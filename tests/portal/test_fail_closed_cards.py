@@ -212,11 +212,11 @@ def test_a_card_waits_for_the_master_key_that_sealed_it(
     os.utime(one.path, (1, 1))
     other_key()
     assert late.write_down() == 0 and one.is_there() and not Event.objects.exists()
-    assert late.waits(person=cast.bela.pk), "it may be anybody's"
+    assert not late.write_down_theirs(person=cast.bela.pk), "it may be anybody's"
     (found,) = [one for one in doctor.examine() if "another master key" in one.message]
     assert found.level == doctor.WARNING
     other_key()
-    assert not late.waits(person=cast.bela.pk) and late.write_down() == 1
+    assert late.write_down_theirs(person=cast.bela.pk) and late.write_down() == 1
     assert Turn.objects.get(pk=shown.pk).question == CRISIS.strip()
 
 

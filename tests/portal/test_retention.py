@@ -182,13 +182,13 @@ def test_what_is_used_held_or_answered_meanwhile_stays(
     conversation = old(400, left("gone", 400) if of_person else cast.anna)
     if of_person:
         monkeypatch.setattr(retaining, "_old_conversations", lambda now: Conversation.objects.none())
-    write_down = erasing.late.write_down
+    write_down = erasing.late.write_down_theirs
 
-    def meanwhile() -> int:
+    def meanwhile(**theirs: Any) -> bool:
         happens(conversation)
-        return write_down()
+        return write_down(**theirs)
 
-    monkeypatch.setattr(erasing.late, "write_down", meanwhile)
+    monkeypatch.setattr(erasing.late, "write_down_theirs", meanwhile)
     assert run()["erased"] == {"conversations": 0, "turns": 0, "names": 0, "passed_by": 1}
     turn = Turn.objects.get(conversation=conversation)
     assert turn.question == "question-word-0"
