@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from portal.audit import keys
+from portal.audit import _written, keys
 from portal.audit._canonical import canonical, moment
 from portal.audit._findings import Finding
 from portal.audit._merkle import HASH_BYTES, Frontier
@@ -87,7 +87,7 @@ class Walk:
 
     def _check(self, event: Event) -> None:
         try:
-            leaf = leaf_of(event)
+            leaf = leaf_of(event) if _written.is_as_written(event) else b""
         except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             leaf = b""
         if leaf != bytes(event.leaf):

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from portal.audit import _readable, _rows, keys
+from portal.audit import _readable, _rows, _written, keys
 from portal.audit._canonical import FORMAT, canonical, moment
 from portal.audit._merkle import Frontier
 from portal.audit._readable import NO_VALUES, is_of_a_row
@@ -108,7 +108,8 @@ class _Tail:
         if event.seq != self._tree.size + 1:
             raise Tampered(self._tree.size + 1, "it is missing")
         try:
-            as_recorded, leaf, mac = leaf_of(event) == bytes(event.leaf), bytes(event.leaf), bytes(event.mac)
+            leaf, mac = bytes(event.leaf), bytes(event.mac)
+            as_recorded = leaf_of(event) == leaf and _written.is_as_written(event)
         except NO_VALUES as error:  # a value that nothing here would have written
             raise Tampered(event.seq, "it was changed") from error
         if not as_recorded:
@@ -207,7 +208,7 @@ def _after(seq: int) -> Iterator[Event]:
     """The events that follow, some at a time: nothing is held open meanwhile. Raises Tampered for a row that cannot be
     read, behind those before it."""
     while True:
-        rest = Event.objects.filter(seq__gt=seq).order_by("seq")[:_EVENTS_AT_ONCE]
+        rest = _written.with_text(Event.objects.filter(seq__gt=seq).order_by("seq"))[:_EVENTS_AT_ONCE]
         try:
             page = list(rest)
         except NO_VALUES as error:
@@ -224,7 +225,7 @@ def _after(seq: int) -> Iterator[Event]:
 def _one_by_one(seqs: list[int]) -> Iterator[Event]:
     for seq in seqs:
         try:
-            event = Event.objects.get(seq=seq)
+            event = _written.with_text(Event.objects.all()).get(seq=seq)
         except NO_VALUES as error:
             if not is_of_a_row(error):
                 raise

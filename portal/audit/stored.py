@@ -10,7 +10,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import Q
 
-from portal.audit import _readable, keys
+from portal.audit import _readable, _written, keys
 from portal.audit._canonical import canonical, entry_of, moment
 from portal.audit._merkle import HASH_BYTES, leaf_hash
 from portal.audit._readable import NO_VALUES
@@ -144,7 +144,7 @@ def row_of(event: Event, marks: Marks | None = None) -> Row | None:
     try:
         line = entry_of(event)
         leaf = bytes(event.leaf)
-        problem = "" if leaf_hash(line) == leaf else CHANGED
+        problem = "" if leaf_hash(line) == leaf and _written.is_as_written(event) else CHANGED
         if not problem and marks and not marks.fit(event, leaf):
             problem = FORGED
     except NO_VALUES:
@@ -162,7 +162,7 @@ def _events(seqs: Sequence[int], problems: dict[int, tuple[str, Event | None]]) 
     whole = seqs[-1] - seqs[0] == len(seqs) - 1
     wanted = Q(seq__range=(seqs[0], seqs[-1])) if whole else Q(seq__in=list(seqs))
     try:
-        events = list(Event.objects.filter(wanted).order_by("seq"))
+        events = list(_written.with_text(Event.objects.filter(wanted).order_by("seq")))
     except NO_VALUES:
         if len(seqs) == 1:
             problems[seqs[0]] = (UNREADABLE, None)

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from portal.audit import _names, _readable, _rows, keys, pushing, stored, traits
+from portal.audit import _names, _readable, _rows, _written, keys, pushing, stored, traits
 from portal.audit._findings import Finding
 from portal.audit._pushed import Pushed
 from portal.audit._readable import MOST_SEQ, NO_VALUES, is_of_a_row
@@ -300,7 +300,7 @@ def _read_events(walk: Walk, size: int | None, last_seq: int, on_progress: Progr
     """Have the walk see the events up to `size` (None: all that there are)."""
     until = last_seq if size is None else min(size, last_seq)
     while walk.wants(until):
-        page = Event.objects.filter(seq__lte=until).order_by("seq")
+        page = _written.with_text(Event.objects.filter(seq__lte=until).order_by("seq"))
         if walk.seen_to is not None:
             page = page.filter(seq__gt=walk.seen_to)
         rows = _rows_of(page)
