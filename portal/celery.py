@@ -21,7 +21,7 @@ broker.be_patient()
 app = Celery("havre")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["portal.audit", "portal.audit.exporting", "portal.chat", "portal.guidelines"])
-app.autodiscover_tasks(["portal.safeguards", "portal.modelcards"])
+app.autodiscover_tasks(["portal.safeguards", "portal.modelcards", "portal.accounts"])
 
 
 @signals.setup_logging.connect

@@ -248,6 +248,7 @@ CELERY_BEAT_SCHEDULE = {
     "fill-index-of-audit-trail": _each(60.0, "portal.audit.exporting.tasks.fill_index"),
     "compare-index-of-audit-trail": _each_night(2, 20, "portal.audit.exporting.tasks.compare_index"),
     "verify-audit-trail": _each_night(3, 20, "portal.audit.tasks.verify"),
+    "forget-expired-sessions": _each_night(3, 50, "portal.accounts.tasks.forget_expired_sessions"),
     "erase-what-was-kept-long-enough": _each_night(4, 10, "portal.chat.tasks.retain"),
     "carry-out-erasures": _each(60.0, "portal.chat.tasks.carry_out_erasures"),
     "forget-erased-streams": _each(60.0, "portal.chat.tasks.forget_erased_streams"),

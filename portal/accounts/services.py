@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from knowledge.models import Department
-from portal.accounts.models import RESERVED, Role, User
+from portal.accounts.models import NEVER_LAST, RESERVED, Role, User
 from portal.accounts.selectors import is_last_with_role, role_of
 from portal.accounts.sessions import announce_end, end_sessions
 from portal.audit.services import code_of, is_code, record
@@ -106,8 +106,12 @@ def reopen(user: User, *, actor: str) -> None:
 
 
 def _held(user: User) -> User:
-    """The person as they are now, and whoever else has the role: nobody changes them until the transaction ends."""
-    locked = User.objects.select_for_update().filter(Q(pk=user.pk) | Q(role=user.role, is_active=True)).order_by("pk")
+    """The person as they are now, and whoever else has the role where somebody must have it: nobody changes them until
+    the transaction ends."""
+    which = Q(pk=user.pk)
+    if user.role in NEVER_LAST:
+        which |= Q(role=user.role, is_active=True)
+    locked = User.objects.select_for_update().filter(which).order_by("pk")
     found = next((one for one in locked if one.pk == user.pk), None)
     if found is None or found.username.casefold() in RESERVED:
         raise AccountError(_("This is nobody's account."))

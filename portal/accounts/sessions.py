@@ -8,6 +8,7 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.models import Session
+from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from portal.accounts.models import User
@@ -35,6 +36,11 @@ def end_sessions(user_pk: int) -> None:
     """Delete every session that signs this person in, expired ones, too."""
     mine = [one.pk for one in Session.objects.iterator() if str(one.get_decoded().get(SESSION_KEY)) == str(user_pk)]
     Session.objects.filter(pk__in=mine).delete()
+
+
+def forget_expired() -> None:
+    """Delete the sessions that nobody can use any more."""
+    Session.objects.filter(expire_date__lt=timezone.now()).delete()
 
 
 def sessions_group(user_pk: int) -> str:

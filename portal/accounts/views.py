@@ -58,6 +58,11 @@ class SignIn(auth_views.LoginView):
 
     @transaction.atomic
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        user = User.objects.select_for_update().get(pk=form.get_user().pk)
+        if not user.is_active:  # closed or erased since the password was looked at: no session begins behind that
+            record("session.refused", actor="anonymous", subject=code_of(user.username))
+            form.add_error(None, form.get_invalid_login_error())
+            return self.form_invalid(form)
         return super().form_valid(form)
 
 

@@ -1,19 +1,27 @@
 """Signing in: the form, the lock after failures, passwords, the command."""
 
 import json
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
+from portal.accounts import services, tasks, views
 from portal.accounts.models import User
 from portal.accounts.services import random_password
 from portal.audit.models import Event
 from portal.audit.services import code_of
+from portal.chat.erasing import By, erase
+from portal.database import brief_transaction
 from tests.conftest import PASSWORD, Cast
 
 
@@ -158,3 +166,74 @@ def test_an_account_that_cannot_be_closed_or_opened(arguments: tuple[str, ...], 
     with pytest.raises(CommandError, match=said):
         call_command("close_account", *arguments, stdout=StringIO())
     assert not User.objects.filter(is_active=False).exists()
+
+
+@pytest.mark.parametrize("road", ["closed", "erased"])
+def test_who_signs_in_while_their_account_is_closed_has_no_session(
+    road: str, client: Client, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the password and the session."""
+    form_valid = views.SignIn.form_valid
+
+    def meanwhile(*given: Any) -> Any:
+        person = User.objects.get(username="anna")
+        if road == "closed":
+            services.close(person, actor="terminal:root")
+        else:
+            erase(person, By("terminal:root"))
+        return form_valid(*given)
+
+    monkeypatch.setattr(views.SignIn, "form_valid", meanwhile)
+    assert sign_in(client, "anna", PASSWORD) == 200
+    assert not Session.objects.exists()
+    kinds = list(Event.objects.filter(kind__startswith="session.").values_list("kind", flat=True))
+    assert kinds == ["session.refused"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("close_account", "anna"), ("close_account", "anna", "--reopen"), ("create_user", "a", "--role", "admin")],
+)
+def test_a_command_says_that_the_database_took_nothing(
+    arguments: tuple[str, ...], cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    User.objects.filter(username="anna").update(is_active="--reopen" not in arguments)
+
+    def held(*given: Any, **about: Any) -> None:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(services, "record", held)
+    with pytest.raises(CommandError, match=r"Nothing was changed: database is locked"):
+        call_command(*arguments, stdout=StringIO())
+    assert User.objects.filter(username="anna", is_active="--reopen" not in arguments).exists()
+    assert not User.objects.filter(username="a").exists()
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no locks of rows")
+@pytest.mark.django_db(transaction=True)
+def test_an_account_is_closed_while_a_colleague_is_asking(cast: Cast) -> None:
+    """Whoever asks holds their own row: only where somebody must have a role, the others with it matter."""
+    other = connection.copy()
+    other.set_autocommit(False)
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM accounts_user WHERE username = 'bela' FOR UPDATE")
+        with brief_transaction(0.5):
+            services.close(User.objects.get(username="anna"), actor="terminal:root")
+    finally:
+        other.rollback()
+        other.close()
+    assert not User.objects.get(username="anna").is_active
+
+
+def test_sessions_go_the_night_after_they_expired(client: Client, cast: Cast) -> None:
+    from portal.celery import app
+
+    for name in ("anna", "bela"):
+        assert sign_in(Client(), name, PASSWORD) == 302
+    old = Session.objects.all()[:1].get()
+    Session.objects.filter(pk=old.pk).update(expire_date=timezone.now() - timedelta(seconds=1))
+    assert tasks.forget_expired_sessions.name in {one["task"] for one in settings.CELERY_BEAT_SCHEDULE.values()}
+    assert tasks.forget_expired_sessions.name in app.tasks
+    tasks.forget_expired_sessions()
+    assert Session.objects.count() == 1 and not Session.objects.filter(pk=old.pk).exists()

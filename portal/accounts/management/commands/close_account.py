@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 
 from portal.accounts.models import User
 from portal.accounts.services import AccountError, close, reopen
@@ -33,6 +34,8 @@ class Command(BaseCommand):
             change(user, actor=f"terminal:{getpass.getuser()}")
         except (AccountError, keys.NoAuditKey) as error:
             raise CommandError(str(error)) from error
+        except DatabaseError as error:
+            raise CommandError(f"Nothing was changed: {str(error).splitlines()[0]}") from error
         result = {"name": user.username, "open": options["reopen"]}
         said = f"{'Reopened' if options['reopen'] else 'Closed'} the account {user.username}."
         self.stdout.write(json.dumps(result) if options["json"] else said)

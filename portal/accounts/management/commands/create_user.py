@@ -6,9 +6,11 @@ import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 
 from portal.accounts.models import Role
 from portal.accounts.services import AccountError, create_user, random_password
+from portal.audit import keys
 from portal.database import ensure_tables
 
 
@@ -34,8 +36,10 @@ class Command(BaseCommand):
                 password=password,
                 actor=f"terminal:{getpass.getuser()}",
             )
-        except AccountError as error:
+        except (AccountError, keys.NoAuditKey) as error:
             raise CommandError(str(error)) from error
+        except DatabaseError as error:
+            raise CommandError(f"Nothing was changed: {str(error).splitlines()[0]}") from error
         result = {"name": user.username, "role": user.role}
         if given is None:
             result["password"] = password
