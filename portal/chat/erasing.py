@@ -144,6 +144,7 @@ def erase(
         code = code_of(name) if name else ""
         if name:
             _replace_name(name, code)  # before the audit trail is locked: everybody who acts locks these first
+            end_sessions(target.pk)  # each one is read for that, and nobody records meanwhile
         turns += [turn for one in _conversations(target).order_by("pk") for turn in _erase_conversation(one, by)]
         if isinstance(target, User):
             _erase_person(target, code, by)
@@ -307,9 +308,8 @@ def _refusal_of_events(subjects: list[str]) -> str:
 
 
 def _erase_person(person: User, code: str, by: By) -> None:
-    """The sign-in, the sessions and the name, in the caller's transaction."""
+    """The sign-in and the name, in the caller's transaction."""
     name = person.username
-    end_sessions(person.pk)
     person.username, person.is_active, person.last_login = code, False, None
     person.first_name = person.last_name = person.email = ""
     person.set_unusable_password()

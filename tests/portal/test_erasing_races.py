@@ -2,23 +2,25 @@
 
 import json
 import os
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
 
 from portal.accounts.models import User
 from portal.audit.models import Actor, Event
-from portal.audit.services import code_of, is_code
-from portal.chat import late, spool
+from portal.audit.services import code_of, is_code, record
+from portal.chat import erasing, erasures, late, spool
 from portal.chat.access import NotAllowed
 from portal.chat.erasing import By, NotErased, erase
 from portal.chat.models import Conversation, ConversationKey, Turn
 from portal.chat.protocol import TurnStart, parse
 from portal.chat.sealed import Erased
 from portal.chat.services import NotRecorded, start_turn
+from tests.audit.test_ledger_exchanges import until_somebody_waits
 from tests.conftest import Cast, at_once
 from tests.portal.test_erasing import talk
 
@@ -260,3 +262,50 @@ def test_of_two_who_erase_the_same_person_or_each_other_at_once_each_thing_goes_
     erased = list(Event.objects.filter(kind="conversation.erased").values_list("subject", flat=True))
     assert len(erased) == len(set(erased)) == 3
     assert Event.objects.filter(kind="person.erased").count() == 2
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="on SQLite one transaction writes at a time")
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("of_person", [True, False])
+def test_an_erasure_is_asked_for_while_a_question_of_that_person_begins(of_person: bool, cast: Cast) -> None:
+    """Whoever asks a question holds their own row, and then the audit trail; so does whoever asks for an erasure."""
+    conversation = talk(cast.anna)  # type: ignore[arg-type]
+    target = User.objects.get(username="anna") if of_person else conversation
+    with transaction.atomic():
+        code_of("emil")
+    problems: list[BaseException] = []
+
+    def asks() -> None:
+        try:
+            erasures.ask(User.objects.get(username="emil"), target, "Request 12 of the person, checked.")
+        except BaseException as error:  # for the test
+            problems.append(error)
+        finally:
+            connection.close()
+
+    asking = threading.Thread(target=asks)
+    with transaction.atomic():
+        User.objects.select_for_update().get(username="anna")
+        Conversation.objects.select_for_update().get(pk=conversation.pk)
+        asking.start()
+        until_somebody_waits()
+        record("turn.started", actor="anna", subject=str(uuid.uuid4()))
+    asking.join()
+    assert problems == [] and Event.objects.filter(kind="erasure.asked").count() == 1
+
+
+def test_sessions_are_looked_through_before_the_audit_trail_is_held(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talk(cast.anna)  # type: ignore[arg-type]
+    recorded: list[int] = []
+    end_sessions = erasing.end_sessions
+
+    def looked(person: int) -> None:
+        recorded.append(Event.objects.count())
+        end_sessions(person)
+
+    monkeypatch.setattr(erasing, "end_sessions", looked)
+    before = Event.objects.count()
+    erase(User.objects.get(username="anna"), BY)
+    assert recorded == [before]
