@@ -62,7 +62,7 @@ def open(key: bytes, sealed: bytes | memoryview, aad: bytes) -> bytes:
     """What was sealed with this key for this purpose. Raises Unreadable; ValueError for a key of the wrong length."""
     from cryptography.exceptions import InvalidTag
 
-    whole = bytes(sealed)  # some databases return memoryviews
+    whole = raw(sealed)
     if whole[:1] != _VERSION or len(whole) < 1 + _NONCE_BYTES + _TAG_BYTES:
         raise Unreadable("What was sealed has a format that is not known here, or is not whole.")
     nonce, ciphertext = whole[1 : 1 + _NONCE_BYTES], whole[1 + _NONCE_BYTES :]
@@ -70,6 +70,14 @@ def open(key: bytes, sealed: bytes | memoryview, aad: bytes) -> bytes:
         return _cipher(key).decrypt(nonce, ciphertext, _VERSION + aad)
     except InvalidTag:
         raise Unreadable("What was sealed cannot be opened with this key, or was changed.") from None
+
+
+def raw(value: object) -> bytes:
+    """The bytes of a column: some databases return memoryviews; a file that somebody edited holds whatever he wrote,
+    which is told as it stands there and never opens."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    return b"" if value is None else str(value).encode("utf-8", errors="replace")
 
 
 def master_key() -> bytes:

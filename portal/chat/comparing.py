@@ -145,7 +145,7 @@ def closed(turn: Turn, name: str, known: Committed) -> Fit:
 
 
 def _column(turn: Turn, column: str, known: Committed) -> Fit:
-    raw = bytes(getattr(turn, column) or b"")
+    raw = vault.raw(getattr(turn, column))
     is_there = raw not in (b"", ERASED)
     expected = known.columns.get(column)
     if expected is None:
@@ -237,5 +237,5 @@ def _open(turn: Turn, row: Piece) -> Shown | None:
 def sealed_bytes(turn: Turn) -> list[bytes]:
     """What is kept sealed of a turn: its columns, without those that are empty or were erased."""
     columns = sorted({column for column, _key in _COMMITTED.values()})
-    kept = [bytes(getattr(turn, column) or b"") for column in columns]
+    kept = [vault.raw(getattr(turn, column)) for column in columns]
     return [one for one in kept if one not in (b"", ERASED)]

@@ -68,6 +68,11 @@ def mappings(value: Any) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
+def ids(value: Any) -> list[str]:
+    """The ids in a list, as recorded ones are; none otherwise."""
+    return [one for one in value if isinstance(one, str) and _is_id(one)] if isinstance(value, list) else []
+
+
 def number(value: Any) -> int:
     """The value if it is a whole number; 0 otherwise."""
     return value if isinstance(value, int) else 0

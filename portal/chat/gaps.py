@@ -8,6 +8,7 @@ from typing import Any
 from django.core.exceptions import ObjectDoesNotExist
 from django.utils.translation import gettext as _
 
+from portal import vault
 from portal.audit import stored
 from portal.audit.models import Actor, Event
 from portal.audit.services import commitment, is_code
@@ -77,11 +78,15 @@ def _chain(turn_id: uuid.UUID, attempt: int, commitments: list[str]) -> str:
         return ""
 
 
-def of_row(turn: Turn | None, events: Sequence[Row], known: Committed) -> Iterator[str]:
+def of_row(turn_id: uuid.UUID, turn: Turn | None, events: Sequence[Row], known: Committed) -> Iterator[str]:
     """Where the row of a turn, or its lack, does not fit its events. Says nothing of its words."""
     opening = next((one for one in events if one.kind in ("turn.started", LATE)), None)
     if turn is None:
-        if opening is None or opening.kind != LATE or "question" in said(opening):
+        if Turn.objects.filter(pk=turn_id).exists():
+            yield _(
+                "The row of this question, or of its conversation, cannot be read: somebody wrote into the database."
+            )
+        elif opening is None or opening.kind != LATE or "question" in said(opening):
             yield _("The row of this question is missing: somebody removed it from the database. Its events are left.")
         return
     if opening:
@@ -149,7 +154,7 @@ def of_people(events: Sequence[Row]) -> Iterator[str]:
     for code, name, salt in Actor.objects.filter(code__in=codes).order_by("code").values_list("code", "name", "salt"):
         if name is None and code not in erased:
             yield _("The name of %(code)s is gone, and the audit trail knows of no erasure.") % {"code": code}
-        elif name is not None and commitment(bytes(salt or b""), name) != named.get(code):
+        elif name is not None and commitment(vault.raw(salt), str(name)) != named.get(code):
             yield _("%(name)s is not the name that was recorded for %(code)s.") % {"name": name, "code": code}
 
 

@@ -17,6 +17,7 @@ from knowledge.citations import closed_to
 from portal import vault
 from portal.accounts.selectors import departments_of
 from portal.chat import sealed
+from portal.chat.facts import ids
 from portal.chat.models import Turn
 
 
@@ -109,4 +110,4 @@ def readings(turns: Iterable[Turn]) -> list[Reading]:
 
 def stands_on(turn: Turn) -> set[str]:
     """The ids of the versions whose words an answer may hold."""
-    return {*turn.passage_versions, *turn.drawn_from}
+    return {*ids(turn.passage_versions), *ids(turn.drawn_from)}

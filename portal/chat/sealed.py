@@ -133,7 +133,7 @@ def commitment(salt: str, given: Any) -> str:
 
 def fingerprint(sealed: bytes | memoryview) -> str:
     """The SHA-256 of something sealed."""
-    return hashlib.sha256(bytes(sealed)).hexdigest()
+    return hashlib.sha256(vault.raw(sealed)).hexdigest()
 
 
 def versions_of(passages: list[dict[str, Any]]) -> list[str]:

@@ -81,7 +81,7 @@ def summary(turn: Turn) -> dict[str, Any] | None:
 def _last(turn: Turn) -> Link | None:
     found = Piece.objects.filter(turn=turn, attempt=turn.attempt).order_by("-number")
     row = found.values_list("number", "chain").first()
-    return Link(turn.attempt, row[0], bytes(row[1])) if row else None
+    return Link(turn.attempt, row[0], vault.raw(row[1])) if row else None
 
 
 def pieces(turn: Turn) -> Iterator[Shown]:
@@ -101,8 +101,15 @@ def open_piece(turn: Turn, piece: Piece) -> Shown:
 def beside(card: Mapping[str, Any] | None, message: str) -> dict[str, str]:
     """What the audit trail gets of a hotline card and of the sentence that stood in the place of an answer: hashes of
     them. They are the facility's words and nobody's secret, so that they need no salt."""
-    found = {"card_sha256": rfc8785.dumps(card) if card else b"", "message_sha256": message.encode()}
+    found = {"card_sha256": _canonical(card) if card else b"", "message_sha256": vault.raw(message)}
     return {name: sealed.fingerprint(whole) for name, whole in found.items() if whole}
+
+
+def _canonical(card: Any) -> bytes:
+    try:
+        return rfc8785.dumps(card)
+    except ValueError:  # no card that Havre wrote, such as a number beyond all
+        return vault.raw(card)
 
 
 def text_of(turn: Turn) -> str:

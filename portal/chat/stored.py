@@ -3,16 +3,19 @@
 The same functions make the events that are published live, so that both roads look alike.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from django.urls import reverse
 
+from portal.chat.facts import mapping
 from portal.chat.models import Quotation, State, Turn
 from portal.chat.reading import Reading, reading
 from portal.chat.rendering import answer_html, quoted_html
 
 _NOT_TOLD = frozenset({"cached_tokens"})  # would say to the word whether somebody else asked the same shortly before
+_SHA256 = re.compile("[0-9a-f]{64}")
 _FINAL_SEQUENCE = 100_000  # behind every live event of the same millisecond
 
 
@@ -43,9 +46,9 @@ def queued(turn: Turn, position: int = 0, seconds: int | None = 0) -> dict[str, 
 
 def crisis(turn: Turn) -> dict[str, Any] | None:
     """The hotline card, if the turn has one."""
-    if not turn.card:
+    if not (card := mapping(turn.card)):
         return None
-    return {"type": "crisis.detected", "turn": str(turn.id), **turn.card}
+    return {"type": "crisis.detected", "turn": str(turn.id), **card}
 
 
 def notices(turn: Turn) -> list[dict[str, Any]]:
@@ -105,18 +108,19 @@ def _made(read: Reading) -> dict[str, Any]:
     turn = read.turn
     if read.is_withheld:
         return {"withheld": True, "groundedness": None, "usage": {}, "model": "", "model_url": ""}
-    usage = {name: value for name, value in turn.usage.items() if name not in _NOT_TOLD}
+    usage = {name: value for name, value in mapping(turn.usage).items() if name not in _NOT_TOLD}
     made = {"groundedness": turn.groundedness, "usage": usage, **_model(turn)}
     return made | ({"quotation": turn.quotation} if turn.quotation else {})
 
 
 def _model(turn: Turn) -> dict[str, str]:
     """The model that wrote the answer, and where its card is; empty where no model wrote it."""
-    if turn.quotation or not turn.model.get("name"):
+    model = mapping(turn.model)
+    if turn.quotation or not model.get("name"):
         return {"model": "", "model_url": ""}
-    sha256 = turn.model.get("sha256", "")
-    url = reverse("modelcards:card", args=[sha256]) if sha256 else ""
-    return {"model": turn.model["name"], "model_url": url}
+    sha256 = str(model.get("sha256", ""))
+    url = reverse("modelcards:card", args=[sha256]) if _SHA256.fullmatch(sha256) else ""
+    return {"model": str(model["name"]), "model_url": url}
 
 
 def events(turn: Turn, after: str = "", read: Reading | None = None) -> list[dict[str, Any]]:

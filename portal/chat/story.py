@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import transaction
+from django.db import DataError, transaction
 from django.utils.translation import gettext as _
 
 from portal.accounts.models import User
@@ -129,7 +129,7 @@ class Opened:
 def story(turn_id: uuid.UUID) -> Story | None:
     """What the audit trail and the database have of a turn; None where neither knows of it."""
     for _again in range(_TRIES):
-        turn = Turn.objects.select_related(*sealed.WITH_KEY).filter(pk=turn_id).first()
+        turn = _row(turn_id)
         events = _events(turn_id, turn)
         if turn is None and not events:
             return None
@@ -137,6 +137,14 @@ def story(turn_id: uuid.UUID) -> Story | None:
         if len(events) == len(_events(turn_id, turn)):  # nothing was written meanwhile
             break
     return found
+
+
+def _row(turn_id: uuid.UUID) -> Turn | None:
+    """The row of a turn; None also where somebody left values in it that are none of their kind."""
+    try:
+        return Turn.objects.select_related(*sealed.WITH_KEY).filter(pk=turn_id).first()
+    except (ValueError, TypeError, AttributeError, OverflowError, DataError):
+        return None
 
 
 def times_read(user: User, turn_id: uuid.UUID) -> int:
@@ -264,7 +272,7 @@ def _gaps(
     turn_id: uuid.UUID, turn: Turn | None, events: Sequence[Row], known: Committed, shown: Sequence[ShownPiece]
 ) -> Iterator[str]:
     yield from gaps.of_events(turn_id, events, known)
-    yield from gaps.of_row(turn, events, known)
+    yield from gaps.of_row(turn_id, turn, events, known)
     yield from gaps.of_people(events)
     yield from gaps.of_words(turn, known, [one.fit for one in shown])
     yield from gaps.of_erasure(turn, events, known)
