@@ -29,13 +29,15 @@ from portal.chat.writing import NOT_WRITTEN
 
 logger = logging.getLogger(__name__)
 
-NOT_SIGNED_IN, NOT_ALLOWED, NO_SUCH_CONVERSATION, IDLE, TOO_MANY = 4401, 4403, 4404, 4408, 4429
+NOT_SIGNED_IN, NOT_ALLOWED, NO_SUCH_CONVERSATION, IDLE, TOO_MANY, COME_BACK = 4401, 4403, 4404, 4408, 4429, 4503
 _CLOSED_BY_THE_PERSON = {1000, 1001}  # a browser says so when its page is closed or left; a lost line says nothing
 _SESSION_CHECK_SECONDS = 15.0
 _NOTICE_SECONDS = 2.0
 _CHECK_SECONDS = 3.5  # how long a frame waits to hear whose session it is: longer than for a lock
 _CARD_SECONDS = 0.5  # how long a hotline card waits for the database to write it down
 _SAY_SECONDS = 3.5  # and how long everybody else waits before it is said that it takes longer
+_ASK_AGAIN_SECONDS = 2.0  # how soon it is asked again who has opened a socket
+_CARDS_UNKNOWN = 5  # questions of somebody of whom that is not known yet that are looked at
 _FRAMES_AT_ONCE, _FRAMES_A_SECOND = 30, 10
 _sockets: Counter[int] = Counter()  # open sockets a person, in this process
 
@@ -48,10 +50,11 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.user_pk: int | None = None
         self.relays: dict[uuid.UUID, asyncio.Task[None]] = {}
         self.valkey: redis.asyncio.Redis | None = None
-        self.errands: set[asyncio.Task[None]] = set()
+        self.errands: set[asyncio.Task[Any]] = set()
         self.last_frame = self.last_refill = time.monotonic()
         self.allowance = float(_FRAMES_AT_ONCE)
-        self.is_page_closed = False
+        self.is_page_closed = self.is_unknown = False
+        self.asked_unknown = 0
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -62,21 +65,46 @@ class ChatConsumer(AsyncWebsocketConsumer):
         of a socket that was accepted, not that of one refused."""
         self.conversation = uuid.UUID(str(self.scope["url_route"]["kwargs"]["conversation"]))
         await self.accept()
+        asking = self._send_on_errand(self._let_in())
+        await asyncio.wait({asking}, timeout=_CHECK_SECONDS)
+        if asking.done() and not isinstance(asking.exception(), DatabaseError):
+            asking.result()
+            return
+        self.is_unknown = True
+        self._send_on_errand(self._come_back(asking))
+
+    async def _let_in(self) -> bool:
+        """See who has come, and whether they may be here; otherwise the socket is closed. Raises DatabaseError."""
         user = await self._checked_user()
         if user is None:
-            return
+            return False
         try:
             await for_turns(conversation_of)(user, self.conversation)
         except NotAllowed:
             await self.close(NO_SUCH_CONVERSATION)
-            return
+            return False
         if _sockets[user.pk] >= settings.HAVRE_SOCKETS_PER_PERSON:
             await self.close(TOO_MANY)
-            return
+            return False
         self.user_pk = user.pk
         _sockets[user.pk] += 1
         self.valkey = valkey.async_client()
         self._send_on_errand(self._watch())
+        return True
+
+    async def _come_back(self, asking: asyncio.Future[Any]) -> None:
+        """The database does not say who has come: ask until it does, and then have the browser come once more, with
+        whatever it wants to go on with."""
+        while self.is_unknown:
+            try:
+                may_stay = await asking
+                self.is_unknown = False
+            except DatabaseError as error:
+                logger.error("a page was opened, and nobody can say by whom: %s", type(error).__name__)
+                await asyncio.sleep(_ASK_AGAIN_SECONDS)
+                asking = self._send_on_errand(self._checked_user())
+        if may_stay:
+            await self.close(COME_BACK)
 
     async def disconnect(self, code: int) -> None:
         """The socket has ended in good order: who ended it?"""
@@ -84,7 +112,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """One frame. Whatever is wrong with it gets a typed error; the socket stays open."""
-        if self.user_pk is None:
+        if self.user_pk is None and not self.is_unknown:
             return  # sent before the refusal arrived
         self.last_frame = time.monotonic()
         content: dict[str, Any] = {}
@@ -93,8 +121,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 if text_data is None:
                     raise FrameError("bad_frame", _("A message must be text, not bytes."))
                 content = decode(text_data)
-                user = await self._checked_user_or_card(content)
-                if user is not None:
+                if self.user_pk is None:
+                    await self._answer_somebody(content)
+                elif user := await self._checked_user_or_card(content):
                     await self.receive_json(content, user)
             except FrameError as error:
                 await self._send_error(error.code, str(error), content)
@@ -189,9 +218,22 @@ class ChatConsumer(AsyncWebsocketConsumer):
             notice = stored.notice(unwritten, {"rule": NOT_WRITTEN, "message": said})
             await self._send_all([*stored.early(unwritten), notice])
 
+    async def _answer_somebody(self, content: dict[str, Any]) -> None:
+        """Who has come is not known yet: whoever it is gets the hotlines, and no more than a few times, since each is
+        kept for its record. Of anything else nobody can say what became of it: it may have been sent before."""
+        frame = parse(content)
+        if isinstance(frame, Ping):
+            await self._send({"type": "pong"})
+            return
+        if isinstance(frame, TurnStart) and self.asked_unknown < _CARDS_UNKNOWN:
+            self.asked_unknown += 1
+            if (await for_cards(services.unrecorded)(self.conversation, frame, uuid.uuid4())).card:
+                await self._answer_without_database(content)
+                return
+        raise FrameError("forbidden", _("Your session cannot be checked at this moment."))
+
     async def _answer_without_database(self, content: dict[str, Any]) -> None:
-        """Not even the session could be checked. The person was, when the socket opened: what needs no record, the
-        hotlines, is shown; anything else says so."""
+        """Not even the session can be checked: what needs no record, the hotlines, is shown; anything else says so."""
         try:
             frame = parse(content)
         except FrameError as error:
@@ -288,11 +330,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
                 return
             await asyncio.sleep(_SESSION_CHECK_SECONDS)
 
-    def _send_on_errand(self, errand: Coroutine[Any, Any, None]) -> None:
+    def _send_on_errand(self, errand: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Let something happen beside the frames; it ends with the socket at the latest."""
         task = asyncio.create_task(errand)
         self.errands.add(task)
         task.add_done_callback(self.errands.discard)
+        return task
 
     async def _clean_up(self) -> None:
         for task in [*self.relays.values(), *self.errands]:

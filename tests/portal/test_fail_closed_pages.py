@@ -1,6 +1,7 @@
 """Whoever sits in front of a screen hears within five seconds that nothing can be written down, whatever he was at."""
 
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,13 +15,13 @@ from django.urls import reverse
 
 from portal import connections
 from portal.audit.models import Event
-from portal.chat import consumers, events, rescue
+from portal.chat import consumers, events, late, rescue, spool
 from portal.chat import turn as life
 from portal.chat.models import State, Turn
 from tests.conftest import PASSWORD, Cast
 from tests.portal.obstacles import Obstacle
 from tests.portal.test_fail_closed import CRISIS, begun
-from tests.portal.test_socket import collect, socket, start
+from tests.portal.test_socket import QUESTION, close_code, collect, socket, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -264,3 +265,51 @@ async def test_a_database_that_hangs_keeps_no_card_waiting(
             assert await other.receive_nothing(timeout=0.2), "who asks for no help waits"
         released.set()
     assert [one["type"] for one in found] == ["turn.accepted", "crisis.detected", "turn.redirected"]
+
+
+HANGS, FAILS = "hangs", "fails"
+
+
+@pytest.mark.parametrize("how", [HANGS, FAILS])
+async def test_a_page_that_is_opened_while_the_database_is_away_gets_a_card_or_a_sentence(
+    how: str, cast: Cast, living_workers: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+    look = consumers.user_of_session
+
+    def away(key: str | None) -> Any:
+        if how == FAILS and not released.is_set():
+            raise OperationalError("the database is away")
+        released.wait(30)
+        return look(key)
+
+    monkeypatch.setattr(consumers, "user_of_session", away)
+    monkeypatch.setattr(consumers, "_CHECK_SECONDS", 0.1)
+    monkeypatch.setattr(consumers, "_ASK_AGAIN_SECONDS", 0.1)
+    async with socket(cast.anna) as browser, socket(session="a" * 32) as nobody:
+        await browser.send_json_to({"type": "ping"})
+        assert (await browser.receive_json_from(timeout=30))["type"] == "pong"
+        for one in (start(QUESTION), {"type": "turn.resume", "turn": str(uuid.uuid4()), "after": ""}):
+            await browser.send_json_to(one)
+            said = await browser.receive_json_from(timeout=30)
+            assert (said["type"], said.get("client_ref")) == ("error", one.get("client_ref"))
+            assert "session" in said["message"]
+        await browser.send_json_to(start(CRISIS))
+        found = await collect(browser)
+        assert [one["type"] for one in found] == ["turn.accepted", "crisis.detected", "turn.redirected"]
+        kept = [one.turn for one in spool.kept()]
+        assert kept == [found[0]["turn"]]
+        for _ in range(consumers._CARDS_UNKNOWN + 2):
+            await nobody.send_json_to(start(CRISIS))
+        answers = [(await collect(nobody))[-1]["type"] for _ in range(consumers._CARDS_UNKNOWN + 2)]
+        assert answers.count("turn.redirected") == consumers._CARDS_UNKNOWN and answers[-1] == "error"
+        released.set()
+        assert await close_code(browser) == consumers.COME_BACK
+        assert await close_code(nobody) == consumers.NOT_SIGNED_IN
+    assert not consumers._sockets
+    async with socket(cast.anna) as browser:
+        await browser.send_json_to({"type": "ping"})
+        assert (await browser.receive_json_from(timeout=30))["type"] == "pong"
+    assert await sync_to_async(late.write_down)() == 1 + consumers._CARDS_UNKNOWN
+    assert not await Turn.objects.aexists()
+    assert {one.actor_id async for one in Event.objects.filter(kind="crisis.shown")} == {"system"}
