@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import connection
 
+from portal.audit import _readable
 from portal.audit.models import Event, Head
 
 _MOVE = "UPDATE audit_head SET last_seq = %s, last_at = %s, public_key = %s, mark = %s WHERE id = 1"
@@ -17,7 +18,8 @@ _INSERT = (
     "INSERT INTO audit_event (seq, at, kind, actor_id, actor_role, subject, payload, leaf, mac) "
     "VALUES (%%s, %%s, %%s, %%s, %%s, %%s, %s, %%s, %%s)"
 )
-_NEWEST = "FROM audit_event ORDER BY seq DESC LIMIT 1"
+REACH = 1000
+"""How far behind the head's number an event is looked for: one further away is a row that somebody left, and no end."""
 
 
 is_code = re.compile(r"p-[0-9a-f]{24}").fullmatch
@@ -52,23 +54,45 @@ def lock_head(name: str) -> Locked | None:
     """The head, locked until the transaction ends; None: there is none yet. On SQLite whoever is in a transaction has
     the lock already."""
     locked = " FOR UPDATE OF head" if connection.vendor == "postgresql" else ""
-    row = _one(
-        f"SELECT last_seq, last_at, ledger, public_key, mark, (SELECT seq {_NEWEST}), (SELECT leaf {_NEWEST}), "  # noqa: S608
-        f"(SELECT code FROM audit_actor WHERE {_known_by(name)} = %s) FROM audit_head AS head WHERE id = 1{locked}",
-        [name],
-    )
-    if row is None:
-        return None
-    last_seq, last_at, ledger, public_key, mark, seq, leaf, code = row
-    at, ledger = _aware(last_at), uuid.UUID(str(ledger))
+    newest = _newest("head.last_seq")
+    try:
+        row = _one(
+            f"SELECT last_seq, last_at, ledger, public_key, mark, (SELECT seq {newest}), (SELECT leaf {newest}), "  # noqa: S608
+            f"(SELECT code FROM audit_actor WHERE {_known_by(name)} = %s) FROM audit_head AS head WHERE id = 1{locked}",
+            [name],
+        )
+        if row is None:
+            return None
+        last_seq, last_at, ledger, public_key, mark, seq, leaf, code = row
+        at, ledger = _aware(last_at), uuid.UUID(str(ledger))
+    except _readable.NO_VALUES as error:
+        if not _readable.is_of_a_row(error):
+            raise
+        return _locked_by_columns(name)
+    if type(last_seq) is not int or not 0 <= last_seq <= _readable.MOST_SEQ:
+        return _locked_by_columns(name)
     head = Head(pk=1, last_seq=last_seq, last_at=at, ledger=ledger, public_key=public_key, mark=mark)
     return Locked(head, code, Newest() if seq is None else Newest(seq, as_bytes(leaf)))
 
 
-def newest() -> Newest:
-    """The newest event at this moment."""
-    row = _one(f"SELECT seq, leaf {_NEWEST}", [])
+def _locked_by_columns(name: str) -> Locked | None:
+    """The same where somebody wrote into the head what is none of its kind; it was locked before."""
+    head = _readable.head()
+    return Locked(head, code_of(name), newest(head.last_seq)) if head else None
+
+
+def newest(last_seq: int) -> Newest:
+    """The newest event at this moment that is not out of reach behind this number."""
+    row = _one(f"SELECT seq, leaf {_newest('%s')}", [last_seq])
     return Newest(row[0], as_bytes(row[1])) if row else Newest()
+
+
+def _newest(last_seq: str) -> str:
+    """Of the rows that have a number: SQLite keeps whatever it is given."""
+    numbers = "" if connection.vendor == "postgresql" else " AND typeof(seq) = 'integer'"
+    least = "LEAST" if connection.vendor == "postgresql" else "MIN"
+    reach = f"{least}({last_seq}, {_readable.MOST_SEQ}) + {REACH}"
+    return f"FROM audit_event WHERE seq <= {reach}{numbers} ORDER BY seq DESC LIMIT 1"
 
 
 def append(head: Head, event: Event) -> None:

@@ -4,13 +4,20 @@ SQL. Who owns the database can drop them; what was changed then is found by the 
 
 from typing import Any
 
+MOST_LOST = 1_000_000
+"""How many events may have been cut off for the head's number to be believed."""
+
 _EVENT_FITS = (
     "NEW.seq = (SELECT last_seq FROM audit_head) AND NOT EXISTS (SELECT 1 FROM audit_event WHERE seq = NEW.seq)"
 )
 _GOES_ON = (
-    # by one; or, where somebody set it back, behind what is there: damage is recorded, and stops nobody
-    "(NEW.last_seq = OLD.last_seq + 1 OR NEW.last_seq = (SELECT MAX(seq) + 1 FROM audit_event)) "
-    "AND NEW.last_seq > OLD.last_seq AND NEW.last_at IS NOT NULL AND NEW.mark IS NOT NULL "
+    # by one; or, where somebody set it back, behind a row that is there; or back from a number that is far beyond all:
+    # damage is recorded, and stops nobody
+    "(NEW.last_seq - 1 = OLD.last_seq "
+    "OR (NEW.last_seq > OLD.last_seq AND EXISTS (SELECT 1 FROM audit_event WHERE seq = NEW.last_seq - 1)) "
+    "OR OLD.last_seq > NEW.last_seq + 1000000) "  # MOST_LOST
+    "AND NOT EXISTS (SELECT 1 FROM audit_event WHERE seq = NEW.last_seq) "
+    "AND NEW.last_at IS NOT NULL AND NEW.mark IS NOT NULL "
     "AND (NEW.public_key = OLD.public_key OR OLD.public_key = '')"
 )
 _KEY_WAS_REPLACED = (

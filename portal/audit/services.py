@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from portal.audit import _readable, _rows, keys
+from portal.audit import _ending, _readable, _rows, keys
 from portal.audit._canonical import entry_of, moment, plain
 from portal.audit._merkle import leaf_hash
 from portal.audit._people import refuse_who_left
@@ -95,7 +95,7 @@ def _locked(name: str) -> _rows.Locked:
     if locked := _rows.lock_head(name):
         return locked
     head, _ = Head.objects.select_for_update().get_or_create(pk=1)
-    return _rows.Locked(head, None, _rows.newest())
+    return _rows.Locked(head, None, _rows.newest(head.last_seq))
 
 
 def key_of(head: Head) -> keys.AuditKey:
@@ -110,7 +110,7 @@ def is_whole(head: Head, newest: _rows.Newest, key: keys.AuditKey) -> bool:
     """Whether the newest event is the one that the head was marked behind: none was cut off after it."""
     if not head.last_seq:
         return not newest.seq and head.mark is None
-    return newest.seq == head.last_seq and key.has_marked_last(newest.leaf, head.mark)
+    return newest.seq == head.last_seq and head.last_at is not None and key.has_marked_last(newest.leaf, head.mark)
 
 
 def _key_to_go_on_with(locked: _rows.Locked) -> keys.AuditKey:
@@ -119,11 +119,11 @@ def _key_to_go_on_with(locked: _rows.Locked) -> keys.AuditKey:
     head, key = locked.head, key_of(locked.head)
     if is_whole(head, locked.newest, key):
         return key
-    newest = _rows.newest()  # another one had the lock, and has recorded meanwhile
+    newest = _rows.newest(head.last_seq)  # another one had the lock, and has recorded meanwhile
     if not is_whole(head, newest, key):
         said = {"last_seq": head.last_seq, "last_at": moment(head.last_at) if head.last_at else None}
         said |= {"mark": _rows.as_bytes(head.mark).hex(), "newest": newest.seq}
-        head.last_seq = max(head.last_seq, newest.seq)
+        head.last_seq = _ending.last_number(head, key)
         append(head, key, Event(kind=TAIL_MISSING, actor_id=code_for(head, key, "system"), payload=said))
     return key
 
@@ -149,7 +149,7 @@ def append(head: Head, key: keys.AuditKey, event: Event) -> Event:
     """Give an event its number, time, hash and mark, and write it. `head` is locked. For `record`, and for the event
     by which another key begins."""
     now = timezone.now()
-    if head.last_at and now < head.last_at - CLOCK_MAY_GO_BACK and event.kind != CLOCK_WENT_BACK:
+    if head.last_at and head.last_at - now > CLOCK_MAY_GO_BACK and event.kind != CLOCK_WENT_BACK:
         jump = {"from": moment(head.last_at), "to": moment(now)}
         append(head, key, Event(kind=CLOCK_WENT_BACK, actor_id=code_for(head, key, "system"), payload=jump))
     event.seq, event.at = head.last_seq + 1, now

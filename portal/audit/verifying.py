@@ -205,12 +205,12 @@ def _recorded(seqs: Iterable[int]) -> Iterator[Last]:
     numbers = sorted(one for one in seqs if type(one) is int)
     for row in reversed(stored.rows(numbers, stored.Marks()) if numbers else []):
         said = row.payload
-        counts: list[Any] = [said.get(name) for name in ("events", "findings", "breaks")]
-        if row.problem or not all(type(one) is int for one in counts):
+        events, findings, breaks = (said.get(name) for name in ("events", "findings", "breaks"))
+        if row.problem or not (type(events) is type(findings) is type(breaks) is int):
             yield Last(row.at, row.seq, problem=row.problem or stored.CHANGED)
         else:
             first = tuple(map(str, said.get("first_findings") or ()))
-            yield Last(row.at, row.seq, *counts, first)
+            yield Last(row.at, row.seq, events, findings, breaks, first)
 
 
 class _Findings:
@@ -298,7 +298,7 @@ def _checkpoints(last: int) -> Iterator[tuple[int, Checkpoint | None]]:
 
 def _read_events(walk: Walk, size: int | None, last_seq: int, on_progress: Progress | None) -> None:
     """Have the walk see the events up to `size` (None: all that there are)."""
-    until = last_seq if size is None else min(size, last_seq)
+    until = last_seq if size is None else size
     while walk.wants(until):
         page = _written.with_text(Event.objects.filter(seq__lte=until).order_by("seq"))
         if walk.seen_to is not None:
