@@ -2,8 +2,10 @@
 
 import errno
 import hashlib
+import io
 import json
 import uuid
+import zipfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from portal.accounts.models import User
 from portal.audit import exporting, verifier
 from portal.audit.exporting import _jobs, _run
 from portal.audit.models import Event, Export
-from portal.audit.services import record
+from portal.audit.services import forget, record
 from tests.conftest import PASSWORD, Cast
 
 URL = "audit:export"
@@ -296,6 +298,34 @@ def test_what_cannot_be_recorded_does_not_happen(officer: Client, monkeypatch: p
         assert (export.state, export.problem) == ("failed", "error")
         assert list(exporting.file_of(export).parent.iterdir()) == []
     assert ended() == []
+
+
+@pytest.mark.parametrize("form", ["bundle", "jsonl", "csv", "fhir"])
+def test_whoever_is_erased_before_the_end_is_recorded_is_in_no_file(
+    officer: Client, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """The erasure is done between the last event that is written and the lock that the end is recorded under."""
+    real, times = _run._keep, []
+
+    def keep(*given: Any) -> None:
+        times.append(1)
+        if len(times) == 1:
+            with transaction.atomic():
+                forget("anna", actor="system")
+        real(*given)
+
+    monkeypatch.setattr(_run, "_keep", keep)
+    export = asked(officer, format=form)
+    exporting.work(export.pk)
+    export.refresh_from_db()
+    content = _jobs.file_of(export).read_bytes()
+    if form == "bundle":
+        content = zipfile.ZipFile(io.BytesIO(content)).read("names.jsonl")
+    assert b"anna" not in content and (b"dora" in content or form == "fhir")
+    assert (export.state, len(times)) == (Export.State.READY, 2)
+    assert export.sha256 == hashlib.sha256(_jobs.file_of(export).read_bytes()).hexdigest()
+    assert ended() == [("finished", "")]
+    assert [one.name for one in _jobs.folder().iterdir()] == [_jobs.file_of(export).name]
 
 
 def test_a_file_that_is_gone_is_a_sentence(officer: Client) -> None:

@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,12 +55,14 @@ class Asker:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was written: how many events, of a ledger of how many, bytes, and the SHA-256 of the file."""
+    """What was written: how many events, of a ledger of how many, bytes, the SHA-256 of the file, and the codes of all
+    who may be named in it."""
 
     count: int
     up_to: int
     size: int
     sha256: str
+    named: Set[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,7 @@ def write_file(
     draft = file.with_name(f".{file.name}.{secrets.token_hex(6)}.part")
     try:
         try:
-            outcome = _write(order, draft, progress)
-            _keep(order, draft, file, outcome, settle)
+            outcome = _written(order, draft, file, progress, settle)
         finally:
             with suppress(OSError):
                 draft.unlink(missing_ok=True)  # before anything is recorded: a full disk has room again
@@ -120,8 +121,25 @@ def write_file(
     return outcome
 
 
+class _Erased(Exception):
+    """The name of somebody whom the file may name was erased while it was written."""
+
+
+def _written(order: Order, draft: Path, file: Path, progress: Callable[[int, int], None], settle: Settle) -> Outcome:
+    """The file, written as often as somebody is erased meanwhile: nothing that is there after that holds their name."""
+    while True:
+        outcome = _write(order, draft, progress)
+        try:
+            _keep(order, draft, file, outcome, settle)
+        except _Erased:
+            draft.unlink()
+        else:
+            return outcome
+
+
 def _keep(order: Order, draft: Path, file: Path, outcome: Outcome, settle: Settle) -> None:
-    """The file appears with the record of it, or neither does."""
+    """The file appears with the record of it, or neither does. Raises _Erased where one of those that are named in it,
+    by their codes, has no name any more: whoever records waits for an erasure, and an erasure for whoever records."""
     ended: dict[str, str | int] = {"events": outcome.count, "up_to": outcome.up_to, "bytes": outcome.size}
     ended["sha256"] = outcome.sha256
     is_there = False
@@ -130,6 +148,8 @@ def _keep(order: Order, draft: Path, file: Path, outcome: Outcome, settle: Settl
             if not settle("", outcome):
                 raise Stopped
             record_end("audit.export_finished", order, ended)
+            if outcome.named - _names().keys():
+                raise _Erased
             draft.replace(file)
             is_there = True
     except BaseException:
@@ -151,11 +171,8 @@ def _write(order: Order, draft: Path, progress: Callable[[int, int], None]) -> O
         size = out.seek(0, os.SEEK_END)
         out.seek(0)
         digest = hashlib.file_digest(out, "sha256").hexdigest()
-    if about.names.keys() - _names().keys():  # somebody was erased meanwhile: nothing made after that holds their name
-        draft.unlink()
-        return _write(order, draft, progress)
     progress(count, len(events))
-    return Outcome(count, about.up_to, size, digest)
+    return Outcome(count, about.up_to, size, digest, about.names.keys())
 
 
 def _about(order: Order) -> About:
