@@ -188,7 +188,7 @@ def of_erasure(turn: Turn | None, events: Sequence[Row], known: Committed) -> It
         yield _("The conversation is marked as erased, and the audit trail knows of no erasure.")
     elif not told and not has_key and sealed_bytes(turn):
         yield _("The key of this conversation is gone, and the audit trail knows of no erasure.")
-    elif told and (has_key or not erased_at or Piece.objects.filter(turn=turn).exists()):
+    elif known.is_erased and (has_key or not erased_at or Piece.objects.filter(turn=turn).exists()):
         yield _("The conversation was erased, and something of it is there again, as after an old backup was restored.")
 
 

@@ -110,7 +110,7 @@ class Story:
     @property
     def may_open(self) -> bool:
         """Whether there is something to read."""
-        return self.turn is not None and self.erased is None
+        return self.turn is not None and not self.known.is_erased
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ def read(user: User, found: Story, reason: str) -> Opened:
 
 
 def _gone(found: Story) -> tuple[str, str]:
-    if found.erased and found.known.is_erased:
+    if found.known.is_erased:
         return "erased", _("It was erased: the key of this conversation no longer exists.")
     return "key_gone", _(
         "The key of this conversation no longer exists, and the audit trail knows of no erasure. Please tell your IT "
@@ -237,7 +237,7 @@ def _story(turn_id: uuid.UUID, turn: Turn | None, events: Sequence[Row]) -> Stor
         message=message,
         asked=asked,
         ended=ended,
-        erased=last(told, "conversation.erased"),
+        erased=last([one for one in told if one.event.seq not in wrong], "conversation.erased"),
         facts=facts(events, asked, ended),
         kept=_kept(turn, known),
         sources=tuple(sources(told)),

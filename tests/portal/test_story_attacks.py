@@ -241,6 +241,25 @@ def test_a_forged_event_from_the_time_of_an_older_key_vouches_for_nothing(
     assert "the event that holds their commitment was changed itself" in page
 
 
+def test_a_forged_erasure_takes_no_words_from_the_officer(
+    own_key: None, officer: Client, cast: Cast, living_workers: None
+) -> None:
+    turn = answered(cast.anna)
+    sealing.seal("minute")
+    _triggers.remove(connection)
+    erased = Event.objects.order_by("-seq")[0]
+    erased.seq, erased.kind, erased.actor_id = erased.seq + 1, "conversation.erased", "system"
+    erased.subject, erased.payload = str(turn.conversation_id), {}
+    erased.leaf, erased.mac = leaf_of(erased), b"x" * 32
+    erased.save(force_insert=True)
+    assert [one for one in findings(turn) if "erasure" in one] == ["The event of the erasure is not what was recorded."]
+    assert "<textarea" in officer.get(page_of(turn)).content.decode()
+    page = officer.post(page_of(turn), {"reason": REASON, "times": 0}).content.decode()
+    Event.objects.filter(pk__gte=erased.seq).delete()
+    _triggers.install(connection)
+    assert "ANSWER-WORD" in page and "not what was recorded" in page
+
+
 def test_honest_turns_of_every_kind_have_no_findings(cast: Cast, living_workers: None) -> None:
     crisis = asked(cast.anna, "I want to kill myself tonight.")
     assert crisis.state == State.REDIRECTED
