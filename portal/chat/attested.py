@@ -13,8 +13,8 @@ from django.db.models import Max
 from django.utils.translation import gettext as _
 
 from portal.accounts.models import User
-from portal.audit import stored
-from portal.audit.models import Actor, Event
+from portal.audit import exporting, stored
+from portal.audit.models import Actor, Event, Head
 from portal.audit.proving import proofs
 from portal.audit.services import is_code
 from portal.audit.stored import Row
@@ -104,16 +104,21 @@ def holds(subjects: Iterable[str] | None = None) -> list[InForce]:
     return [InForce(*one) for one in were_set if one not in lifted]
 
 
+def holds_on(target: Conversation | User) -> list[InForce]:
+    """Those on a conversation or its person, or on a person or anything of theirs. Whose a conversation is, is also
+    asked of the events of its questions: a name or an owner is a column, too."""
+    if isinstance(target, Conversation):
+        return holds([str(target.pk), subject_of(target.owner), *_askers(_questions_in(target))])
+    talks = list(Conversation.objects.filter(owner=target).order_by().values_list("pk", flat=True))
+    turns = list(Turn.objects.filter(conversation__owner=target).order_by().values_list("pk", flat=True))
+    return holds([subject_of(target), *map(str, talks), *_askers(_questions_of(turns))])
+
+
 def used_since(target: Conversation | User, moment: datetime) -> bool:
     """Whether the audit trail knows of a question in this conversation, or of anything that this person did or that was
     done with their account, since then; or of something whose time nobody can tell any more."""
     if isinstance(target, Conversation):
-        turns = list(Turn.objects.filter(conversation=target).order_by().values_list("pk", flat=True))
-        seqs = [
-            seq
-            for some in _parts([str(one) for one in turns])
-            for seq in Event.objects.filter(kind__in=_ASKS, subject__in=some).order_by().values_list("seq", flat=True)
-        ]
+        seqs = _questions_in(target)
     elif code := subject_of(target):
         theirs = Event.objects.filter(actor_id=code), Event.objects.filter(subject=code, kind__in=_ACCOUNT)
         newest = [events.order_by().aggregate(newest=Max("seq"))["newest"] for events in theirs]
@@ -121,6 +126,33 @@ def used_since(target: Conversation | User, moment: datetime) -> bool:
     else:
         return False
     return any(one.problem or one.at is None or one.at >= moment for one in _rows(sorted(seqs)))
+
+
+def _questions_in(conversation: Conversation) -> list[int]:
+    """The numbers of the events by which questions in it began: by its turns, and by what the events say, where a turn
+    was moved elsewhere."""
+    turns = list(Turn.objects.filter(conversation=conversation).order_by().values_list("pk", flat=True))
+    last = Head.objects.filter(pk=1).values_list("last_seq", flat=True).first() or 0
+    chosen = exporting.events(exporting.Selection(conversation=str(conversation.pk)), last)
+    return sorted({*_questions_of(turns), *chosen.filter(kind__in=_ASKS).values_list("seq", flat=True)})
+
+
+def _questions_of(turns: Sequence[uuid.UUID]) -> list[int]:
+    begun = Event.objects.filter(kind__in=_ASKS).order_by()
+    return [
+        seq
+        for some in _parts(turns)
+        for seq in begun.filter(subject__in=list(map(str, some))).values_list("seq", flat=True)
+    ]
+
+
+def _askers(seqs: Sequence[int]) -> set[str]:
+    events = Event.objects.order_by()
+    return {
+        code
+        for some in _parts(seqs)
+        for code in events.filter(seq__in=some).values_list("actor_id", flat=True).distinct()
+    }
 
 
 def _asked(erasure: Erasure, rows: Sequence[Row]) -> Asked:

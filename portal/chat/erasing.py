@@ -101,7 +101,7 @@ def refusal(target: Target) -> str:
             return _("This conversation was erased already.")
         if held(conversation_id=target.pk, owner_id=target.owner_id):
             return _("A legal hold is on this conversation or its person: lift it first.")
-        return _refusal_of_events([attested.subject_of(target), attested.subject_of(target.owner)])
+        return _refusal_of_events(target)
     return _refusal_of_person(target)
 
 
@@ -142,7 +142,7 @@ def erase(
     with transaction.atomic():
         _lock(target, still)
         code = code_of(name) if name else ""
-        if name:
+        if isinstance(target, User):
             _replace_name(name, code)  # before the audit trail is locked: everybody who acts locks these first
             end_sessions(target.pk)  # each one is read for that, and nobody records meanwhile
         turns += [turn for one in _conversations(target).order_by("pk") for turn in _erase_conversation(one, by)]
@@ -289,17 +289,16 @@ def _refusal_of_person(person: User) -> str:
         return _("This person was erased already.")
     if held(owner_id=person.pk):
         return _("A legal hold is on this person or one of their conversations: lift it first.")
-    talks = Conversation.objects.filter(owner=person).order_by().values_list("pk", flat=True)
-    if reason := _refusal_of_events([attested.subject_of(person), *map(str, talks)]):
+    if reason := _refusal_of_events(person):
         return reason
     if is_last_with_role(person):
         return _("This is the last person with this role: give it to somebody else first.")
     return ""
 
 
-def _refusal_of_events(subjects: list[str]) -> str:
-    """Why these are kept, whatever the rows of holds say."""
-    if not attested.holds(subjects):
+def _refusal_of_events(target: Target) -> str:
+    """Why it is kept, whatever the rows of holds say."""
+    if not attested.holds_on(target):
         return ""
     return _(
         "The audit trail knows of a legal hold on this that was never lifted, but its row says otherwise: somebody "

@@ -18,7 +18,7 @@ from portal.audit.services import code_of
 from portal.chat import erasing, erasures, tasks
 from portal.chat.erasing import By
 from portal.chat.keeping import Erasure, Hold
-from portal.chat.models import Conversation
+from portal.chat.models import Conversation, Turn
 from tests.conftest import Cast
 from tests.portal.test_erasing import talk
 from tests.portal.whole_turns import answered
@@ -198,13 +198,38 @@ def test_a_hold_that_was_never_lifted_holds(
     assert [one.level for one in doctor.examine() if one.part == "what waits"] == [doctor.OK]
 
 
-def test_a_row_that_says_it_is_old_is_not_old(cast: Cast, living_workers: None) -> None:
+def rename(name: str) -> None:
+    User.objects.filter(username=name).update(username="somebody")
+
+
+def give_away(name: str) -> None:
+    Conversation.objects.filter(owner__username=name).update(owner=person("bela"))
+
+
+@pytest.mark.parametrize("attack", [rename, give_away])
+def test_a_hold_follows_a_person_whom_rows_call_otherwise(
+    attack: Callable[[str], None], cast: Cast, living_workers: None
+) -> None:
     turn = answered(cast.anna)
+    erasures.set_hold(person("emil"), person("anna"), WHY)
+    Hold.objects.all().delete()
+    attack("anna")
+    conversation = Conversation.objects.get(pk=turn.conversation_id)
+    for target in (conversation, conversation.owner):
+        with pytest.raises(erasing.NotErased, match="legal hold"):
+            erasing.erase(target, By("terminal:root"))
+
+
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_a_row_that_says_it_is_old_is_not_old(is_moved: bool, cast: Cast, living_workers: None) -> None:
+    turn = answered(cast.anna)
+    if is_moved:  # its words would go with the key of the conversation that it was asked in
+        Turn.objects.update(conversation=talk(cast.bela))  # type: ignore[arg-type]
     Conversation.objects.update(updated_at=timezone.now() - timedelta(days=4000))
     tasks.retain()
     assert Conversation.objects.get(pk=turn.conversation_id).erased_at is None
     ran = Event.objects.get(kind="retention.ran").payload
-    assert (ran["conversations"], ran["passed_by"]) == (0, 1)
+    assert (ran["conversations"], ran["passed_by"]) == (0, 1 + is_moved)
 
 
 def test_somebody_who_was_here_lately_is_not_erased_for_a_row_that_says_they_left(
