@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management.base import CommandError
 from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
-from portal.audit import sealing, verifying
-from portal.audit.models import Actor, Event
+from portal.audit import _triggers, keys, sealing, verifying
+from portal.audit.models import Actor, Event, Head
 from portal.audit.services import record
 
 NAMES = ("anna", "system", "dora", "anonymous", "terminal:root", "zoé 🙂")
@@ -61,3 +63,49 @@ def test_the_events_that_were_there_stay_and_are_verified(old_database: Any) -> 
     sealing.seal("minute")
     outcome = verifying.verify()
     assert outcome.findings == () and outcome.events == 40 + 4 + 1 and outcome.checkpoints == 1
+
+
+@pytest.fixture
+def recorded(transactional_db: None, audit_key: Path) -> Iterator[Path]:
+    """A ledger of three events; returns the key's file."""
+    with transaction.atomic():
+        for _ in range(3):
+            record("x.happened", actor="system")
+    yield audit_key
+    migrate(*MigrationExecutor(connection).loader.graph.leaf_nodes())
+
+
+@pytest.mark.parametrize("before", ["0006_exports", "0010_ends_far_away"])
+@pytest.mark.parametrize("key", ["none", "another"])
+def test_an_end_is_marked_with_the_ledgers_own_key_or_the_upgrade_stops(before: str, key: str, recorded: Path) -> None:
+    """Otherwise the next event would tell for ever of an end that nobody cut off."""
+    migrate(("audit", before))
+    _triggers.remove(connection)
+    if before != "0006_exports":
+        Head.objects.update(mark=None)
+    _triggers.install(connection)
+    kept = recorded.read_bytes()
+    recorded.unlink()
+    if key == "another":
+        keys.make()
+    with pytest.raises(CommandError, match="key"):
+        migrate(*MigrationExecutor(connection).loader.graph.leaf_nodes())
+    recorded.unlink(missing_ok=True)
+    recorded.write_bytes(kept)
+    recorded.chmod(0o600)
+    migrate(*MigrationExecutor(connection).loader.graph.leaf_nodes())
+    with transaction.atomic():
+        assert record("x.happened", actor="system").seq == 4
+    assert verifying.verify().findings == ()
+
+
+def test_an_end_that_was_cut_off_before_the_upgrade_is_told_of(recorded: Path) -> None:
+    migrate(("audit", "0010_ends_far_away"))
+    _triggers.remove(connection)
+    Head.objects.update(mark=None)
+    Event.objects.filter(seq=3).delete()
+    _triggers.install(connection)
+    migrate(*MigrationExecutor(connection).loader.graph.leaf_nodes())
+    with transaction.atomic():
+        record("x.happened", actor="system")
+    assert "tail.missing" in [one.what for one in verifying.verify().findings]

@@ -1,7 +1,6 @@
 """The head bears a mark of its own: that the last event is the last one."""
 
-from contextlib import suppress
-
+from django.core.management.base import CommandError
 from django.db import migrations, models
 
 from portal.audit import _triggers, keys
@@ -12,9 +11,17 @@ def mark(apps, schema_editor):
     head = Head.objects.filter(pk=1, last_seq__gt=0).first()
     if head is None:
         return
-    leaf = Event.objects.values_list("leaf", flat=True).get(seq=head.last_seq)
-    with suppress(keys.NoAuditKey):  # without it nothing is recorded either; the next event marks the head
-        Head.objects.filter(pk=1).update(mark=keys.current().mark_last(bytes(leaf)))
+    try:
+        key = keys.current()
+    except keys.NoAuditKey as error:
+        raise CommandError(f"The audit trail cannot be brought up to date without its key. {error}") from error
+    if head.public_key not in ("", key.public.hex()):
+        raise CommandError(
+            "The audit trail cannot be brought up to date: another key than its own is in the key's file."
+        )
+    leaf = Event.objects.values_list("leaf", flat=True).filter(seq=head.last_seq).first()
+    if leaf is not None:  # an end that is missing is told of by the next event
+        Head.objects.filter(pk=1).update(mark=key.mark_last(bytes(leaf)))
 
 
 def install(apps, schema_editor):
