@@ -14,6 +14,7 @@ from portal.audit import _written, keys
 from portal.audit._canonical import canonical, moment
 from portal.audit._findings import Finding
 from portal.audit._merkle import HASH_BYTES, Frontier
+from portal.audit._rows import as_bytes
 from portal.audit._succession import Succession
 from portal.audit.models import Checkpoint, Event, Head
 from portal.audit.services import CLOCK_MAY_GO_BACK, CLOCK_WENT_BACK, TAIL_MISSING, leaf_of
@@ -55,8 +56,8 @@ class Walk:
         """Whether events up to this number are still to be seen."""
         return self._next <= until or self.seen_to is None
 
-    def see(self, seq: int, event: Event | None) -> None:
-        """The next row; None: there is one that no database would have written."""
+    def see(self, seq: int, event: Event | None, leaf: object) -> None:
+        """The next row, and the hash in it; None: it is one that no database would have written."""
         self.seen_to = seq
         self.events += 1
         if type(seq) is not int or seq < self._next:
@@ -66,11 +67,12 @@ class Walk:
         self._next = seq + 1
         if event is None:
             self._found("event.changed", "its row cannot be read", seq, seq)
-            self._tree.append(_NO_LEAF)
+        else:
+            self._check(event)
+        there = as_bytes(leaf)
+        self._tree.append(there if len(there) == HASH_BYTES else _NO_LEAF)
+        if event is None:
             return
-        self._check(event)
-        leaf = bytes(event.leaf)
-        self._tree.append(leaf if len(leaf) == HASH_BYTES else _NO_LEAF)
         self._counts[event.kind] += 1
         self._remember(event)
 
@@ -172,9 +174,11 @@ class Walk:
         first = self._good[0] + 1 if self._good else 1
         at = datetime.fromisoformat(said["at"])
         kept = self._kept(checkpoint)
-        if not self._damaged and (not self._trust or self._tree.root().hex() != said["root"]):
+        if self._root_tells(first) and (not self._trust or self._tree.root().hex() != said["root"]):
             size = said["tree_size"]
             message = "these are not the events that were recorded: their root is not the one that was signed"
+            if self._damaged:
+                message = "beside what is wrong here others may have been changed: the root is not the signed one"
             self._tell(Finding("root", message, first, max(first, size), number))
         elif not self._damaged and self._counts_known and dict(self._counts) != said["counts"]:
             self._tell(Finding("checkpoint.counts", "it counts other events than there are", checkpoint=number))
@@ -185,6 +189,11 @@ class Walk:
             self._next = max(self._next, kept.size + 1)
         self._good = (said["tree_size"], at)
         self._counts, self._damaged, self._clock_went_back, self._counts_known = Counter(), False, False, True
+
+    def _root_tells(self, first: int) -> bool:
+        """Whether the root of the events from `first` on says something that is not known yet: a row that was changed
+        keeps its hash, so that others show beside it; those that bear the present key's mark show by themselves."""
+        return not self._damaged or self._key is None or first <= self._history.marked_after
 
     def _kept(self, checkpoint: Checkpoint) -> Frontier | None:
         """The tree that the checkpoint kept, when it is the one that was signed."""

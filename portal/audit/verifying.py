@@ -305,7 +305,8 @@ def _read_events(walk: Walk, size: int | None, last_seq: int, on_progress: Progr
             page = page.filter(seq__gt=walk.seen_to)
         rows = _rows_of(page)
         for seq, event in rows:
-            walk.see(seq, event)
+            leaf = event.leaf if event else _readable.value_of(Event.objects.filter(seq=seq).order_by(), "leaf")
+            walk.see(seq, event, leaf)
         if on_progress:
             on_progress(walk.events, last_seq)
         if len(rows) < _AT_ONCE:

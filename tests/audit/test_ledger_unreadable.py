@@ -2,6 +2,7 @@
 nothing else, and is found."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import pytest
 from django.db import connection, transaction
 
 from portal.audit import _triggers, integrity, keys, sealing, tasks, verifying
-from portal.audit.models import Event
-from portal.audit.services import record
+from portal.audit.models import Checkpoint, Event
+from portal.audit.services import leaf_of, record
 from tests.audit import conftest
 
 DEEP = "[" * 3000 + "]" * 3000
@@ -153,3 +154,37 @@ def test_a_head_of_another_key_is_a_sentence(key: str, full_ledger: Any, without
     assert integrity.look().level == integrity.WRONG
     assert [one.what for one in verifying.verify().findings] == ["key.other"]
     assert any("another" in one.message for one in conftest.said_by_doctor())
+
+
+def rewrite(seq: int) -> None:
+    """Under an older key, by somebody who knows how hashes are made: no mark tells of it any more, and a root alone."""
+    one = Event.objects.get(seq=seq)
+    one.payload = {"rewritten": True}
+    one.leaf = leaf_of(one)
+    one.save(force_update=True)
+
+
+DECOYS: dict[str, Callable[[int], Any]] = {
+    "changed": lambda seq: Event.objects.filter(seq=seq).update(kind="decoy.changed"),
+    "unreadable": lambda seq: connection.cursor().execute(event("payload", f"'{DEEP}'", f"seq = {seq}")),
+    "its hash": lambda seq: Event.objects.filter(seq=seq).update(leaf=b"l" * 32),
+    "missing": lambda seq: Event.objects.filter(seq=seq).delete(),
+}
+
+
+@pytest.mark.parametrize("decoy", DECOYS)
+@pytest.mark.parametrize("is_rewritten", [True, False])
+def test_nothing_hides_behind_a_crude_change(
+    decoy: str, is_rewritten: bool, full_ledger: Any, without_triggers: None
+) -> None:
+    sizes = list(Checkpoint.objects.order_by("number").values_list("tree_size", flat=True))
+    handed_over = Event.objects.get(kind="audit.key_replaced").seq
+    first, last = next((a + 1, b) for a, b in pairwise(sizes) if b - a >= 4 and b < handed_over)
+    if is_rewritten:
+        rewrite(last - 1)
+    DECOYS[decoy](first)
+    found = {one.what: (one.first, one.last) for one in verifying.verify().findings}
+    assert first in [one.first for one in verifying.verify().findings]
+    if is_rewritten or decoy in ("its hash", "missing"):  # without the hash nobody can tell
+        assert found.pop("root") == (first, last)
+    assert len(found) == 1
