@@ -6,8 +6,20 @@ work (`close_old_connections`) whether it is old or broken, so that a database t
 turn.
 """
 
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
 from django.conf import settings
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.http import HttpRequest, HttpResponseBase
+
+logger = logging.getLogger(__name__)
 
 
 def keep() -> None:
@@ -35,3 +47,73 @@ def answer_soon() -> None:
             options["connect_timeout"] = int(ANSWER_SECONDS)
             # of a setting that is given twice the later counts
             options["options"] = f"{options.get('options', '')} -c lock_timeout={int(ANSWER_SECONDS * 1000)}".strip()
+
+
+_READS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_SILENT_SECONDS = ANSWER_SECONDS + 1  # longer than for a lock
+_ONCE_MORE_SECONDS = 0.5  # what is done after that to say so
+_LOOK_SECONDS = 0.25
+
+
+def break_off_silence(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Middleware: who changes something hears soon that it was not done, also where the server hangs, or its disk: no
+    setting of the server ends that. What only reads may take its time."""
+
+    def respond(request: HttpRequest) -> HttpResponseBase:
+        if request.method in _READS or connection.vendor != "postgresql":
+            return get_response(request)
+        with _broken_off_when_silent():
+            return get_response(request)
+
+    return respond
+
+
+@contextmanager
+def _broken_off_when_silent() -> Iterator[None]:
+    """Break this thread's connection where the server says nothing to one statement, or to a commit, for too long: that
+    then raises OperationalError."""
+    watched, over, asked = connections[DEFAULT_DB_ALIAS], threading.Event(), [0]
+
+    def count(execute: Callable[..., Any], *given: Any) -> Any:
+        asked[0] += 1
+        return execute(*given)
+
+    def watch() -> None:
+        limit, last, since = _SILENT_SECONDS, -1, 0.0
+        while not over.wait(_LOOK_SECONDS):
+            if asked[0] != last or not _is_asked(watched):
+                last, since = asked[0], time.monotonic()
+            elif time.monotonic() - since > limit:
+                logger.error("the database says nothing: a connection is broken off")
+                _break_off(watched)
+                limit = _ONCE_MORE_SECONDS
+
+    watcher = threading.Thread(target=watch, name="silence", daemon=True)
+    with suppress(RuntimeError):  # no memory for a thread
+        watcher.start()
+    try:
+        with connection.execute_wrapper(count):
+            yield
+    finally:
+        over.set()
+        if watcher.ident is not None:
+            watcher.join()  # the next one has this connection
+
+
+def _is_asked(watched: Any) -> bool:
+    """Whether a command is on its way and not answered."""
+    from psycopg.pq import TransactionStatus
+
+    line = watched.connection
+    return line is not None and line.pgconn.transaction_status == TransactionStatus.ACTIVE
+
+
+def _break_off(watched: Any) -> None:
+    """Whoever waits for the server finds that the line is closed. Another thread may be about to close it."""
+    from psycopg import Error
+
+    with (
+        suppress(OSError, AttributeError, Error),
+        socket.socket(fileno=os.dup(watched.connection.pgconn.socket)) as line,
+    ):
+        line.shutdown(socket.SHUT_RDWR)

@@ -142,6 +142,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "portal.connections.break_off_silence",
     "portal.access.keep_out_of_caches",
     "portal.unwritable.SayThatNothingIsRecorded",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

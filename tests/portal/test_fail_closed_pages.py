@@ -1,5 +1,7 @@
 """Whoever sits in front of a screen hears within five seconds that nothing can be written down, whatever he was at."""
 
+import os
+import signal
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -162,6 +164,39 @@ def test_who_signs_out_is_out_where_the_database_is_held(
     lift()
     assert answer.status_code == 503 and "You are signed out on this computer" in answer.content.decode()
     assert waited in ([200, 100], [200]), "once to record it, and shortly to end the session"
+    assert client.get(reverse("chat:index")).status_code == 302
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="there is no server")
+@pytest.mark.parametrize("hangs_again", [False, True])
+def test_who_signs_out_is_out_where_the_server_hangs(
+    hangs_again: bool, cast: Cast, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers to nobody, and no setting of its own ends that."""
+    assert connections._SILENT_SECONDS + connections._LOOK_SECONDS + connections._ONCE_MORE_SECONDS < 5
+    assert connections._SILENT_SECONDS > connections.ANSWER_SECONDS
+    for name in ("_SILENT_SECONDS", "_ONCE_MORE_SECONDS"):
+        monkeypatch.setattr(connections, name, 0.3)
+    monkeypatch.setattr(connections, "_LOOK_SECONDS", 0.05)
+    client.force_login(cast.anna)
+    stopped: list[int] = []
+
+    def stop(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        server = context["connection"].connection.info.backend_pid
+        if server not in stopped and ("audit_head" in sql or (hangs_again and stopped)):
+            stopped.append(server)
+            os.kill(server, signal.SIGSTOP)
+        return execute(sql, params, many, context)
+
+    try:
+        with connection.execute_wrapper(stop):
+            answer = client.post(reverse("logout"))
+    finally:
+        for server in stopped:
+            os.kill(server, signal.SIGCONT)
+    connection.close()
+    assert len(stopped) == 1 + hangs_again and answer.status_code == 503
+    assert "You are signed out on this computer" in answer.content.decode()
     assert client.get(reverse("chat:index")).status_code == 302
 
 
