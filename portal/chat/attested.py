@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 from django.utils.translation import gettext as _
 
 from portal.accounts.models import User
@@ -23,6 +23,7 @@ from portal.chat.models import Conversation, Turn
 
 HOLD_SET, HOLD_LIFTED = "hold.set", "hold.lifted"
 _ENDS = frozenset({"erasure.declined", "erasure.withdrawn", "erasure.done"})
+_GONE = frozenset({"conversation.erased", "person.erased"})
 _ASKS = ("turn.started", "crisis.shown")
 _ACCOUNT = ("user.closed", "user.reopened")
 _AT_ONCE = 500
@@ -88,17 +89,39 @@ def confirmed(erasure: Erasure) -> tuple[Asked, Confirmed]:
     return begun, Confirmed(found[0].actor_id, found[0].actor_role, found[0].at)
 
 
+def never_carried_out() -> list[tuple[str, str]]:
+    """Request and subject of each erasure that two people decided, after which nothing was erased and nobody declined
+    it, whatever its row says."""
+    confirmed_ones = _rows(list(_numbers(Event.objects.filter(kind="erasure.confirmed"))))
+    subjects = sorted({one.subject for one in confirmed_ones})
+    ends = [
+        one
+        for some in _parts(subjects)
+        for one in _rows(list(_numbers(Event.objects.filter(kind__in=_ENDS | _GONE, subject__in=some))))
+        if not one.problem
+    ]
+    return [
+        (_request(one), one.subject)
+        for one in confirmed_ones
+        if not any(
+            end.subject == one.subject
+            and end.seq > one.seq
+            and (end.kind in _GONE or end.payload.get("request") == _request(one))
+            for end in ends
+        )
+    ]
+
+
 def holds(subjects: Iterable[str] | None = None) -> list[InForce]:
     """The legal holds on these subjects, or all that there are, that were set and not lifted, whatever their rows say.
     Where the event itself was changed, the hold is taken to be in force."""
-    seqs: list[int] = []
-    events = Event.objects.filter(kind__in=(HOLD_SET, HOLD_LIFTED)).order_by("seq")
+    events = Event.objects.filter(kind__in=(HOLD_SET, HOLD_LIFTED))
     if subjects is None:
-        seqs += events.values_list("seq", flat=True)
+        seqs = list(_numbers(events))
     else:
-        for some in _parts([one for one in subjects if one]):
-            seqs += events.filter(subject__in=some).values_list("seq", flat=True)
-    rows = _rows(sorted(seqs))
+        some_of = _parts([one for one in subjects if one])
+        seqs = sorted({seq for some in some_of for seq in _numbers(events.filter(subject__in=some))})
+    rows = _rows(seqs)
     lifted = {(_request(one), one.subject) for one in _believed(rows) if one.kind == HOLD_LIFTED}
     were_set = [(_request(one), one.subject) for one in rows if one.kind == HOLD_SET]
     return [InForce(*one) for one in were_set if one not in lifted]
@@ -168,9 +191,12 @@ def _asked(erasure: Erasure, rows: Sequence[Row]) -> Asked:
 def _about(erasure: Erasure) -> list[Row]:
     """The events of this request that are about its target and are what was recorded."""
     subject = subject_of(erasure.target)
-    seqs = Event.objects.filter(kind__startswith="erasure.", subject=subject).order_by("seq")
-    rows = _rows(list(seqs.values_list("seq", flat=True)))
+    rows = _rows(list(_numbers(Event.objects.filter(kind__startswith="erasure.", subject=subject))))
     return [one for one in _believed(rows) if one.payload.get("request") == str(erasure.pk)]
+
+
+def _numbers(events: QuerySet[Event]) -> Iterable[int]:
+    return events.order_by("seq").values_list("seq", flat=True)
 
 
 def _rows(seqs: Sequence[int]) -> list[Row]:

@@ -203,6 +203,17 @@ def holds_without_row(subject: str | None = None) -> list[attested.InForce]:
     return [one for one in in_force if (one.hold, one.subject) not in as_rows_say]
 
 
+def decided_without_row() -> list[tuple[str, str]]:
+    """Request and subject of each erasure that was confirmed and not carried out, whose row has gone or says something
+    else: nothing goes on with it."""
+    decided = attested.never_carried_out()
+    if not decided:
+        return []
+    rows = Erasure.objects.filter(state=State.CONFIRMED).select_related("conversation__owner", "person")
+    as_rows_say = {(str(one.pk), attested.subject_of(one.target)) for one in rows}
+    return [one for one in decided if one not in as_rows_say]
+
+
 def counts(extent: Extent) -> str:
     """What a person was shown before they confirmed, to be sent back."""
     return f"{extent.conversations}-{extent.turns}-{extent.pieces}"

@@ -17,7 +17,7 @@ _ERASURE = timedelta(hours=1)
 
 def look_at_what_waits(thorough: bool) -> Iterable[Finding]:
     """Hotline cards whose record should have followed, and erasures that two people decided and that are not done."""
-    found = [*_cards(), *_erasures(), *_holds()]
+    found = [*_cards(), *_erasures(), *_decided(), *_holds()]
     return found or [Finding(_PART, OK, "No record of a hotline card and no confirmed erasure waits.")]
 
 
@@ -60,6 +60,18 @@ def _erasures() -> Iterable[Finding]:
             f"The erasure {one.pk} was confirmed {one.decided_at:%Y-%m-%d %H:%M} UTC and is not done: {reason}",
             "Look whether a worker and the clock run; the page Erasure has a button to go on.",
         )
+
+
+def _decided() -> Iterable[Finding]:
+    for request, subject in erasures.decided_without_row():
+        message = (
+            f"Two people decided the erasure {request} of {subject}, nothing was erased, and its row has gone or says "
+            "otherwise: somebody changed the database."
+        )
+        remedy = (
+            "Find out who changed it. What was decided does not go on by itself: ask for it anew on the page Erasure."
+        )
+        yield Finding(_PART, ERROR, message, remedy)
 
 
 def _holds() -> Iterable[Finding]:

@@ -118,7 +118,7 @@ def test_a_row_alone_erases_nothing_and_is_told(
     request = Erasure.objects.get()
     assert not Conversation.objects.exclude(erased_at=None).exists() and request.state == "confirmed"
     found = [one for one in doctor.examine() if one.part == "what waits"]
-    assert [one.level for one in found] == [doctor.ERROR] and str(request.pk) in found[0].message
+    assert {one.level for one in found} == {doctor.ERROR} and all(str(request.pk) in one.message for one in found)
     officer = Client()
     officer.force_login(person("frida"))
     page = officer.get(reverse("chat:erasure", args=[request.pk])).content.decode()
@@ -148,6 +148,36 @@ def test_the_reason_is_the_one_that_was_given(two: tuple[Conversation, Conversat
     change(request, reason="Anna left us for the clinic next door.")
     erasures.go_on(person("frida"), request.pk)
     assert Event.objects.get(kind="conversation.erased").payload["reason"] == WHY
+
+
+def delete_the_request(request: Erasure) -> None:
+    Erasure.objects.all().delete()
+
+
+def say_that_it_is_done(request: Erasure) -> None:
+    change(request, state="done", done_at=timezone.now())
+
+
+def say_that_it_was_declined(request: Erasure) -> None:
+    change(request, state="declined")
+
+
+@pytest.mark.parametrize("attack", [delete_the_request, say_that_it_is_done, say_that_it_was_declined])
+def test_what_two_people_decided_does_not_get_lost_unseen(
+    attack: Callable[[Erasure], None], two: tuple[Conversation, Conversation]
+) -> None:
+    request = confirmed(two[0])
+    assert waiting() == [doctor.OK]
+    attack(request)
+    assert waiting() == [doctor.ERROR]
+    erasures.ask(person("frida"), two[0], WHY)
+    again = Erasure.objects.get(state="open")
+    erasures.confirm(person("dora"), again.pk, erasures.counts(erasing.extent_of(two[0])))
+    assert waiting() == [doctor.OK] and Conversation.objects.get(pk=two[0].pk).erased_at
+
+
+def waiting() -> list[str]:
+    return [one.level for one in doctor.examine() if one.part == "what waits"]
 
 
 # --- what is kept ---------------------------------------------------------------------------------------------------
