@@ -57,10 +57,16 @@ def head() -> Head | None:
     """The head, with nothing (0, None, a ledger that is nobody's) in the place of what is none of its kind, and a
     public key that may be any text."""
     row = Head.objects.filter(pk=1)
-    if not row.exists():
-        return None
     names = ("last_seq", "last_at", "ledger", "public_key", "mark")
-    seq, at, ledger, public, mark = (value_of(row, name) for name in names)
+    try:
+        values = row.values_list(*names).first()
+    except NO_VALUES as error:
+        if not is_of_a_row(error):
+            raise
+        values = tuple(value_of(row, name) for name in names)
+    if values is None:
+        return None
+    seq, at, ledger, public, mark = values
     return Head(
         pk=1,
         last_seq=seq if type(seq) is int and 0 <= seq <= MOST_SEQ else 0,
@@ -83,6 +89,8 @@ def replacements(last_seq: int = MOST_SEQ) -> list[tuple[int, Any]]:
     """Number and payload of each `audit.key_replaced`; None for a payload that cannot be read."""
     events = Event.objects.filter(kind=REPLACED, seq__lte=last_seq).order_by("seq")
     numbers = list(events.values_list("seq", flat=True))
+    if not numbers:
+        return []
     payloads = (row.payload if row else None for row in each(events, max(1, len(numbers))))
     return [(seq, said) for seq, said in zip(numbers, payloads, strict=False) if type(seq) is int]
 
@@ -102,6 +110,20 @@ def checkpoint(row: Checkpoint | None) -> Checkpoint | None:
     numbers = (row.number, row.tree_size)
     are_bytes = all(isinstance(one, bytes | memoryview) for one in packed)
     return row if are_bytes and all(type(one) is int for one in numbers) else None
+
+
+def events(page: "QuerySet[Event]", count: int) -> list[tuple[int, Event | None, Any]]:
+    """Number, row and hash of so many events of an ordered query; None for a row with values that are none of their
+    kind. Of such a one the hash may be anything as well."""
+    try:
+        return [(row.seq, event(row), row.leaf) for row in page[:count]]
+    except NO_VALUES as error:
+        if not is_of_a_row(error):
+            raise
+    numbers = list(page.values_list("seq", flat=True)[:count])
+    rows = map(event, each(page, len(numbers)))
+    leaves = (value_of(page.filter(seq=seq), "leaf") for seq in numbers)
+    return list(zip(numbers, rows, leaves, strict=True))
 
 
 def event(row: Event | None) -> Event | None:

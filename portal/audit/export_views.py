@@ -19,9 +19,9 @@ from django.views.decorators.http import require_GET, require_POST
 
 from guardrails import Action, Category
 from portal.access import for_role
-from portal.audit import exporting, keys
+from portal.audit import exporting, keys, naming
 from portal.audit.exporting import FORMATS, PROBLEMS, Asker, ExportRefused, Selection
-from portal.audit.models import Actor, Export
+from portal.audit.models import Export
 
 _BYTES_AT_ONCE = 256 * 1024
 _FORMS = (
@@ -197,7 +197,7 @@ def _page(request: HttpRequest, form: ExportForm, status: int = 200) -> HttpResp
 def _shown(export: Export) -> dict[str, Any]:
     labels = {name: field.label for name, field in ExportForm.base_fields.items()}
     filters = {name: export.filters[name] for name in labels if name in export.filters}
-    names = dict(Actor.objects.filter(code__in=filters.values()).values_list("code", "name"))
+    names = naming.names([one for one in filters.values() if isinstance(one, str)]).names
     return {
         "export": export,
         "form": dict(_FORMS).get(export.form, export.form),

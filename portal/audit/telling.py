@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from portal.audit import wording
-from portal.audit.models import Actor
+from portal.audit import naming, wording
+from portal.audit.naming import Names
 from portal.audit.stored import Row
 from portal.audit.wording import Words
 
@@ -48,25 +48,29 @@ def lines(events: Iterable[Row]) -> list[Line]:
     """Some events, in their order. Names are asked for once."""
     chosen = list(events)
     codes = {one for event in chosen for one in _codes(event)}
-    names = {code: name for code, name in Actor.objects.filter(code__in=codes).values_list("code", "name") if name}
-    return [_line(one, names) for one in chosen]
+    known = naming.names(codes)
+    return [_line(one, known) for one in chosen]
 
 
-def _line(event: Row, names: dict[str, str]) -> Line:
-    payload = event.payload
+def _line(event: Row, known: Names) -> Line:
+    payload, names, wrong = event.payload, known.names, known.wrong
     room = event.kind.partition(".")[0]
     is_person = event.subject.startswith(_PERSON)
     is_of_turn = room in {"turn", "crisis"} or event.kind == "conversation.read"
     return Line(
         event=event,
         words=wording.CHANGED if event.problem else wording.sentence(event.kind, payload),
-        who=wording.who(event.actor_id, names.get(event.actor_id)),
+        who=wording.who(event.actor_id, names.get(event.actor_id), is_wrong=event.actor_id in wrong),
         is_person=event.actor_id.startswith(_PERSON),
         role=str(wording.ROLES.get(event.actor_role, event.actor_role)),
-        subject=wording.who(event.subject, names.get(event.subject)) if is_person else event.subject,
+        subject=_subject(event.subject, known) if is_person else event.subject,
         turn=event.subject if is_of_turn and _is_id(event.subject) else "",
         details=tuple(wording.details(event.values or {} if event.problem else payload, names)),
     )
+
+
+def _subject(code: str, known: Names) -> str:
+    return wording.who(code, known.names.get(code), is_wrong=code in known.wrong)
 
 
 def _is_id(subject: str) -> bool:

@@ -200,8 +200,11 @@ def sentence(kind: str, payload: Mapping[str, Any]) -> str:
         return plain(kind)
 
 
-def who(code: str, name: str | None) -> str:
-    """Whoever acted: the name, a word for nobody in particular, or the code of somebody whose name was erased."""
+def who(code: str, name: str | None, *, is_wrong: bool = False) -> str:
+    """Whoever acted: the name, a word for nobody in particular, or the code of somebody whose name was erased, or is
+    another one than was recorded (`is_wrong`)."""
+    if is_wrong:
+        return gettext("Not the recorded name (%(code)s)") % {"code": code}
     if code in _NOBODY:
         return str(_NOBODY[code])
     return name or gettext("Erased person (%(code)s)") % {"code": code}

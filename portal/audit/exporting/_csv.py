@@ -38,7 +38,7 @@ _QUOTES = frozenset("\"'`\u00b4\u2018\u2019\u201c\u201d\u00ab\u00bb")
 
 def write(events: Events, out: IO[bytes], about: About, progress: Callable[[int], None]) -> int:
     """A row for each event, under a row of names. `payload` is JSON. A `problem` says that the row is not what was
-    recorded; then the payload is what stands there, as a JSON string."""
+    recorded, and then the payload is what stands there, as a JSON string; or that a name is not."""
     page = io.StringIO()
     rows = csv.writer(page, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
     rows.writerow(COLUMNS)
@@ -79,7 +79,7 @@ def _cells(event: Row, about: About) -> list[str]:
     actor, subject = (about.names.get(code, "") for code in (event.actor_id, event.subject))
     when = defused(event.when) if event.problem else event.when
     texts = (event.kind, event.actor_id, actor, event.actor_role, event.subject, subject)
-    return [str(event.seq), when, *map(defused, texts), payload, event.leaf.hex(), event.problem]
+    return [str(event.seq), when, *map(defused, texts), payload, event.leaf.hex(), about.problem_of(event)]
 
 
 def _turn(page: io.StringIO, out: IO[bytes]) -> None:

@@ -68,7 +68,7 @@ def write(events: Events, out: IO[bytes], about: About, progress: Callable[[int]
 def audit_event(event: Row, about: About) -> dict[str, Any]:
     """The AuditEvent that tells of an event."""
     meaning = meaning_of(event.kind)
-    outcome, description = _outcome(event, meaning)
+    outcome, description = _outcome(event, meaning, about)
     profile = meaning.profile if outcome == "0" else ""
     reason = _string(event.payload.get("reason"))
     found: dict[str, Any] = {
@@ -94,11 +94,11 @@ def audit_event(event: Row, about: About) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
-def _outcome(event: Row, meaning: Meaning) -> tuple[str, str]:
+def _outcome(event: Row, meaning: Meaning, about: About) -> tuple[str, str]:
     """FHIR's code, and why it was no success as far as the event says. A row that is not what was recorded is a major
     failure, whatever it tells of."""
-    if event.problem:
-        return "12", f"This is not what was recorded: {event.problem}."
+    if problem := about.problem_of(event):
+        return "12", f"This is not what was recorded: {problem}."
     payload = event.payload
     if payload.get("outcome") in _FAILED_TO:
         return "4", _string(payload["outcome"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Protocol
 
+from portal.audit import naming, wording
 from portal.audit.exporting._selection import Selection, read
 from portal.audit.models import Checkpoint
 from portal.audit.stored import Row
@@ -23,7 +24,8 @@ class About:
     `number` is that of the event `audit.exported`, by which the export is known. `up_to` is the number of the last
     event that the ledger had for this export, `count` how many were chosen of them. `checkpoint` is the newest one (it
     covers `up_to` events), None where the ledger cannot be sealed, and then `problem` says why. `names` gives the name
-    of a code; an erased person has none. `language` is that of whoever asked, "en" or "fr".
+    of a code; an erased person has none, and nobody beside whose code another name stands than was recorded (`wrong`).
+    `language` is that of whoever asked, "en" or "fr".
     """
 
     number: int
@@ -38,6 +40,15 @@ class About:
     checkpoint: Checkpoint | None
     problem: str
     names: Mapping[str, str]
+    wrong: frozenset[str] = frozenset()
+
+    def who(self, code: str) -> str:
+        """A person's name in words, or a word in its place."""
+        return wording.who(code, self.names.get(code), is_wrong=code in self.wrong)
+
+    def problem_of(self, event: Row) -> str:
+        """What is wrong with an event or with the names in it; empty where nothing is."""
+        return naming.problem_of(event, self.wrong)
 
     def name_of(self, code: str) -> str:
         """A person's name; the code itself where there is no name (any more), or it stands for no person."""

@@ -110,7 +110,7 @@ def every_event(events: Events | None, counts: Counts, about: About, most: int) 
 
 def _rows(events: Events, about: About) -> Iterator[tuple[str, ...]]:
     for event in events:
-        who = wording.who(event.actor_id, about.names.get(event.actor_id))
+        who = about.who(event.actor_id)
         if role := wording.ROLES.get(event.actor_role):
             who = f"{who} ({role})"
         words = wording.sentence(event.kind, event.payload)
@@ -128,7 +128,7 @@ def _plainly(kind: str) -> str:
 
 def _subject(event: Row, about: About) -> str:
     if event.subject.startswith("p-"):
-        return wording.who(event.subject, about.names.get(event.subject))
+        return about.who(event.subject)
     return event.subject
 
 

@@ -334,7 +334,7 @@ def _what(event: Row) -> str:
 
 
 def _person(about: About, code: str) -> str:
-    return wording.who(code, about.names.get(code)) if code.startswith("p-") else wording.who(code, code or "–")
+    return about.who(code) if code.startswith("p-") else wording.who(code, code or "–")
 
 
 def _filters(about: About) -> str:

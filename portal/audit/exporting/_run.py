@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from guardrails import Action, Category
-from portal.audit import keys, sealing, stored, wording
+from portal.audit import keys, naming, sealing, stored, wording
 from portal.audit._readable import NO_VALUES, is_of_a_row
 from portal.audit.exporting._fhir_kinds import KINDS
 from portal.audit.exporting._formats import About, Events, writer_of
@@ -172,7 +172,7 @@ def _write(order: Order, draft: Path, progress: Callable[[int, int], None]) -> O
         out.seek(0)
         digest = hashlib.file_digest(out, "sha256").hexdigest()
     progress(count, len(events))
-    return Outcome(count, about.up_to, size, digest, about.names.keys())
+    return Outcome(count, about.up_to, size, digest, about.names.keys() | about.wrong)
 
 
 def _about(order: Order) -> About:
@@ -189,12 +189,12 @@ def _about(order: Order) -> About:
         if not is_of_a_row(error):
             raise
         problem = "the audit trail could not be sealed: a row cannot be read"
-    names = _names()
+    known = naming.names()
     return About(
         number=order.number,
         ledger=str(Head.objects.get().ledger),
         facility=settings.HAVRE_FACILITY,
-        asked_by=names.get(order.asker.code, order.asker.code),
+        asked_by=known.names.get(order.asker.code, order.asker.code),
         at=timezone.now(),
         language=order.asker.language,
         selection=order.selection,
@@ -202,7 +202,8 @@ def _about(order: Order) -> About:
         count=0,
         checkpoint=checkpoint,
         problem=problem,
-        names=names,
+        names=known.names,
+        wrong=known.wrong,
     )
 
 
