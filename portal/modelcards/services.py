@@ -64,10 +64,12 @@ def activate(
     actor_role: str = "",
     say: Say = lambda _: None,
     on_unrecorded: Callable[[DatabaseError], None] | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> ModelInfo:
     """Try a model with the smoke prompt and make it the active one, with its record. The one before stays until then.
 
-    Takes as long as the model takes to load. Raises InferenceError; DatabaseError when it cannot be recorded, unless
+    Takes as long as the model takes to load. `check` is called in the transaction of the record, and raises where the
+    model is not to be activated any more. Raises InferenceError; DatabaseError when it cannot be recorded, unless
     `on_unrecorded` takes it.
     """
 
@@ -75,7 +77,9 @@ def activate(
         kind = "model.activated" if smoke.passed else "model.trial_failed"
         more = {"load_seconds": smoke.load_seconds, "tokens_per_second": smoke.tokens_per_second}
         try:
-            record_change(kind, models.get(name), actor=actor, actor_role=actor_role, **more)
+            with transaction.atomic():
+                check()
+                record_change(kind, models.get(name), actor=actor, actor_role=actor_role, **more)
         except DatabaseError as error:
             if on_unrecorded is None:
                 raise
@@ -127,7 +131,7 @@ def run_trial(trial_id: uuid.UUID) -> None:
             models = store()
             if models.get(trial.name).sha256 != trial.sha256:
                 raise inference.ModelRejected(gettext_noop("%(name)s is another file by now."), name=trial.name)
-            activate(models, trial.name, actor=code, actor_role=role, say=say)
+            activate(models, trial.name, actor=code, actor_role=role, say=say, check=lambda: _go_on_with(trial_id))
     except InferenceError as error:
         _end(trial_id, error.said)
     except Exception as error:
@@ -136,6 +140,17 @@ def run_trial(trial_id: uuid.UUID) -> None:
         _end(trial_id, Sentence(text, {"error": type(error).__name__}))
     else:
         _end(trial_id, Sentence())
+
+
+def _go_on_with(trial_id: uuid.UUID) -> None:
+    """The trial, held until the caller's transaction ends, is still the one that is open: one that was given up, as its
+    worker gave no sign, changes nothing any more, whoever finds out that it lives. Raises inference.ModelRejected."""
+    mine = Trial.objects.filter(pk=trial_id, open_slot=1, state=Trial.State.RUNNING)
+    if mine.select_for_update().first() is None:
+        raise inference.ModelRejected(
+            gettext_noop("This trial was given up meanwhile: its worker gave no sign of life.")
+        )
+    mine.update(seen_at=timezone.now())
 
 
 def give_up_lost() -> None:

@@ -177,6 +177,27 @@ def test_a_trial_whose_worker_was_lost_makes_room(cast: Cast, store: ModelStore,
     assert sorted(Trial.objects.values_list("state", flat=True)) == ["failed", "waiting"]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_trial_that_was_given_up_activates_nothing(
+    cast: Cast, store: ModelStore, sent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.ask_for_trial(cast.dora, store.get("new").sha256)  # type: ignore[arg-type]
+    trial = Trial.objects.get()
+    smoke = inference.smoke
+
+    def slow(*args: Any) -> Any:
+        Trial.objects.filter(pk=trial.pk).update(seen_at=timezone.now() - timedelta(minutes=5))
+        services.ask_for_trial(cast.dora, store.get("new").sha256)  # type: ignore[arg-type]
+        return smoke(*args)
+
+    monkeypatch.setattr(inference, "smoke", slow)
+    tasks.try_model(sent[0])
+    active = store.active()
+    assert active is not None and active.name == "old" and store.get("new").smoke is None
+    assert not Event.objects.filter(kind="model.activated").exists()
+    assert dict(Trial.objects.values_list("pk", "state")) == {trial.pk: "failed", uuid.UUID(sent[1]): "waiting"}
+
+
 def test_a_folder_that_cannot_be_written_is_said(
     cast: Cast, store: ModelStore, sent: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
