@@ -85,11 +85,13 @@ class Checkpoint(models.Model):
 class Delivery(models.Model):
     """How far something has been sent elsewhere: `what` names it and its address. Everything up to `last` (an event's
     or a checkpoint's number) has arrived there; what follows waits in the audit trail itself. `proof` is the hash of
-    that last one. After a failure the next try is at `next_try_at`."""
+    that last one, `landmarks` are some of those before it: pairs of number and hash (hexadecimal). After a failure the
+    next try is at `next_try_at`."""
 
     what = models.CharField(max_length=300, primary_key=True)
     last = models.BigIntegerField(default=0)
     proof = models.BinaryField(max_length=32, null=True)
+    landmarks = models.JSONField(default=list)
     arrived_at = models.DateTimeField(null=True)
     failures = models.PositiveIntegerField(default=0)
     error = models.CharField(max_length=300, blank=True)

@@ -6,7 +6,6 @@ stands in the database (`Delivery`): restarts lose nothing, and what is not know
 """
 
 import hashlib
-import json
 import logging
 import os
 import secrets
@@ -22,9 +21,10 @@ from django.db.models import Q
 from django.utils import timezone
 
 from portal import vault
-from portal.audit import _rows, _syslog, keys
-from portal.audit._canonical import moment, values_of
-from portal.audit.models import Checkpoint, Delivery, Event, Head
+from portal.audit import _readable, _rows, _sending, _syslog, keys, stored
+from portal.audit._readable import MOST_SEQ, NO_VALUES, is_of_a_row
+from portal.audit._sending import Item
+from portal.audit.models import Delivery, Event
 from portal.audit.services import TAIL_MISSING, record
 
 logger = logging.getLogger(__name__)
@@ -43,11 +43,11 @@ class NotArrived(Exception):
 @dataclass(frozen=True, slots=True)
 class Place:
     """Somewhere that things are sent to. `what` is events or checkpoints, `send` takes some, in order; it raises
-    NotArrived."""
+    NotArrived, and returns the number of the first of which the place has another one already."""
 
     what: str
     address: str
-    send: Callable[[Sequence[Any]], None]
+    send: Callable[[Sequence[Item]], int | None]
 
     @property
     def name(self) -> str:
@@ -79,10 +79,16 @@ class Gone:
 
 
 def push(until: Callable[[], bool] = lambda: False) -> None:
-    """Send what waits to every place, until all has arrived, a place refuses, or `until` says so."""
+    """Send what waits to every place, until all has arrived, a place refuses, or `until` says so. What ails one place,
+    or its row, keeps the others from nothing."""
     for place in places():
-        while not until() and _push_some(place):
-            pass
+        try:
+            while not until() and _push_some(place):
+                pass
+        except NO_VALUES as error:
+            if not is_of_a_row(error):
+                raise
+            logger.critical("%s: what is known of this place cannot be read (%s)", place.name, type(error).__name__)
 
 
 def places() -> list[Place]:
@@ -92,9 +98,9 @@ def places() -> list[Place]:
         found.append(Place(CHECKPOINTS, str(folder), _into(Path(folder))))
     if address := settings.HAVRE_AUDIT_SYSLOG:
         server = _syslog.Server.at(address, settings.HAVRE_AUDIT_SYSLOG_CA)
-        found.append(Place(CHECKPOINTS, address, _to(server, _checkpoint_message)))
+        found.append(Place(CHECKPOINTS, address, _to(server)))
         if settings.HAVRE_AUDIT_SYSLOG_EVENTS:
-            found.append(Place(EVENTS, address, _to(server, _event_message)))
+            found.append(Place(EVENTS, address, _to(server)))
     return found
 
 
@@ -120,7 +126,7 @@ def _gone(delivery: Delivery) -> Gone | None:
     if what not in (EVENTS, CHECKPOINTS) or not delivery.last:
         return None
     here = _proof(what, delivery.last)
-    if here is not None and (delivery.proof is None or here == bytes(delivery.proof)):
+    if here is not None and (delivery.proof is None or here == _rows.as_bytes(delivery.proof)):
         return None
     return Gone(delivery.what, what, min(_newest(what), delivery.last - 1), delivery.last)
 
@@ -129,26 +135,15 @@ def _proof(what: str, number: int) -> bytes | None:
     """The hash of what has a number; None: there is none."""
     if what == EVENTS:
         leaf = Event.objects.filter(seq=number).values_list("leaf", flat=True).first()
-        return None if leaf is None else _rows.as_bytes(leaf)
-    body = Checkpoint.objects.filter(number=number).values_list("body", flat=True).first()
-    return None if body is None else _proof_of(Checkpoint(body=body))
-
-
-def _proof_of(sent: Event | Checkpoint) -> bytes:
-    if isinstance(sent, Event):
-        return _rows.as_bytes(sent.leaf)
-    return hashlib.sha256(sent.body.encode("utf-8", errors="replace")).digest()
-
-
-def as_text(checkpoint: Checkpoint) -> str:
-    """A checkpoint as it is sent: one line of JSON, with what was signed and its signature. ASCII."""
-    return json.dumps({"body": checkpoint.body, "signature": bytes(checkpoint.signature).hex()})
+        return None if leaf is None else _sending.proof_of_leaf(leaf)
+    return next((_sending.proof_of_body(body) for body, _signature in stored.checkpoints([number])), None)
 
 
 def _newest(what: str) -> int:
     if what == EVENTS:
-        return Head.objects.filter(pk=1).values_list("last_seq", flat=True).first() or 0
-    return Checkpoint.objects.values_list("number", flat=True).first() or 0
+        head = _readable.head()
+        return head.last_seq if head else 0
+    return _readable.newest_checkpoint()[0]
 
 
 def _push_some(place: Place) -> bool:
@@ -158,12 +153,17 @@ def _push_some(place: Place) -> bool:
         return False
     if (gone := _gone(delivery)) and not _go_back(delivery, gone):
         return False
-    some = _waiting(place, delivery.last)
     try:
-        if some:
-            place.send(some)
-    except NotArrived as error:
+        some = _waiting(place, delivery.last)
+        other = place.send(some) if some else None
+        if other is not None:
+            _tell_of_another(place, other)
+    except (NotArrived, keys.NoAuditKey) as error:
         _give_back(delivery, failures=delivery.failures + 1, error=str(error)[:300])
+        return False
+    except Exception as error:  # also one that nobody thought of keeps the others from nothing
+        logger.exception("%s: nothing could be sent", place.name)
+        _give_back(delivery, failures=delivery.failures + 1, error=f"It could not be sent ({type(error).__name__}).")
         return False
     except BaseException:
         _give_back(delivery)
@@ -171,30 +171,50 @@ def _push_some(place: Place) -> bool:
     if not some:
         _give_back(delivery)
         return False
-    last, proof = some[-1].pk, _proof_of(some[-1])
-    _give_back(delivery, last=last, proof=proof, arrived_at=timezone.now(), failures=0, error="")
+    known = [*_landmarks(delivery), *((one.number, one.proof.hex()) for one in some)]
+    arrived: dict[str, Any] = {"last": some[-1].number, "proof": some[-1].proof, "landmarks": _sending.thinned(known)}
+    _give_back(delivery, **arrived, arrived_at=timezone.now(), failures=0, error="")
     return len(some) == _AT_ONCE
+
+
+def _landmarks(delivery: Delivery) -> list[tuple[int, str]]:
+    """Numbers that arrived, with their hashes; those that are none are passed over."""
+    found = delivery.landmarks if isinstance(delivery.landmarks, list) else []
+    pairs = [one for one in found if isinstance(one, list) and [type(each) for each in one] == [int, str]]
+    return [(number, proof) for number, proof in pairs if 0 < number <= MOST_SEQ]
+
+
+def _tell_of_another(place: Place, number: int) -> None:
+    """A place has something else under a number that is sent: that is recorded, unless it is what an end that was cut
+    off has left there. Raises keys.NoAuditKey."""
+    told = Event.objects.filter(kind=TAIL_MISSING, seq__lte=MOST_SEQ).order_by("seq").values_list("seq", flat=True)
+    for row in stored.rows([seq for seq in told if type(seq) is int], stored.Marks()):
+        if row.payload.get("place") == place.what and number <= int(row.payload.get("sent", 0)):
+            return
+    with transaction.atomic():
+        record(TAIL_MISSING, actor="system", payload={"place": place.what, "sent": number, "newest": number - 1})
 
 
 def _go_back(delivery: Delivery, gone: Gone) -> bool:
     """The end of the audit trail was cut off after it was sent. That is recorded, and what came in its place is sent as
-    well, so that whoever keeps the copies sees two with one number. False: it cannot be recorded now."""
-    after = gone.newest
-    if gone.what == EVENTS:  # what was recorded since the cut has numbers that were sent before
-        told = Event.objects.filter(kind=TAIL_MISSING, seq__lte=gone.last).order_by("seq").last()
-        after = min(after, told.seq - 1) if told else after
+    well, from the newest landmark on that is here as it was sent, so that whoever keeps the copies sees two with one
+    number. False: it cannot be recorded now."""
+    known = sorted(_landmarks(delivery), reverse=True)
+    kept = [one for one in known if one[0] < gone.last]
+    after = next((number for number, proof in kept if (_proof(gone.what, number) or b"").hex() == proof), 0)
+    landmarks = [one for one in known if one[0] <= after]
     said = {"place": gone.what, "sent": gone.last, "newest": gone.newest}
     try:
         with transaction.atomic():
             held = Delivery.objects.filter(pk=delivery.pk, held_until=delivery.held_until)
-            if not held.update(last=after, proof=None):
+            if not held.update(last=after, proof=None, landmarks=landmarks):
                 return False  # another worker has taken over
             record(TAIL_MISSING, actor="system", payload=said)
     except keys.NoAuditKey as error:
         logger.error("%s: the end of the audit trail was cut off, and that cannot be recorded: %s", gone.place, error)
         _give_back(delivery)
         return False
-    delivery.last = after
+    delivery.last, delivery.landmarks = after, [list(one) for one in landmarks]
     return True
 
 
@@ -226,35 +246,42 @@ def _give_back(delivery: Delivery, **said: Any) -> None:
         held.update(held_until=None, **said)
 
 
-def _waiting(place: Place, after: int) -> list[Any]:
+def _waiting(place: Place, after: int) -> list[Item]:
     if place.what == EVENTS:
-        found = Event.objects.select_related("actor").filter(seq__gt=after).order_by("seq")
-        return list(found[:_AT_ONCE])
-    return list(Checkpoint.objects.filter(number__gt=after).order_by("number")[:_AT_ONCE])
+        return _sending.events(after, _newest(EVENTS), _AT_ONCE)
+    return _sending.checkpoints(after, _AT_ONCE)
 
 
 # --- a folder ---
 
 
-def _into(folder: Path) -> Callable[[Sequence[Checkpoint]], None]:
-    def send(checkpoints: Sequence[Checkpoint]) -> None:
+def _into(folder: Path) -> Callable[[Sequence[Item]], int | None]:
+    def send(some: Sequence[Item]) -> int | None:
         try:
-            for one in checkpoints:
-                _drop(folder, one)
+            others = [one.number for one in some if not _drop(folder, one)]
             vault.keep(folder)
         except OSError as error:
             raise NotArrived(f"{folder} cannot be written ({error.strerror}).") from error
+        return min(others, default=None)
 
     return send
 
 
-def _drop(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write one file, whole or not at all, and never over another. Raises NotArrived when another checkpoint has its
-    name already; OSError."""
-    ledger = json.loads(checkpoint.body)["ledger"]
-    path = folder / f"havre-{ledger}-{checkpoint.number:010}.json"
-    text = f"{as_text(checkpoint)}\n".encode("ascii")
-    draft = folder / f".{path.name}.{secrets.token_hex(8)}"
+def _drop(folder: Path, item: Item) -> bool:
+    """Write one file, whole or not at all, and never over another: where one of its name is something else it lies
+    beside it, with its hash in the name. Whether the name was free, or the file there already. Raises OSError."""
+    path = folder / f"havre-{item.ledger or 'unreadable'}-{item.number:010}.json"
+    text = f"{item.text}\n".encode("ascii")
+    if _is_there(path, text):
+        return True
+    beside = path.with_name(f"{path.stem}-{hashlib.sha256(text).hexdigest()[:16]}.json")
+    _is_there(beside, text)
+    return False
+
+
+def _is_there(path: Path, text: bytes) -> bool:
+    """Write a file where there is none; whether it holds this text then."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -263,32 +290,20 @@ def _drop(folder: Path, checkpoint: Checkpoint) -> None:
             os.fsync(file.fileno())
         os.link(draft, path)
     except FileExistsError:
-        if path.read_bytes() != text:
-            raise NotArrived(f"{path} is another checkpoint with the same number: verify the audit trail.") from None
+        return path.read_bytes() == text
     finally:
         draft.unlink()
+    return True
 
 
 # --- a syslog server ---
 
 
-def _to(server: _syslog.Server, message: Callable[[Any], _syslog.Message]) -> Callable[[Sequence[Any]], None]:
-    def send(some: Sequence[Any]) -> None:
+def _to(server: _syslog.Server) -> Callable[[Sequence[Item]], None]:
+    def send(some: Sequence[Item]) -> None:
         try:
-            _syslog.send(server, [message(one) for one in some])
+            _syslog.send(server, [_syslog.Message(one.at, one.kind, one.number, one.text) for one in some])
         except OSError as error:  # of TLS too
             raise NotArrived(f"{server.address} did not take it ({error.strerror or error}).") from error
 
     return send
-
-
-def _checkpoint_message(checkpoint: Checkpoint) -> _syslog.Message:
-    return _syslog.Message(moment(checkpoint.at), "audit.checkpoint", checkpoint.number, as_text(checkpoint))
-
-
-def _event_message(event: Event) -> _syslog.Message:
-    """An event with its hash: what was hashed is the canonical JSON of `event`."""
-    whole: dict[str, Any] = {"event": values_of(event), "leaf": bytes(event.leaf).hex()}
-    if settings.HAVRE_AUDIT_SYSLOG_NAMES:
-        whole["actor_name"] = event.actor.name
-    return _syslog.Message(moment(event.at), event.kind, event.seq, json.dumps(whole))

@@ -18,14 +18,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from django.db import transaction
+from django.db import connection, transaction
 
 from portal import doctor
-from portal.audit import _syslog, checks, pushing, sealing
+from portal.audit import _sending, _syslog, checks, pushing, sealing
 from portal.audit._canonical import canonical
 from portal.audit._merkle import leaf_hash
 from portal.audit.models import Checkpoint, Delivery, Event
-from portal.audit.services import record
+from portal.audit.services import TAIL_MISSING, record
 from tests.audit import conftest
 from tests.services import free_port
 
@@ -277,11 +277,76 @@ def test_each_checkpoint_is_a_file_that_is_never_written_again(settings: Any, tm
     pushing.push()
     assert [file.stat().st_mtime_ns for file in files] == before and pushing.lags()[0].waiting == 0
     files[-1].write_text("another one")
-    Delivery.objects.update(last=Checkpoint.objects.count() - 1)
+    Delivery.objects.update(last=0)
     pushing.push()
-    assert "another checkpoint with the same number" in pushing.lags()[0].error
     assert files[-1].read_text() == "another one"
-    assert sorted(folder.iterdir()) == files
+    (beside,) = set(folder.iterdir()) - set(files)
+    assert beside.name.startswith(f"{files[-1].stem}-")
+    assert json.loads(beside.read_text())["body"] == Checkpoint.objects.values_list("body", flat=True)[0]
+    said = Event.objects.get(kind=TAIL_MISSING).payload
+    assert said == {"place": "checkpoints", "sent": len(files), "newest": len(files) - 1}
+    Delivery.objects.update(last=0)
+    pushing.push()
+    assert Event.objects.filter(kind=TAIL_MISSING).count() == 1, "it is told once"
+
+
+ROWS = [
+    ("audit_checkpoint SET body = '[]' WHERE number = 2", 2),
+    ('audit_checkpoint SET body = \'{"ledger": "../../x"}\' WHERE number = 2', 2),
+    ("audit_event SET payload = '[]' WHERE seq = 5", 5),
+    ("audit_event SET kind = 'another' WHERE seq = 5", 5),
+]
+if connection.vendor == "postgresql":
+    ROWS += [("audit_event SET at = 'infinity' WHERE seq = 5", 5), ("audit_checkpoint SET at = 'infinity'", 0)]
+else:
+    ROWS += [
+        ("audit_checkpoint SET body = X'ff00' WHERE number = 2", 2),
+        ("audit_checkpoint SET signature = 'x', at = 'x' WHERE number = 2", 2),
+        ("audit_event SET subject = CAST(X'ff' AS TEXT) WHERE seq = 5", 5),
+        ("audit_event SET leaf = 'x', payload = '7' WHERE seq = 5", 5),
+    ]
+
+
+@pytest.mark.usefixtures("full_ledger")
+@pytest.mark.parametrize(("change", "number"), ROWS)
+def test_one_row_that_cannot_be_read_keeps_nothing_else_from_being_sent(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, number: int
+) -> None:
+    """It is sent as well, as text, and says that it is not what was recorded."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    settings.HAVRE_AUDIT_PUSH_FOLDER, settings.HAVRE_AUDIT_SYSLOG = str(folder), "tcp://siem:601"
+    settings.HAVRE_AUDIT_SYSLOG_EVENTS = True
+    sent: list[_syslog.Message] = []
+    monkeypatch.setattr(_syslog, "send", lambda server, messages: sent.extend(messages))
+    conftest.now(connection)
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {change}")
+    pushing.push()
+    assert not any(lag.waiting or lag.error or lag.is_ahead for lag in pushing.lags())
+    assert len(list(folder.iterdir())) == Checkpoint.objects.count()
+    assert len(sent) == Checkpoint.objects.count() + Event.objects.order_by().values("seq").count()
+    assert all(one.as_bytes().isascii() for one in sent)
+    spoilt = [one.number for one in sent if "problem" in json.loads(one.text)]
+    assert spoilt == ([number] if number else [])
+    pushing.push()
+    assert not Event.objects.filter(kind=TAIL_MISSING).exists()
+
+
+def test_a_place_that_fails_in_an_unknown_way_keeps_no_other_waiting(
+    full_ledger: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+
+    def fail(some: Any) -> None:
+        raise LookupError("nobody thought of it")
+
+    one = pushing.Place(pushing.CHECKPOINTS, "one", fail)
+    other = pushing.Place(pushing.CHECKPOINTS, "other", lambda some: sent.extend(each.number for each in some))
+    monkeypatch.setattr(pushing, "places", lambda: [one, other])
+    pushing.push()
+    assert len(sent) == Checkpoint.objects.count()
+    assert [lag.error for lag in pushing.lags()] == ["It could not be sent (LookupError).", ""]
 
 
 def test_two_workers_do_not_send_at_once(full_ledger: Any, settings: Any, tmp_path: Path) -> None:
@@ -298,7 +363,8 @@ def test_two_workers_do_not_send_at_once(full_ledger: Any, settings: Any, tmp_pa
 def test_an_event_is_no_second_header(db: None, audit_key: Path) -> None:
     with transaction.atomic():
         event = record("x.happened\n<13>1", actor="anna", payload={"é": '"]\n<1>'})
-    line = pushing._event_message(event).as_bytes()
+    sent = _sending.events(event.seq - 1, event.seq, 1)[0]
+    line = _syslog.Message(sent.at, sent.kind, sent.number, sent.text).as_bytes()
     assert b"\n" not in line and line.isascii() and b"x.happened?<13>1 [meta" in line
 
 

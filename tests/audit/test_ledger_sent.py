@@ -1,7 +1,7 @@
 """What was sent elsewhere and is not here any more: the end was cut off after it had been sent."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from django.db import connection, transaction
 
 from portal import doctor
 from portal.audit import _triggers, integrity, keys, pushing, sealing, services, verifying
+from portal.audit._sending import Item, thinned
 from portal.audit.models import Checkpoint, Delivery, Event, Head
 from portal.audit.services import record
 from tests.audit import conftest
@@ -21,13 +22,18 @@ class Elsewhere:
     def __init__(self) -> None:
         self.events: list[int] = []
         self.checkpoints: list[str] = []
+        self.proofs: set[tuple[int, bytes]] = set()
 
     def places(self) -> list[pushing.Place]:
-        events = pushing.Place(pushing.EVENTS, "tcp://siem", lambda some: self.events.extend(one.pk for one in some))
-        sealed = pushing.Place(
-            pushing.CHECKPOINTS, "tcp://siem", lambda some: self.checkpoints.extend(one.body for one in some)
-        )
-        return [events, sealed]
+        events = pushing.Place(pushing.EVENTS, "tcp://siem", self._take_events)
+        return [events, pushing.Place(pushing.CHECKPOINTS, "tcp://siem", self._take_checkpoints)]
+
+    def _take_events(self, some: Sequence[Item]) -> None:
+        self.events += [one.number for one in some]
+        self.proofs |= {(one.number, one.proof) for one in some}
+
+    def _take_checkpoints(self, some: Sequence[Item]) -> None:
+        self.checkpoints += [json.loads(one.text)["body"] for one in some]
 
 
 @pytest.fixture
@@ -151,9 +157,57 @@ def test_a_folder_keeps_what_was_there_first(
     write(3)
     sealing.seal("minute")
     pushing.push()
-    assert "another checkpoint with the same number" in pushing.lags()[0].error
-    assert sorted(folder.iterdir())[-1].read_bytes() == kept
-    assert Delivery.objects.get(pk=place.name).last == 2 and {"place": "checkpoints", "sent": 3, "newest": 2} in told()
+    beside, first = sorted(folder.iterdir())[-2:]
+    assert first.read_bytes() == kept and beside.name.startswith(f"{first.stem}-")
+    assert json.loads(beside.read_text())["body"] == Checkpoint.objects.get(number=3).body
+    assert told() == [{"place": "checkpoints", "sent": 3, "newest": 2}]
+
+
+def test_what_comes_in_the_place_of_a_long_end_is_sent_from_its_beginning(elsewhere: Elsewhere) -> None:
+    """Whoever kept the head's row and put it back raises no alarm with the next event: what is recorded since has
+    numbers that were sent, and is sent as well."""
+    _triggers.install(connection)
+    before = Head.objects.values("last_seq", "last_at", "mark").get()
+    for _ in range(3):
+        write(9)
+        sealing.seal("minute")
+        pushing.push()
+    conftest.now(connection)
+    Event.objects.filter(seq__gt=8).delete()
+    Checkpoint.objects.filter(number__gt=3).delete()
+    Head.objects.update(**before)
+    _triggers.install(connection)
+    for _ in range(2):
+        write(5)
+        sealing.seal("minute")
+    pushing.push()
+    pushing.push()
+    here = {(one.seq, bytes(one.leaf)) for one in Event.objects.all()}
+    assert here <= elsewhere.proofs
+    assert set(Checkpoint.objects.values_list("body", flat=True)) <= set(elsewhere.checkpoints)
+    assert elsewhere.events.count(1) == 1, "not everything comes again"
+    assert verifying.verify().findings and not any(lag.is_ahead or lag.waiting for lag in pushing.lags())
+
+
+@pytest.mark.parametrize("landmarks", [[], {}, "x", [[1]], [["1", 2], None, [10**30, "00"]], [[3, "zz"]]])
+def test_without_landmarks_everything_is_sent_again(elsewhere: Elsewhere, landmarks: Any) -> None:
+    Delivery.objects.update(landmarks=landmarks)
+    as_it_was(6)()
+    _triggers.install(connection)
+    write(1)
+    pushing.push()
+    assert elsewhere.events[8:16] == list(range(1, 9))
+
+
+def test_landmarks_are_few_and_one_is_always_near() -> None:
+    known: list[tuple[int, str]] = []
+    for last in range(500, 400_000, 500):
+        known = thinned([*known, *((number, "") for number in range(last - 499, last + 1))])
+    newest = known[0][0]
+    assert len(known) <= 100 and newest == 399_500
+    for back in (1, 10, 100, 1000, 10_000, 100_000, 300_000):
+        near = max(number for number, _ in known if number <= newest - back)
+        assert newest - near <= 4 * back + 1000
 
 
 @pytest.mark.parametrize("sends", [True, False])

@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import transaction
 
-from portal.audit import _pushed, _succession, clock, keys, pushing, rotation, sealing, services, verifying
+from portal.audit import _pushed, _sending, _succession, clock, keys, rotation, sealing, services, verifying
 from portal.audit._findings import Finding
 from portal.audit.models import Actor, Checkpoint, Event
 from portal.audit.services import forget
@@ -20,7 +20,7 @@ from tests.audit.mutations import Touched
 
 
 def pushed_elsewhere() -> list[_pushed.Pushed]:
-    lines = [pushing.as_text(one).encode() for one in Checkpoint.objects.order_by("number")]
+    lines = [_sending.as_text(one).encode() for one in Checkpoint.objects.order_by("number")]
     return [one for one in (_pushed._parsed("", line) for line in lines) if one]
 
 
@@ -174,7 +174,7 @@ def test_the_command_ends_with_1_and_says_where() -> None:
 def test_a_tail_that_was_cut_shows_against_what_lies_elsewhere(tmp_path: Path) -> None:
     file, folder = tmp_path / "syslog", tmp_path / "folder"
     folder.mkdir()
-    lines = [pushing.as_text(one) for one in Checkpoint.objects.order_by("number")]
+    lines = [_sending.as_text(one) for one in Checkpoint.objects.order_by("number")]
     file.write_text("".join(f"<110>1 2026-01-01T00:00:00Z h havre - - - {line}\n" for line in ["noise", *lines]))
     for number, line in enumerate(lines):
         (folder / f"{number:04}.json").write_text(line)
@@ -225,7 +225,7 @@ def test_a_bundle_is_checked_by_its_own_verifier(tmp_path: Path, capsys: pytest.
         patched.setattr("sys.stderr", io.StringIO())
         call_command("export_audit", "--format", "bundle", "-o", str(bundle), stdout=io.StringIO())
     pushed = tmp_path / "elsewhere.jsonl"
-    pushed.write_text("".join(f"{pushing.as_text(one)}\n" for one in Checkpoint.objects.order_by("number")))
+    pushed.write_text("".join(f"{_sending.as_text(one)}\n" for one in Checkpoint.objects.order_by("number")))
     whole = ["--public-key", keys.current().public.hex(), "--checkpoints", str(pushed)]
     assert run(str(bundle), *whole)[0] == 0, capsys.readouterr().out
     content = bytearray(bundle.read_bytes())

@@ -10,7 +10,7 @@ import pytest
 from django.db import transaction
 
 from portal import vault
-from portal.audit import keys, pushing, sealing
+from portal.audit import _sending, keys, pushing, sealing
 from portal.audit.services import record
 
 
@@ -28,8 +28,8 @@ def _another_audit_key(folder: Path) -> Path:
 def _checkpoint(folder: Path) -> Path:
     with transaction.atomic():
         record("x.happened", actor="system")
-    checkpoint = sealing.seal("minute")
-    pushing._into(folder)([checkpoint])
+    sealing.seal("minute")
+    pushing._into(folder)(_sending.checkpoints(0, 1))
     return next(folder.glob("havre-*.json"))
 
 
