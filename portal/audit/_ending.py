@@ -13,11 +13,12 @@ _PAGE = 500
 _MOST_LOOKED_AT = 20_000  # rows that somebody forged; under more of them the newest checkpoint says where it ends
 
 
-def last_number(head: Head, key: keys.AuditKey) -> int:
-    """The number that the next event comes behind. `head` is locked, and was not marked behind the newest event."""
-    last = _newest_recorded(key)
+def last_number(head: Head, key: keys.AuditKey | None, public: bytes) -> int:
+    """The number that the next event comes behind. `head` is locked, and was not marked behind the newest event, or
+    nobody can say so any more (`key` None). `public` is whose signatures the ledger went on with."""
+    last = _newest_recorded(key) if key else None
     if last is None:
-        last = _sealed(key)
+        last = _sealed(public)
     if last < head.last_seq <= last + MOST_LOST:
         last = head.last_seq
     while (there := _rows.newest(last).seq) > last:
@@ -46,10 +47,10 @@ def _is_recorded(event: Event, key: keys.AuditKey) -> bool:
         return False
 
 
-def _sealed(key: keys.AuditKey) -> int:
-    """How many events the newest checkpoint is over that this key signed; 0 without one."""
+def _sealed(public: bytes) -> int:
+    """How many events the newest checkpoint is over, where it is signed by this key; 0 otherwise."""
     pages = Checkpoint.objects.filter(number__lte=_readable.MOST_SEQ).order_by("-number")
     found = _readable.checkpoint(next(_readable.each(pages, 1), None))
-    if found is None or not keys.has_signed(key.public, found.body.encode(), bytes(found.signature)):
+    if found is None or not keys.has_signed(public, found.body.encode(), bytes(found.signature)):
         return 0
     return int(json.loads(found.body)["tree_size"])

@@ -162,10 +162,14 @@ def _lost_keys() -> Iterator[Sign]:
     for one in verifying.breaks():
         day = {"day": _moment(one.at), "number": one.seq, "first": one.first, "last": one.last}
         said = _("The audit key was lost and replaced without its signature on %(day)s (event %(number)s).")
-        to_do = _("Every event before it was sealed. Compare the checkpoints with those that lie elsewhere.")
+        to_do = _(
+            "All that was recorded before rests on this database alone. "
+            "Compare the checkpoints with those that lie elsewhere."
+        )
         if one.first <= one.last:
             to_do = _(
-                "Nobody vouches for events %(first)s to %(last)s: compare them with what is known from elsewhere."
+                "All that was recorded before rests on this database alone, and nobody vouches for events %(first)s to "
+                "%(last)s: compare the checkpoints, and these events, with what lies elsewhere."
             )
         yield Sign(_("Audit key"), ATTENTION, said % day, to_do % day)
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from portal.audit import _readable, _rows, _written, keys
 from portal.audit._canonical import FORMAT, canonical, moment
-from portal.audit._merkle import Frontier
+from portal.audit._merkle import HASH_BYTES, Frontier
 from portal.audit._readable import NO_VALUES, is_of_a_row
 from portal.audit._succession import succession
 from portal.audit.models import Checkpoint, Event, Head
@@ -19,6 +19,7 @@ from portal.audit.services import CLOCK_MAY_GO_BACK, CLOCK_WENT_BACK, is_whole, 
 from portal.database import one_at_a_time
 
 _EVENTS_AT_ONCE = 2000
+_NOTHING = b"\x00" * HASH_BYTES  # in the tree, where an event is missing for which nobody can vouch
 
 
 class Tampered(Exception):
@@ -33,14 +34,16 @@ class Tampered(Exception):
 def seal(reason: str, *, unmarked_up_to: int = 0) -> Checkpoint:
     """Append a checkpoint over all events that are committed. `reason` says why now ("minute", "export").
 
-    Every new event is checked first, most of them before anybody has to wait for this. The marks of events up to
-    `unmarked_up_to` are not: nobody has the key of those. Raises Tampered when an event was changed or not recorded by
+    Every new event is checked first, most of them before anybody has to wait for this. Those up to `unmarked_up_to` are
+    sealed as they are, and those of them that are missing as nothing: nobody has the key that they were marked with,
+    and the event by which another took over says so. Raises Tampered when an event was changed or not recorded by
     this installation, keys.NoAuditKey without the audit key or with another one.
     """
     while True:
         before = _newest()
         now = tell_of_the_clock(before)
-        tail = _Tail(before, key_of(_head()), unmarked_up_to)
+        tail = _Tail(before, key_of(_head()))
+        tail.take(unmarked_up_to)
         tail.read()
         with transaction.atomic():
             newest, head = hold(), _head()
@@ -85,15 +88,22 @@ def claims(checkpoint: Checkpoint) -> dict[str, Any]:
 class _Tail:
     """The events since a checkpoint, checked one after another."""
 
-    def __init__(self, before: Checkpoint | None, key: keys.AuditKey, unmarked_up_to: int) -> None:
+    def __init__(self, before: Checkpoint | None, key: keys.AuditKey) -> None:
         self._tree = _tree_of(before, key) if before else Frontier()
         self._number = before.number + 1 if before else 1
-        self._key, self._unmarked_up_to = key, unmarked_up_to
+        self._key = key
         self._counts: Counter[str] = Counter()
 
     def is_marked_by(self, key: keys.AuditKey) -> bool:
         """Whether this key is the one that the events are checked with; it may have been replaced a moment ago."""
         return key.public == self._key.public
+
+    def take(self, until: int) -> None:
+        """Go on to this number, with what is there."""
+        for kind, leaf in _as_they_are(self._tree.size, until):
+            self._tree.append(leaf)
+            if kind is not None:
+                self._counts[kind] += 1
 
     def read(self, at_least: int = 0) -> None:
         """Go on to the newest event, or further than number `at_least`. Raises Tampered."""
@@ -114,7 +124,7 @@ class _Tail:
             raise Tampered(event.seq, "it was changed") from error
         if not as_recorded:
             raise Tampered(event.seq, "it was changed")
-        if event.seq > self._unmarked_up_to and not self._key.has_marked(leaf, mac):
+        if not self._key.has_marked(leaf, mac):
             raise Tampered(event.seq, "it was not recorded by this installation, or with another audit key")
 
     def seal(self, reason: str, head: Head, now: datetime) -> Checkpoint:
@@ -179,11 +189,10 @@ def _stands_over_its_events(checkpoint: Checkpoint) -> bool:
         return False
     try:
         tree = Frontier(earlier.tree_size, bytes(earlier.frontier)) if earlier else Frontier()
-        since = Event.objects.filter(seq__gt=tree.size, seq__lte=checkpoint.tree_size).order_by("seq")
-        for leaf in since.values_list("leaf", flat=True).iterator(chunk_size=_EVENTS_AT_ONCE):
-            tree.append(bytes(leaf))
-    except (ValueError, TypeError):
+    except ValueError:
         return False
+    for _kind, leaf in _as_they_are(tree.size, checkpoint.tree_size):
+        tree.append(leaf)
     return tree.root() == bytes(checkpoint.root)
 
 
@@ -202,6 +211,22 @@ def tell_of_the_clock(before: Checkpoint | None) -> datetime:
             if not told.exists():
                 record(CLOCK_WENT_BACK, actor="system", payload={"from": moment(before.at), "to": moment(now)})
     return now
+
+
+def _as_they_are(after: int, until: int) -> Iterator[tuple[str | None, bytes]]:
+    """Kind and hash of the events from the one behind `after` to `until`; one that is missing has none."""
+    following, seen = after + 1, after
+    while following <= until and seen < following:
+        seen = following  # where nothing but rows without a number are left, it ends
+        page = Event.objects.filter(seq__range=(following, until)).order_by("seq")
+        for seq, event, leaf in _readable.events(page, _EVENTS_AT_ONCE):
+            if type(seq) is not int:
+                continue
+            yield from [(None, _NOTHING)] * (seq - following)
+            there = _rows.as_bytes(leaf)
+            yield (event.kind if event else None), (there if len(there) == HASH_BYTES else _NOTHING)
+            following = seq + 1
+    yield from [(None, _NOTHING)] * (until + 1 - following)
 
 
 def _after(seq: int) -> Iterator[Event]:

@@ -123,7 +123,7 @@ def _key_to_go_on_with(locked: _rows.Locked) -> keys.AuditKey:
     if not is_whole(head, newest, key):
         said = {"last_seq": head.last_seq, "last_at": moment(head.last_at) if head.last_at else None}
         said |= {"mark": _rows.as_bytes(head.mark).hex(), "newest": newest.seq}
-        head.last_seq = _ending.last_number(head, key)
+        head.last_seq = _ending.last_number(head, key, key.public)
         append(head, key, Event(kind=TAIL_MISSING, actor_id=code_for(head, key, "system"), payload=said))
     return key
 

@@ -303,26 +303,14 @@ def _read_events(walk: Walk, size: int | None, last_seq: int, on_progress: Progr
         page = _written.with_text(Event.objects.filter(seq__lte=until).order_by("seq"))
         if walk.seen_to is not None:
             page = page.filter(seq__gt=walk.seen_to)
-        rows = _rows_of(page)
-        for seq, event in rows:
-            leaf = event.leaf if event else _readable.value_of(Event.objects.filter(seq=seq).order_by(), "leaf")
+        rows = _readable.events(page, _AT_ONCE)
+        for seq, event, leaf in rows:
             walk.see(seq, event, leaf)
         if on_progress:
             on_progress(walk.events, last_seq)
         if len(rows) < _AT_ONCE:
             walk.close(until)
             return
-
-
-def _rows_of(page: QuerySet[Event]) -> list[tuple[int, Event | None]]:
-    """The next rows; None for one whose values are none of their kind, as who edits a database may leave it."""
-    try:
-        return [(event.seq, _readable.event(event)) for event in page[:_AT_ONCE]]
-    except NO_VALUES as error:
-        if not is_of_a_row(error):
-            raise
-    numbers = list(page.values_list("seq", flat=True)[:_AT_ONCE])
-    return list(zip(numbers, map(_readable.event, _readable.each(page, len(numbers))), strict=True))
 
 
 def _check_head(key: keys.AuditKey | None, found: _Findings) -> None:

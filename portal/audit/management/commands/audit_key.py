@@ -33,7 +33,10 @@ class Command(BaseCommand):
         except sealing.Tampered as error:
             raise CommandError(f"Nothing was replaced: {error}. `manage.py verify_audit` says more.") from error
         except keys.WrongAuditKey as error:
-            raise CommandError(f"{error} Bring the right one back, or add --lost.") from error
+            raise CommandError(
+                f"{error} Bring the right one back. When this is the right one, somebody changed the "
+                "database: keep it as it is, and run `manage.py verify_audit`."
+            ) from error
         except keys.NoAuditKey as error:
             raise CommandError(str(error)) from error
         if options["json"]:
