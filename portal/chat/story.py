@@ -5,6 +5,7 @@ not fit is said first."""
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.db import DataError, transaction
@@ -12,19 +13,19 @@ from django.utils.translation import gettext as _
 
 from portal.accounts.models import User
 from portal.audit import stored
-from portal.audit.models import Event
+from portal.audit.models import Event, Head
 from portal.audit.proving import Proof, Standing, damaged, proofs
 from portal.audit.services import record
 from portal.audit.stored import Row
 from portal.audit.telling import Line, lines
-from portal.chat import comparing, gaps, sealed, showing
+from portal.chat import checking, comparing, gaps, sealed, showing
 from portal.chat.comparing import Committed, Fit, ShownPiece, Word
 from portal.chat.facts import ENDINGS, LATE, Facts, Source, every, facts, hashes, last, said, sources
 from portal.chat.models import ACTIVE, Turn
 from portal.vault import VaultError
 
 READ = "conversation.read"
-_VERIFICATION = ("turn.source_opened", "turn.verified", "turn.verification_withdrawn")
+_VERIFICATION = (checking.OPENED, checking.CHECKED, checking.WITHDRAWN)
 _MOST_BETWEEN = 1_000  # events between the first and the last of a story that are looked at: a third of a second
 _TRIES = 3
 
@@ -89,8 +90,8 @@ class Story:
     @property
     def is_verified(self) -> bool:
         """Whether the person who asked says that the answer was checked, and did not take that back."""
-        told = [one.event.kind for one in self.checks if one.event.kind != "turn.source_opened"]
-        return bool(told) and told[-1] == "turn.verified"
+        told = [one.event for one in self.checks if one.event.kind != checking.OPENED]
+        return bool(told) and told[-1].kind == checking.CHECKED and told[-1].seq not in self.known.wrong
 
     @property
     def is_running(self) -> bool:
@@ -260,12 +261,25 @@ def _doubts(turn_id: uuid.UUID, standing: Mapping[int, Proof], events: Sequence[
             "numbers": _numbers(checkpoints)
         }
     ours = {one.seq for one in events}
-    span = [one.seq for one in events if one.subject == str(turn_id)]
-    if span and (lost := [seq for seq in damaged(span[0], min(span[-1], span[0] + _MOST_BETWEEN)) if seq not in ours]):
+    spans = _spans([one for one in events if one.subject == str(turn_id)])
+    if lost := sorted({seq for first, last in spans for seq in damaged(first, last)} - ours):
         yield _(
             "In the meantime other events were recorded that are gone or are not what was recorded: %(numbers)s. They "
             "may have belonged to this story."
         ) % {"numbers": _numbers(lost)}
+
+
+def _spans(own: Sequence[Row]) -> Iterator[tuple[int, int]]:
+    """Where events lay, or may have lain, that belong to a story: between its first and its last; and behind a check
+    of the answer, as long as it could be taken back."""
+    if own:
+        yield own[0].seq, min(own[-1].seq, own[0].seq + _MOST_BETWEEN)
+    checks = [one for one in own if one.kind in (checking.CHECKED, checking.WITHDRAWN)]
+    if checks and checks[-1].kind == checking.CHECKED and (at := checks[-1].at):
+        first, over = checks[-1].seq + 1, at + timedelta(seconds=checking.UNDO_SECONDS)
+        later = Event.objects.filter(seq__gte=first, at__gt=over).order_by("seq").values_list("seq", flat=True).first()
+        last = later or Head.objects.values_list("last_seq", flat=True).get()
+        yield first, min(last, first + _MOST_BETWEEN)
 
 
 def _gaps(

@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from portal.audit import _triggers, keys, rotation, sealing
 from portal.audit.models import Actor, Event
-from portal.audit.services import leaf_of
-from portal.chat import sealed, services, showing
+from portal.audit.services import leaf_of, record
+from portal.chat import checking, sealed, services, showing
 from portal.chat.erasing import By, erase
 from portal.chat.models import Conversation, ConversationKey, Piece, State, Turn
 from portal.chat.protocol import Effort, TurnStart
@@ -258,6 +258,27 @@ def test_a_forged_erasure_takes_no_words_from_the_officer(
     Event.objects.filter(pk__gte=erased.seq).delete()
     _triggers.install(connection)
     assert "ANSWER-WORD" in page and "not what was recorded" in page
+
+
+@pytest.mark.parametrize("how", ["removed", "moved", "not the last"])
+def test_a_check_that_was_taken_back_is_none_although_its_event_is_gone(
+    own_key: None, cast: Cast, living_workers: None, how: str
+) -> None:
+    turn = answered(cast.anna)
+    checking.check(cast.anna, turn, wanted=True)  # type: ignore[arg-type]
+    found = story(turn.pk)
+    assert found and found.is_verified and not found.findings, "while it can be taken back"
+    checking.check(cast.anna, turn, wanted=False)  # type: ignore[arg-type]
+    if how == "not the last":
+        with transaction.atomic():
+            record("x.happened", actor="system")
+        sealing.seal("minute")
+    assert findings(turn) == ()
+    _triggers.remove(connection)
+    withdrawn = of_turn(turn).filter(kind="turn.verification_withdrawn")
+    withdrawn.update(subject="another") if how == "moved" else withdrawn.delete()
+    assert GONE_BETWEEN in "; ".join(findings(turn))
+    _triggers.install(connection)
 
 
 def test_honest_turns_of_every_kind_have_no_findings(cast: Cast, living_workers: None) -> None:
