@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError
 
 from portal import valkey
-from portal.audit import _readable, keys, pushing, services, stored, verifying
+from portal.audit import _readable, keys, pushing, services, stored, traits, verifying
 from portal.audit._readable import MOST_SEQ, NO_VALUES, is_of_a_row
 from portal.audit.models import Checkpoint, Event, Head
 
@@ -191,6 +191,17 @@ def _before(last: verifying.Last | None, newest: Checkpoint | None) -> Iterator[
         said = _("On %(day)s no checkpoint could be made, because the audit trail was not what was recorded: %(why)s")
         values = {"day": _moment(event.at), "why": event.payload.get("why", "")}
         to_do = _("It could later. Ask who put it right, and how.")
+        yield Sign(part, NOTE if event.at and event.at <= recently else ATTENTION, said % values, to_do)
+    if event := _first_told(Event.objects.filter(kind=traits.MENDED).order_by("-seq")):
+        said = _(
+            "On %(day)s the index that turns are searched by was not what the events give "
+            "(missing: %(missing)s, too many: %(extra)s). It was mended."
+        )
+        values = {"day": _moment(event.at), **{name: event.payload.get(name, "?") for name in ("missing", "extra")}}
+        to_do = _(
+            "Searches and exports by conversation, rule, verdict or model may have found too little before: repeat "
+            "them. Somebody changed the database, or its disk fails."
+        )
         yield Sign(part, NOTE if event.at and event.at <= recently else ATTENTION, said % values, to_do)
 
 

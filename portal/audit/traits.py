@@ -29,7 +29,8 @@ BLOCK = 1000  # events; of a turn each trait is kept once a block
 ASKS = frozenset({"turn.started", "crisis.shown"})
 """The kinds that begin a question; the second where nothing could be recorded when the hotlines were shown."""
 _MOST_READ = 5000  # events that are read for a search, some hundredths of a second; a minute has fewer, as a rule
-_MENDED = "audit.index_mended"
+MENDED = "audit.index_mended"
+"""The event that says that the index was not what the events give, and was mended."""
 
 Entry = tuple[int, int]  # number of an event, trait
 
@@ -215,7 +216,7 @@ def compare() -> Difference:
     if first is not None:
         logger.critical("the index of the audit trail was not what the events give: %s", difference)
         with transaction.atomic():
-            record(_MENDED, actor="system", payload={"missing": missing, "extra": extra, "first": first})
+            record(MENDED, actor="system", payload={"missing": missing, "extra": extra, "first": first})
     return difference
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from portal.audit import _readable, keys, pushing, services, stored, verifying
+from portal.audit import _readable, keys, pushing, services, stored, traits, verifying
 from portal.audit.models import Event
 from portal.doctor._findings import ERROR, OK, WARNING, Finding
 
@@ -13,6 +13,7 @@ _PART = "audit trail"
 _SEALED_WITHIN = timedelta(minutes=5)
 _VERIFIED_WITHIN = timedelta(days=8)
 _ARRIVED_WITHIN = timedelta(minutes=10)
+_REMEMBERED_FOR = timedelta(days=90)
 
 
 def look_at_audit_trail(thorough: bool) -> Iterator[Finding]:
@@ -31,6 +32,7 @@ def look_at_audit_trail(thorough: bool) -> Iterator[Finding]:
     yield from _end()
     yield from _checkpoints()
     yield from _verification()
+    yield from _index()
     yield from _places()
 
 
@@ -89,6 +91,19 @@ def _verification() -> Iterator[Finding]:
     if found and found.at and last and not last.findings:
         message = f"The verification of {found.at:%Y-%m-%d %H:%M} UTC found {found.findings}: {found.first_finding}."
         yield Finding(_PART, WARNING, f"{message} Later ones found nothing.", "Ask who put it right, and how.")
+
+
+def _index() -> Iterator[Finding]:
+    mended = Event.objects.filter(kind=traits.MENDED, seq__lte=_readable.MOST_SEQ).order_by("-seq")
+    for one in stored.rows(list(mended.values_list("seq", flat=True)[:1]), stored.Marks()):
+        if one.at and one.at < timezone.now() - _REMEMBERED_FOR:
+            continue
+        count = ", ".join(
+            f"{what}: {one.payload.get(name, '?')}" for name, what in (("missing", "missing"), ("extra", "too many"))
+        )
+        message = f"The index that turns are searched by was not what the events give on {_day(one.at)} ({count})."
+        remedy = "It was mended; searches and selections before may have found too little. Who changed the database?"
+        yield Finding(_PART, WARNING, message, remedy)
 
 
 def _places() -> Iterator[Finding]:

@@ -4,15 +4,19 @@ found, and it holds no word of anything."""
 import json
 import random
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
+from django.utils import timezone
 
-from portal.audit import traits
+from portal.audit import integrity, traits
 from portal.audit.exporting import Selection, events
 from portal.audit.models import Event, Head, Trait, TraitIndex
 from portal.audit.services import record
+from portal.doctor._audit import look_at_audit_trail
+from portal.doctor._findings import WARNING
 
 CONVERSATIONS = [str(uuid.UUID(int=number)) for number in (1, 2, 3)]
 VERSIONS = [str(uuid.UUID(int=number)) for number in (11, 12, 13)]
@@ -138,6 +142,27 @@ def test_who_changes_the_index_is_found_and_it_is_mended(
     told = [event.payload for event in Event.objects.filter(kind="audit.index_mended")]
     assert len(told) == (difference.first is not None)
     assert "up_to" in statement or (told and said.items() <= told[0].items())
+
+
+def test_that_it_was_mended_is_told_for_a_while(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever took entries away had turns in nobody's search until the night."""
+    _filled(monkeypatch)
+
+    def told() -> tuple[set[str], list[str]]:
+        page = {one.level for one in integrity.look().signs if "searched by" in one.said}
+        return page, [one.level for one in look_at_audit_trail(thorough=False) if "searched by" in one.message]
+
+    assert told() == (set(), [])
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM audit_trait WHERE seq IN (SELECT seq FROM audit_trait ORDER BY seq LIMIT 3)")
+    traits.compare()
+    traits.compare()
+    assert told() == ({integrity.ATTENTION}, [WARNING])
+    gone = Event.objects.get(kind="audit.index_mended").payload["missing"]
+    assert gone and any(f"missing: {gone}" in one.said for one in integrity.look().signs)
+    now = timezone.now() + timedelta(days=100)
+    monkeypatch.setattr(timezone, "now", lambda: now)
+    assert told() == ({integrity.NOTE}, [])
 
 
 def test_an_index_by_other_rules_is_made_anew(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
