@@ -13,9 +13,9 @@ from portal.audit import stored
 from portal.audit.models import Actor, Event
 from portal.audit.services import commitment, is_code
 from portal.audit.stored import Row
-from portal.chat import showing
+from portal.chat import sealed, showing
 from portal.chat.comparing import Committed, Fit, closed, sealed_bytes
-from portal.chat.facts import ENDINGS, LATE, hashes, mapping, number, said
+from portal.chat.facts import ENDINGS, LATE, hashes, mapping, mappings, number, said
 from portal.chat.models import Piece, State, Turn
 
 _BEFORE = {  # a kind, and the kinds of which one comes before it
@@ -114,6 +114,12 @@ def _differ(turn: Turn, events: Sequence[Row], opening: Row | None) -> Iterator[
         expected |= _at_the_end(events, ended)
     elif not ended and not turn.is_active:
         expected["state"] = "–"
+    passages = next((one for one in reversed(events) if one.kind == "turn.passages"), None)
+    if passages and not passages.problem:  # by these it is asked who may still read the answer
+        found = mappings(said(passages).get("passages"))
+        expected["passage_versions"] = sealed.versions_of(
+            [one for one in found if isinstance(one.get("version_id"), str)]
+        )
     for name, value in expected.items():
         if getattr(turn, name) != value:
             yield name

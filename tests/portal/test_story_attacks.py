@@ -143,6 +143,7 @@ ATTACKS: dict[str, tuple[Attack, str, str]] = {  # what is done, what the page s
     "another groundedness": (row(groundedness=0.99), CHANGED + "groundedness", "87 %"),
     "another model": (row(model=MODEL | {"name": "gpt-4"}), CHANGED + "model", "gpt-oss-20b"),
     "another usage": (row(usage={}), CHANGED + "usage", ""),
+    "the guidelines that it stands on": (row(passage_versions=[]), CHANGED + "passage_versions", ""),
     "another verdict": (row(verdict={"action": "refuse", "rules": []}), CHANGED + "verdict", ""),
     "a hotline card that was not shown": (row(card={"hotlines": []}), CHANGED + "card", ""),
     "a sentence that was not shown": (row(failure_message="No."), CHANGED + "failure_message", ""),
