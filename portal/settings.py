@@ -179,7 +179,8 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",  # writers queue up instead of failing half-way with "database is locked"
         "timeout": 10,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA recursive_triggers=ON; "
+        # FULL: what was shown has its record also after the power failed a moment later
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA recursive_triggers=ON; "
         "PRAGMA secure_delete=ON;",  # what was deleted is written over: a key that was erased, words from before
     }
 else:

@@ -63,6 +63,41 @@ def install(connection: Any) -> None:
             cursor.execute(statement)
 
 
+def missing(connection: Any) -> list[str]:
+    """The names of those that are not there, are switched off, or are other ones than `install` creates."""
+    there = _there(connection)
+    return sorted(name for name, text in _texts(connection.vendor).items() if there.get(name) != text)
+
+
+def _texts(vendor: str) -> dict[str, str]:
+    """What each trigger does, by its name: on SQLite its statement, on PostgreSQL the body of its function."""
+    found = {}
+    for statement in _statements(vendor):
+        words = statement.split()
+        if vendor != "postgresql":
+            found[words[2]] = statement
+        elif words[1] == "FUNCTION":
+            found[words[2].removesuffix("()")] = statement.split("$$")[1]
+    if vendor == "postgresql":
+        truncate = found.pop("audit_truncate")
+        found |= {f"{table}_truncate": truncate for table in TABLES}
+    return found
+
+
+def _there(connection: Any) -> dict[str, str]:
+    with connection.cursor() as cursor:
+        if connection.vendor != "postgresql":
+            cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+        else:
+            cursor.execute(
+                "SELECT t.tgname, p.prosrc FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid "
+                "JOIN pg_class c ON c.oid = t.tgrelid WHERE c.relname = ANY(%s) AND pg_table_is_visible(c.oid) "
+                "AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')",
+                [list(TABLES)],
+            )
+        return dict(cursor.fetchall())
+
+
 def remove(connection: Any) -> None:
     """Drop the triggers: for migrations that rebuild the tables, and for tests that empty the database."""
     on_postgresql = connection.vendor == "postgresql"

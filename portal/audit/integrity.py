@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from kombu.exceptions import OperationalError
 
 from portal import valkey
-from portal.audit import _readable, keys, pushing, services, stored, traits, verifying
+from portal.audit import _readable, _triggers, keys, pushing, services, stored, traits, verifying
 from portal.audit._readable import MOST_SEQ, NO_VALUES, is_of_a_row
 from portal.audit.models import Checkpoint, Event, Head
 
@@ -94,7 +94,14 @@ def look() -> Integrity:
         key_id, lost = services.key_of(head).key_id, ""
     except keys.NoAuditKey as error:
         key_id, lost = "", str(error)
-    signs = [_recording(lost), *_lost_keys(), *_end(), _sealing(head, number, newest), _verification(last)]
+    signs = [
+        _recording(lost),
+        *_lost_keys(),
+        *_end(),
+        *_unguarded(),
+        _sealing(head, number, newest),
+        _verification(last),
+    ]
     signs += [*_before(last, newest), *_sent(lags, problem)]
     return Integrity(
         signs=tuple(signs),
@@ -218,6 +225,14 @@ def _end() -> Iterator[Sign]:
         )
     to_do = _("Compare it with the copies that lie elsewhere: they may hold what is missing.")
     yield Sign(_("End"), WRONG, said % {"day": _moment(first.at), "number": first.seq}, to_do)
+
+
+def _unguarded() -> Iterator[Sign]:
+    """The database refuses changes by its triggers: who took them away did so for a change."""
+    if gone := _triggers.missing(connection):
+        said = _("The database does not refuse changes to the audit trail any more: triggers are missing (%(names)s).")
+        to_do = _("Have it verified, and tell your IT department: somebody took them away.")
+        yield Sign(_("Database"), WRONG, said % {"names": ", ".join(gone)}, to_do)
 
 
 def _sealing(head: Head, number: int, newest: Checkpoint | None) -> Sign:

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from django.db import connection
 from django.utils import timezone
 
-from portal.audit import _readable, keys, pushing, services, stored, traits, verifying
+from portal.audit import _readable, _triggers, keys, pushing, services, stored, traits, verifying
 from portal.audit.models import Event
 from portal.doctor._findings import ERROR, OK, WARNING, Finding
 
@@ -30,6 +31,7 @@ def look_at_audit_trail(thorough: bool) -> Iterator[Finding]:
         yield Finding(_PART, ERROR, said, f"{remedy} what to do when there is none.")
     yield from _keys()
     yield from _end()
+    yield from _triggers_there()
     yield from _checkpoints()
     yield from _verification()
     yield from _index()
@@ -48,6 +50,13 @@ def _end() -> Iterator[Finding]:
     for one in stored.rows(list(told.values_list("seq", flat=True)[:5]), stored.Marks()):
         message = f"The end was found cut off or changed on {_day(one.at, '%Y-%m-%d %H:%M UTC')} (event {one.seq})."
         remedy = "Compare it with the copies that lie elsewhere: manage.py verify_audit --checkpoints."
+        yield Finding(_PART, ERROR, message, remedy)
+
+
+def _triggers_there() -> Iterator[Finding]:
+    if gone := _triggers.missing(connection):
+        message = f"The database does not refuse changes any more: triggers are missing ({', '.join(gone)})."
+        remedy = "Somebody took them away: manage.py verify_audit says what was changed. The backup has them."
         yield Finding(_PART, ERROR, message, remedy)
 
 

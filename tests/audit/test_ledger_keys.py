@@ -163,6 +163,7 @@ def test_a_folder_that_cannot_be_written(ledger: Path) -> None:
 @pytest.mark.usefixtures("without_triggers")
 def test_nothing_is_sealed_over_what_was_changed(ledger: Path) -> None:
     Event.objects.filter(seq=5).update(subject="x")
+    _triggers.install(connection)
     for _ in range(3):
         tasks.seal_minute()
     refused = Event.objects.filter(kind="audit.sealing_refused")

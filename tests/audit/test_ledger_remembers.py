@@ -4,10 +4,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from portal import doctor
-from portal.audit import integrity, rotation, sealing, services, tasks, verifying
+from portal.audit import _triggers, integrity, rotation, sealing, services, tasks, verifying
 from portal.audit.models import Event
 from portal.audit.services import record
 from tests.audit import conftest
@@ -37,10 +37,13 @@ def doctors(level: str) -> str:
 @pytest.mark.usefixtures("ledger", "without_triggers")
 def test_findings_that_went_away_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     Event.objects.filter(seq=3).update(subject="x")
+    _triggers.install(connection)
     tasks.seal_minute()
     tasks.verify()
     assert any("found that it is not what was recorded" in one for one in signs(integrity.WRONG))
+    conftest.now(connection)
     Event.objects.filter(seq=3).update(subject="")  # nobody could tell from the rows
+    _triggers.install(connection)
     tasks.seal_minute()
     tasks.verify()
     assert verifying.verify().findings == () and integrity.look().level == integrity.ATTENTION

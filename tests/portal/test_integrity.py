@@ -89,6 +89,43 @@ def test_a_verification_whose_record_was_changed_says_nothing(
     assert any(one.level == "error" and "record" in one.message for one in said_by_doctor())
 
 
+TRIGGERS = {
+    "dropped": {
+        "sqlite": ["DROP TRIGGER audit_event_update"],
+        "postgresql": ["DROP TRIGGER audit_event_update ON audit_event"],
+    },
+    "another one": {
+        "sqlite": [
+            "DROP TRIGGER audit_event_update",
+            "CREATE TRIGGER audit_event_update BEFORE UPDATE ON audit_event BEGIN SELECT 1; END",
+        ],
+        "postgresql": [
+            "CREATE OR REPLACE FUNCTION audit_event_update() RETURNS trigger LANGUAGE plpgsql "
+            "AS $$ BEGIN RETURN NEW; END $$"
+        ],
+    },
+    "switched off": {"postgresql": ["ALTER TABLE audit_event DISABLE TRIGGER audit_event_update"]},
+}
+
+
+@pytest.mark.parametrize("how", [one for one in TRIGGERS if connection.vendor in TRIGGERS[one]])
+def test_who_takes_a_trigger_away_is_told_of(how: str, sound: None) -> None:
+    assert not any("triggers" in one.message for one in said_by_doctor())
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        for statement in TRIGGERS[how][connection.vendor]:
+            cursor.execute(statement)
+    found = integrity.look()
+    assert found.level == WRONG and "(audit_event_update)" in found.headline
+    assert any(one.level == "error" and "(audit_event_update)" in one.message for one in said_by_doctor())
+
+
+def test_a_commit_is_on_disk_before_anything_is_shown() -> None:
+    if connection.vendor == "sqlite":
+        assert "synchronous=FULL" in connection.settings_dict["OPTIONS"]["init_command"]
+
+
 @pytest.mark.parametrize("case", ["never verified", "verified long ago", "no checkpoint", "old checkpoint", "no key"])
 def test_each_part_says_when_it_is_not_in_order(
     case: str, sound: None, settings: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
