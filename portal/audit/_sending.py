@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
-from portal.audit import _rows, stored
+from portal.audit import _rows, naming, stored
 from portal.audit.models import Checkpoint, Event
 
 NO_TIME = "-"
@@ -46,7 +46,7 @@ def events(after: int, up_to: int, most: int) -> list[Item]:
         return []
     rows = stored.rows(sorted(leaves), stored.Marks())
     codes = sorted({row.actor_id for row in rows if not row.problem})
-    names = {code: name for code, name, _salt in stored.people(codes)} if settings.HAVRE_AUDIT_SYSLOG_NAMES else None
+    names = naming.names(codes).names if settings.HAVRE_AUDIT_SYSLOG_NAMES else None
     return [_event(row, proof_of_leaf(leaves[row.seq]), names) for row in rows]
 
 

@@ -9,9 +9,9 @@ import pytest
 from django.db import connection, transaction
 
 from portal import doctor
-from portal.audit import _triggers, integrity, keys, pushing, sealing, services, verifying
+from portal.audit import _sending, _triggers, integrity, keys, pushing, sealing, services, verifying
 from portal.audit._sending import Item, thinned
-from portal.audit.models import Checkpoint, Delivery, Event, Head
+from portal.audit.models import Actor, Checkpoint, Delivery, Event, Head
 from portal.audit.services import record
 from tests.audit import conftest
 
@@ -197,6 +197,19 @@ def test_without_landmarks_everything_is_sent_again(elsewhere: Elsewhere, landma
     write(1)
     pushing.push()
     assert elsewhere.events[8:16] == list(range(1, 9))
+
+
+def test_a_name_that_somebody_else_had_is_not_sent(full_ledger: Any, settings: Any) -> None:
+    settings.HAVRE_AUDIT_SYSLOG_NAMES = True
+
+    def sent() -> set[Any]:
+        return {json.loads(one.text)["actor_name"] for one in _sending.events(0, 1000, 1000)}
+
+    assert {"anna", "dora", "system", None} <= sent(), "bela was erased"
+    conftest.now(connection)
+    Actor.objects.filter(name="anna").update(name="nobody")
+    Actor.objects.filter(name="dora").update(name="anna")
+    assert not {"anna", "dora", "nobody"} & sent()
 
 
 def test_landmarks_are_few_and_one_is_always_near() -> None:
