@@ -182,6 +182,7 @@ def _write_once(path: Path, whole: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.rename(path)  # whole or not at all
+        vault.keep(path.parent)
     finally:
         draft.unlink(missing_ok=True)
 

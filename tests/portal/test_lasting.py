@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django.test import override_settings
 
 from portal import vault
 from portal.audit import _sending, keys, pushing, sealing
 from portal.audit.services import record
+from portal.chat import spool
 
 
 def _key(folder: Path) -> Path:
@@ -33,10 +35,18 @@ def _checkpoint(folder: Path) -> Path:
     return next(folder.glob("havre-*.json"))
 
 
-@pytest.mark.parametrize("write", [_key, _another_audit_key, _checkpoint])
+def _card(folder: Path) -> Path:
+    with override_settings(HAVRE_DATA_DIR=folder.parent.parent):
+        spool.keep("one", {"person": 1})
+    return next(folder.glob("one.*"))
+
+
+@pytest.mark.parametrize("write", [_key, _another_audit_key, _checkpoint, _card])
 def test_the_name_of_a_new_file_is_on_the_disk(
     db: None, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], Path]
 ) -> None:
+    tmp_path = tmp_path / "spool" / "cards"
+    tmp_path.mkdir(parents=True)
     settings.HAVRE_AUDIT_KEY_FILE = tmp_path / "audit.key"
     keys.make()
     named: list[set[str]] = []
