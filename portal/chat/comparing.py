@@ -13,7 +13,7 @@ from portal import vault
 from portal.audit.stored import Row
 from portal.chat import sealed
 from portal.chat.erasing import ERASED
-from portal.chat.facts import mapping, mappings, number, said
+from portal.chat.facts import LATE, mapping, mappings, number, said
 from portal.chat.models import Piece, Turn
 from portal.chat.showing import Shown, open_piece
 
@@ -26,6 +26,7 @@ _COMMITTED = {
     "thoughts": ("reasoning", "reasoning"),
 }
 """The words of a turn: the column that they lie in, and where its events commit to them."""
+_PARTLY_COMMITTED = frozenset({"said", "reasoning"})  # by earlier versions
 
 
 class Fit(StrEnum):
@@ -72,18 +73,22 @@ class Announced:
 class Committed:
     """What the events of a turn commit to: words by their names, columns by theirs, pieces by attempt and number.
     `wrong` is the numbers of the events that are not what was recorded; `is_old` where the question was recorded by a
-    version without commitments; `is_erased` where its conversation was, according to an event that stands."""
+    version without commitments; `is_earlier` by one that did not commit to all that it kept as answer and reasoning;
+    `is_erased` where its conversation was, according to an event that stands."""
 
     words: Mapping[str, Commitment]
     columns: Mapping[str, Commitment]
     pieces: Mapping[tuple[int, int], Announced]
     wrong: frozenset[int]
     is_old: bool
+    is_earlier: bool
     is_erased: bool
 
-    def unrecorded(self) -> Fit:
-        """How something fits that is there without a commitment."""
-        return Fit.UNKNOWN if self.is_old else Fit.UNPROVEN if self.wrong else Fit.NEVER
+    def unrecorded(self, column: str = "") -> Fit:
+        """How something fits that is there without a commitment, in this column or as a piece."""
+        if self.is_old or (self.is_earlier and not self.wrong and column in _PARTLY_COMMITTED):
+            return Fit.UNKNOWN
+        return Fit.UNPROVEN if self.wrong else Fit.NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,7 @@ def committed(events: Iterable[Row], wrong: frozenset[int]) -> Committed:
     is_erased = False
     for event in events:
         payload, is_wrong = said(event), event.seq in wrong
-        if event.kind == "turn.started":
+        if event.kind in ("turn.started", LATE):
             opening = event
         elif event.kind == "turn.shown" and not event.problem:
             place = (number(payload.get("attempt")), number(payload.get("piece")))
@@ -129,8 +134,11 @@ def committed(events: Iterable[Row], wrong: frozenset[int]) -> Committed:
         for name, (column, key) in _COMMITTED.items():
             if "commitment" in (given := mapping(payload.get(key))):
                 words[name] = columns[column] = _commitment(given, is_wrong)
-    is_old = opening is not None and opening.seq not in wrong and not (words or pieces)
-    return Committed(words, columns, pieces, wrong, is_old, is_erased)
+    if opening is None or opening.seq in wrong:
+        return Committed(words, columns, pieces, wrong, False, False, is_erased)
+    is_old = opening.kind != LATE and not (words or pieces)
+    is_earlier = "verdict" in said(opening) and "card_sha256" not in said(opening)
+    return Committed(words, columns, pieces, wrong, is_old, is_earlier, is_erased)
 
 
 def _commitment(given: Mapping[str, Any], is_wrong: bool) -> Commitment:
@@ -149,7 +157,7 @@ def _column(turn: Turn, column: str, known: Committed) -> Fit:
     is_there = raw not in (b"", ERASED)
     expected = known.columns.get(column)
     if expected is None:
-        return known.unrecorded() if is_there else Fit.NOTHING
+        return known.unrecorded(column) if is_there else Fit.NOTHING
     if not is_there:
         return Fit.ERASED if known.is_erased else Fit.REMOVED
     if expected.is_wrong:

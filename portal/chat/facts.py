@@ -87,7 +87,7 @@ def facts(events: Sequence[Row], asked: Line | None, ended: Line | None) -> Fact
     refused = end.get("rule") if ended and ended.event.kind == "turn.refused" else ""
     models = [found for one in events if (found := mapping(said(one).get("model")))]
     quotation = str(end.get("quotation", ""))
-    has_card = any(one.kind == "turn.card_shown" for one in events) or bool(hashes(events)["card_sha256"])
+    has_card = any(one.kind == "turn.card_shown" for one in events) or bool(hashes(events).get("card_sha256"))
     has_card = has_card or verdict.get("action") in ("redirect", "alarm")
     return Facts(
         asked_at=late or (asked.event.at if asked else None),
@@ -107,11 +107,11 @@ def facts(events: Sequence[Row], asked: Line | None, ended: Line | None) -> Fact
 
 
 def hashes(events: Sequence[Row]) -> dict[str, str]:
-    """The hashes of the hotline card, and of the sentence in the place of an answer, that were shown last; empty where
-    none was."""
-    found = {"card_sha256": "", "message_sha256": ""}
+    """The hashes of the hotline card, and of the sentence in the place of an answer, that were shown last: empty where
+    none was, and those missing of which no event says anything, as those of earlier versions."""
+    found: dict[str, str] = {}
     for one in events:
-        found |= {name: str(said(one)[name]) for name in found if name in said(one)}
+        found |= {name: str(said(one)[name]) for name in ("card_sha256", "message_sha256") if name in said(one)}
     return found
 
 

@@ -124,8 +124,9 @@ def _differ(turn: Turn, events: Sequence[Row], opening: Row | None) -> Iterator[
         if getattr(turn, name) != value:
             yield name
     if expected and not any(one.problem for one in events):
+        shown = showing.beside(turn.card, turn.failure_message)
         for name, value in hashes(events).items():
-            if showing.beside(turn.card, turn.failure_message).get(name, "") != value:
+            if shown[name] != value:
                 yield "card" if name == "card_sha256" else "failure_message"
 
 

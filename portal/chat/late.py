@@ -170,10 +170,10 @@ def _write_beside(one: spool.Kept, turn: Turn | None, values: dict[str, Any] | N
     """Record a card of a turn whose question is recorded, and keep it with the turn; False where an event of the turn
     names it already."""
     subject = str(turn.pk) if turn else one.turn
-    shown = showing.beside(values["card"], "") if values else {}
+    shown = {"card_sha256": showing.beside(values["card"], "")["card_sha256"]} if values else {}
     told = Event.objects.filter(subject=subject).order_by("seq").values_list("seq", flat=True)
     named = {row.payload.get("card_sha256") for row in stored.rows(list(told), stored.Marks()) if not row.problem}
-    is_named = shown["card_sha256"] in named if values else bool(named - {None})
+    is_named = shown["card_sha256"] in named if values else bool(named - {None, ""})
     if is_named:
         return False
     given = values or {"shown_at": one.shown_at().isoformat()}

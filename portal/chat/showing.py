@@ -100,9 +100,10 @@ def open_piece(turn: Turn, piece: Piece) -> Shown:
 
 def beside(card: Mapping[str, Any] | None, message: str) -> dict[str, str]:
     """What the audit trail gets of a hotline card and of the sentence that stood in the place of an answer: hashes of
-    them. They are the facility's words and nobody's secret, so that they need no salt."""
+    them, empty where there is none, which the event of the question says, too: earlier versions said nothing of either.
+    They are the facility's words and nobody's secret, so that they need no salt."""
     found = {"card_sha256": _canonical(card) if card else b"", "message_sha256": vault.raw(message)}
-    return {name: sealed.fingerprint(whole) for name, whole in found.items() if whole}
+    return {name: sealed.fingerprint(whole) if whole else "" for name, whole in found.items()}
 
 
 def _canonical(card: Any) -> bytes:

@@ -297,8 +297,8 @@ def _beside(turn: Turn | None, events: Sequence[Row]) -> tuple[Mapping[str, Any]
     if turn is None:
         return None, ""
     shown, told = showing.beside(turn.card, turn.failure_message), hashes(events)
-    card = turn.card if shown.get("card_sha256") == told["card_sha256"] else None
-    return card, turn.failure_message if shown.get("message_sha256") == told["message_sha256"] else ""
+    card = turn.card if shown["card_sha256"] == told.get("card_sha256") else None
+    return card, turn.failure_message if shown["message_sha256"] == told.get("message_sha256") else ""
 
 
 def _numbers(found: Sequence[int]) -> str:
