@@ -90,8 +90,8 @@ def confirmed(erasure: Erasure) -> tuple[Asked, Confirmed]:
 
 
 def never_carried_out() -> list[tuple[str, str]]:
-    """Request and subject of each erasure that two people decided, after which nothing was erased and nobody declined
-    it, whatever its row says."""
+    """Request and subject of each erasure that two people decided, of which nothing was erased and that nobody declined
+    afterwards, whatever its row says. That it was erased may have been recorded first, as by earlier versions."""
     confirmed_ones = _rows(list(_numbers(Event.objects.filter(kind="erasure.confirmed"))))
     subjects = sorted({one.subject for one in confirmed_ones})
     ends = [
@@ -105,8 +105,7 @@ def never_carried_out() -> list[tuple[str, str]]:
         for one in confirmed_ones
         if not any(
             end.subject == one.subject
-            and end.seq > one.seq
-            and (end.kind in _GONE or end.payload.get("request") == _request(one))
+            and (end.kind in _GONE or (end.seq > one.seq and end.payload.get("request") == _request(one)))
             for end in ends
         )
     ]

@@ -176,6 +176,17 @@ def test_what_two_people_decided_does_not_get_lost_unseen(
     assert waiting() == [doctor.OK] and Conversation.objects.get(pk=two[0].pk).erased_at
 
 
+def test_what_an_earlier_version_erased_before_it_recorded_the_decision_was_carried_out(
+    two: tuple[Conversation, Conversation],
+) -> None:
+    request = asked(two[0])
+    erasing.erase(two[0], By("dora"))
+    with transaction.atomic():
+        erasures._record("erasure.confirmed", person("dora"), request, asked_by=request.asked_by_id)
+    say_that_it_is_done(request)
+    assert waiting() == [doctor.OK]
+
+
 def waiting() -> list[str]:
     return [one.level for one in doctor.examine() if one.part == "what waits"]
 
