@@ -45,6 +45,7 @@ class Walk:
         self.named: dict[str, tuple[int, str]] = {}  # code: event, commitment
         self.erased: set[str] = set()
         self.codes: dict[str, int] = {}  # code: its first event
+        self._ends: list[int] = []  # first and last event that say that the end was cut off, and how many do
 
     def root(self) -> bytes:
         """The root over what was seen."""
@@ -112,8 +113,8 @@ class Walk:
         elif event.kind == CLOCK_WENT_BACK:
             self._clock_went_back = True
         elif event.kind == TAIL_MISSING:
-            message = "when this was recorded, the end of the audit trail was found cut off or changed"
-            self._tell(Finding("tail.missing", message, event.seq, event.seq))
+            first, _, count = self._ends or (event.seq, 0, 0)
+            self._ends = [first, event.seq, count + 1]
 
     # --- checkpoints ---
 
@@ -212,6 +213,12 @@ class Walk:
         if self._good and self._good[0] > head.last_seq:
             message = "checkpoints are over more events than the audit trail counts"
             self._found("head", message, head.last_seq + 1, self._good[0])
+        if self._ends:  # one finding, behind the others: they are told with each verification, and hide no new one
+            first, last, count = self._ends
+            message = "when this was recorded, the end of the audit trail was found cut off or changed"
+            if count > 1:
+                message = f"{count} of these say that the end of the audit trail was found cut off or changed"
+            self._tell(Finding("tail.missing", message, first, last))
 
     def _found(self, what: str, message: str, first: int, last: int) -> None:
         self._damaged = True

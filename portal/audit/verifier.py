@@ -423,7 +423,8 @@ class Handover:
 @dataclass
 class Walk:
     """What going through the bundle gathers. `keys` are the ledger's, each with the number of its last checkpoint and
-    whether the key before it handed over; `came` the kinds of events since the checkpoint before."""
+    whether the key before it handed over; `came` the kinds of events since the checkpoint before; `ends` the first and
+    the last event that say that the end was found cut off, and how many do."""
 
     exported: int = 0
     kinds: dict[str, int] = field(default_factory=dict)
@@ -438,6 +439,7 @@ class Walk:
     last: int = 0
     left_out: int = 0
     stopped: bool = False
+    ends: tuple[int, int, int] | None = None
 
 
 def verify(
@@ -456,7 +458,7 @@ def verify(
     """
     trusted = [Key(bytes.fromhex(one.strip())) for one in public_keys]
     kept = [one for given in checkpoints for one in kept_elsewhere(Path(given))]
-    bundle, report = Bundle(Path(path)), Report()
+    bundle, report, walk = Bundle(Path(path)), Report(), Walk()
     try:
         manifest = manifest_of(bundle)
         key = Key(bytes.fromhex(manifest.public_key))
@@ -467,7 +469,7 @@ def verify(
         signed = bytes.fromhex(bundle.whole("manifest.sig").decode("ascii").strip())
         if not key.has_signed(MANIFEST + bundle.whole("manifest.json"), signed):
             report.wrong("manifest.json", "it does not carry the signature of the key that it names")
-        walk = Walk(sealed=listed(bundle, report, manifest.ledger))
+        walk.sealed = listed(bundle, report, manifest.ledger)
         proof = Proof(prove - 1, walk.sealed[-1].size) if prove and walk.sealed else None
         go_through(bundle, report, walk, {one.size for one in kept}, proof)
         compare_roots(report, walk)
@@ -482,7 +484,19 @@ def verify(
     except (Broken, UnicodeDecodeError, ValueError) as error:
         report.wrong("bundle", str(error))
     check_files(bundle, report, manifest.files)
+    check_ends(report, walk)
     return report
+
+
+def check_ends(report: Report, walk: Walk) -> None:
+    """Whether the end was ever found cut off. One finding, behind the others: such events stay, and hide no new one."""
+    if walk.ends:
+        first, last, count = walk.ends
+        if count == 1:
+            report.wrong(f"event {first}", "when it was recorded, the end of the ledger was found cut off or changed")
+        else:
+            many = f"{count} of these say that the end of the ledger was found cut off or changed"
+            report.wrong(f"events {first} to {last}", many)
 
 
 def listed(bundle: Bundle, report: Report, ledger: str) -> list[Checkpoint]:
@@ -544,7 +558,8 @@ def remember(report: Report, walk: Walk, seq: int, kind: str, event: dict[str, A
         if kind == "person.named":
             walk.named[text_of(event["subject"])] = text_of(event["payload"]["commitment"])
         elif kind == "audit.tail_missing":
-            report.wrong(f"event {seq}", "when it was recorded, the end of the ledger was found cut off or changed")
+            first, _, count = walk.ends or (seq, 0, 0)
+            walk.ends = (first, seq, count + 1)
         elif kind == "audit.key_replaced":
             if len(walk.handovers) >= MOST_KEYS:
                 raise ValueError("there are more audit keys than any ledger has had")

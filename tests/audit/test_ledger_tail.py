@@ -197,6 +197,27 @@ def test_a_bundle_tells_of_it_years_later(
 
 
 @pytest.mark.usefixtures("without_triggers")
+def test_ends_that_were_found_cut_off_hide_nothing_behind_them(
+    ledger: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verifying, "_MOST_FINDINGS", 10)
+    monkeypatch.setattr(verifier, "MOST_FINDINGS", 10)
+    with transaction.atomic():
+        for number in range(12):
+            record(services.TAIL_MISSING, actor="system", payload={"place": "x", "sent": number, "newest": number - 1})
+        changed = record("x.happened", actor="system").seq
+    Event.objects.filter(seq=changed).update(kind="x.never")
+    found = verifying.verify().findings
+    assert (found[0].what, found[0].first) == ("event.changed", changed)
+    assert [(one.first, one.last, one.message[:2]) for one in found[1:]] == [(changed - 12, changed - 1, "12")]
+    bundle = tmp_path / "audit.zip"
+    call_command("export_audit", "--format", "bundle", "-o", str(bundle), stdout=io.StringIO(), stderr=io.StringIO())
+    assert verifier.main([str(bundle)]) == 1
+    said = capsys.readouterr().out
+    assert f"event {changed}: " in said and f"events {changed - 12} to {changed - 1}: 12 of these say" in said
+
+
+@pytest.mark.usefixtures("without_triggers")
 def test_a_bundle_that_somebody_kept_shows_a_head_from_before(
     earlier_head: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
