@@ -1,13 +1,17 @@
 """The database itself refuses everything but appending through the service, whichever way somebody comes."""
 
+import hashlib
+import json
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, transaction
+from django.db.migrations import RunPython
 from django.utils import timezone
 
-from portal.audit import rotation, sealing, verifying
+from portal.audit import _triggers, rotation, sealing, verifying
 from portal.audit.models import Actor, Checkpoint, Event, Head
 from portal.audit.services import forget, record
 
@@ -31,6 +35,9 @@ def new_checkpoint(**other: Any) -> Checkpoint:
     values = {"number": 3, "at": timezone.now(), "tree_size": 4, "root": b"r" * 32, "frontier": b"", "body": "{}"}
     return Checkpoint(**{**values, "signature": b"s" * 64, **other})
 
+
+INSTALLED_BY = "0010_ends_far_away"
+DIGEST = "c5ea099e61e43fe838f0c0d3bb085965ff16bea9616b0372777066f3d6df8513"
 
 REFUSED: dict[str, Callable[[], Any]] = {
     "bulk_create": lambda: Event.objects.bulk_create([new_event(5)]),
@@ -122,3 +129,17 @@ def test_behind_an_exchange_the_head_takes_the_new_key_alone(ledger: None) -> No
     with transaction.atomic():
         record("x.happened", actor="anna")
     assert verifying.verify().findings == ()
+
+
+def test_triggers_change_with_a_migration_that_installs_them() -> None:
+    """They are compared by text: an installation whose triggers are of another version is told that somebody changed
+    its database, until a migration has put the new ones in."""
+    texts = {vendor: _triggers._statements(vendor) for vendor in ("sqlite", "postgresql")}
+    digest = hashlib.sha256(json.dumps(texts).encode()).hexdigest()
+    assert digest == DIGEST, (
+        "The triggers were changed. Make a migration that calls portal.audit._triggers.install (as "
+        f"{INSTALLED_BY} does), then put its name into INSTALLED_BY and {digest} into DIGEST."
+    )
+    migration = import_module(f"portal.audit.migrations.{INSTALLED_BY}").Migration
+    (work,) = [one for one in migration.operations if isinstance(one, RunPython)]
+    assert "install" in work.code.__code__.co_names
