@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,13 @@ class NotArrived(Exception):
 @dataclass(frozen=True, slots=True)
 class Place:
     """Somewhere that things are sent to. `what` is events or checkpoints, `send` takes some, in order; it raises
-    NotArrived, and returns the number of the first of which the place has another one already."""
+    NotArrived, and returns the numbers of those of which the place has another one already. `reaches` says up to which
+    number, from one of them on, something lies there without a gap."""
 
     what: str
     address: str
-    send: Callable[[Sequence[Item]], int | None]
+    send: Callable[[Sequence[Item]], Sequence[int] | None]
+    reaches: Callable[[Item], int] = lambda item: item.number
 
     @property
     def name(self) -> str:
@@ -95,7 +98,7 @@ def places() -> list[Place]:
     """Where the settings want things sent. Raises ValueError for an address that is none."""
     found = []
     if folder := settings.HAVRE_AUDIT_PUSH_FOLDER:
-        found.append(Place(CHECKPOINTS, str(folder), _into(Path(folder))))
+        found.append(Place(CHECKPOINTS, str(folder), _into(Path(folder)), partial(_reach, Path(folder))))
     if address := settings.HAVRE_AUDIT_SYSLOG:
         server = _syslog.Server.at(address, settings.HAVRE_AUDIT_SYSLOG_CA)
         found.append(Place(CHECKPOINTS, address, _to(server)))
@@ -125,8 +128,8 @@ def _gone(delivery: Delivery) -> Gone | None:
     what = delivery.what.partition(" to ")[0]
     if what not in (EVENTS, CHECKPOINTS) or not delivery.last:
         return None
-    here = _proof(what, delivery.last)
-    if here is not None and (delivery.proof is None or here == _rows.as_bytes(delivery.proof)):
+    here, there = _proof(what, delivery.last), _proof_there(delivery)
+    if here is not None and (there is None or here == there):
         return None
     return Gone(delivery.what, what, min(_newest(what), delivery.last - 1), delivery.last)
 
@@ -137,6 +140,13 @@ def _proof(what: str, number: int) -> bytes | None:
         leaf = Event.objects.filter(seq=number).values_list("leaf", flat=True).first()
         return None if leaf is None else _sending.proof_of_leaf(leaf)
     return next((_sending.proof_of_body(body) for body, _signature in stored.checkpoints([number])), None)
+
+
+def _proof_there(delivery: Delivery) -> bytes | None:
+    """The hash of what arrived last; None: it is not known. Behind a worker of a version that knew of no landmarks, and
+    moved the number alone, the hash is an earlier one's."""
+    newest = max((number for number, _ in _landmarks(delivery)), default=delivery.last)
+    return None if delivery.proof is None or newest != delivery.last else _rows.as_bytes(delivery.proof)
 
 
 def _newest(what: str) -> int:
@@ -155,9 +165,8 @@ def _push_some(place: Place) -> bool:
         return False
     try:
         some = _waiting(place, delivery.last)
-        other = place.send(some) if some else None
-        if other is not None:
-            _tell_of_another(place, other)
+        if some and (others := place.send(some)):
+            _tell_of_others(place, others, some[-1])
     except (NotArrived, keys.NoAuditKey) as error:
         _give_back(delivery, failures=delivery.failures + 1, error=str(error)[:300])
         return False
@@ -184,15 +193,18 @@ def _landmarks(delivery: Delivery) -> list[tuple[int, str]]:
     return [(number, proof) for number, proof in pairs if 0 < number <= MOST_SEQ]
 
 
-def _tell_of_another(place: Place, number: int) -> None:
-    """A place has something else under a number that is sent: that is recorded, unless it is what an end that was cut
-    off has left there. Raises keys.NoAuditKey."""
+def _tell_of_others(place: Place, numbers: Sequence[int], last: Item) -> None:
+    """A place has something else under these numbers: that is recorded once for all that lies there, also behind the
+    last item that was sent, unless it is what an end that was cut off has left. Raises keys.NoAuditKey."""
     told = Event.objects.filter(kind=TAIL_MISSING, seq__lte=MOST_SEQ).order_by("seq").values_list("seq", flat=True)
-    for row in stored.rows([seq for seq in told if type(seq) is int], stored.Marks()):
-        if row.payload.get("place") == place.what and number <= int(row.payload.get("sent", 0)):
-            return
+    rows = stored.rows([seq for seq in told if type(seq) is int], stored.Marks())
+    known = [one.payload.get("sent", 0) for one in rows if not one.problem and one.payload.get("place") == place.what]
+    new = [number for number in numbers if number > max(known, default=0)]
+    if not new:
+        return
+    sent = place.reaches(last) if new[-1] == last.number else new[-1]
     with transaction.atomic():
-        record(TAIL_MISSING, actor="system", payload={"place": place.what, "sent": number, "newest": number - 1})
+        record(TAIL_MISSING, actor="system", payload={"place": place.what, "sent": sent, "newest": new[0] - 1})
 
 
 def _go_back(delivery: Delivery, gone: Gone) -> bool:
@@ -255,22 +267,34 @@ def _waiting(place: Place, after: int) -> list[Item]:
 # --- a folder ---
 
 
-def _into(folder: Path) -> Callable[[Sequence[Item]], int | None]:
-    def send(some: Sequence[Item]) -> int | None:
+def _into(folder: Path) -> Callable[[Sequence[Item]], list[int]]:
+    def send(some: Sequence[Item]) -> list[int]:
         try:
             others = [one.number for one in some if not _drop(folder, one)]
             vault.keep(folder)
         except OSError as error:
             raise NotArrived(f"{folder} cannot be written ({error.strerror}).") from error
-        return min(others, default=None)
+        return others
 
     return send
+
+
+def _reach(folder: Path, item: Item) -> int:
+    """Up to which number files lie there behind this one's."""
+    number = item.number
+    while _path(folder, item.ledger, number + 1).exists():
+        number += 1
+    return number
+
+
+def _path(folder: Path, ledger: str, number: int) -> Path:
+    return folder / f"havre-{ledger or 'unreadable'}-{number:010}.json"
 
 
 def _drop(folder: Path, item: Item) -> bool:
     """Write one file, whole or not at all, and never over another: where one of its name is something else it lies
     beside it, with its hash in the name. Whether the name was free, or the file there already. Raises OSError."""
-    path = folder / f"havre-{item.ledger or 'unreadable'}-{item.number:010}.json"
+    path = _path(folder, item.ledger, item.number)
     text = f"{item.text}\n".encode("ascii")
     if _is_there(path, text):
         return True

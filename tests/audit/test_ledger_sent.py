@@ -9,7 +9,7 @@ import pytest
 from django.db import connection, transaction
 
 from portal import doctor
-from portal.audit import _sending, _triggers, integrity, keys, pushing, sealing, services, verifying
+from portal.audit import _pushed, _sending, _triggers, integrity, keys, pushing, sealing, services, verifying
 from portal.audit._sending import Item, thinned
 from portal.audit.models import Actor, Checkpoint, Delivery, Event, Head
 from portal.audit.services import record
@@ -161,6 +161,78 @@ def test_a_folder_keeps_what_was_there_first(
     assert first.read_bytes() == kept and beside.name.startswith(f"{first.stem}-")
     assert json.loads(beside.read_text())["body"] == Checkpoint.objects.get(number=3).body
     assert told() == [{"place": "checkpoints", "sent": 3, "newest": 2}]
+
+
+def seal(times: int, *, pushes: bool = True) -> None:
+    """An event and a checkpoint a minute."""
+    for _ in range(times):
+        write()
+        sealing.seal("minute")
+        if pushes:
+            pushing.push()
+    pushing.push()
+
+
+def restore(number: int) -> None:
+    """A backup that ends with this checkpoint. How far a place has got comes back with it."""
+    conftest.now(connection)
+    newest = Checkpoint.objects.get(number=number)
+    as_it_was(newest.tree_size)()
+    Checkpoint.objects.filter(number__gt=number).delete()
+    proof = _sending.proof_of_body(newest.body)
+    Delivery.objects.update(last=number, proof=proof, landmarks=[[number, proof.hex()]])
+    _triggers.install(connection)
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_behind_a_restored_backup_a_folder_is_told_of_once(
+    at_once: bool, db: None, audit_key: Path, settings: Any
+) -> None:
+    """Until they are beyond what lies there, checkpoints meet another one, each minute or all together: one alarm, and
+    one more where a backup is restored again."""
+    settings.HAVRE_AUDIT_PUSH_FOLDER = str(audit_key.parent)
+    seal(9)
+    restore(3)
+    seal(10, pushes=not at_once)
+    assert told() == [{"place": "checkpoints", "sent": 9, "newest": 3}]
+    restore(8)
+    seal(7, pushes=not at_once)
+    first = [] if at_once else [{"place": "checkpoints", "sent": 9, "newest": 3}]  # which lay behind the backup
+    assert told() == [*first, {"place": "checkpoints", "sent": 13, "newest": 8 + len(first)}]
+    (finding,) = verifying.verify().findings
+    assert finding.what == "tail.missing" and ("2 of these" in finding.message) == (not at_once)
+
+
+def test_behind_a_restored_backup_another_folder_is_no_alarm_and_the_old_one_tells_what_is_missing(
+    db: None, audit_key: Path, settings: Any, tmp_path: Path
+) -> None:
+    settings.HAVRE_AUDIT_PUSH_FOLDER = str(audit_key.parent)
+    seal(9)
+    restore(3)
+    (tmp_path / "another").mkdir()
+    settings.HAVRE_AUDIT_PUSH_FOLDER = str(tmp_path / "another")
+    seal(4)
+    assert len(list((tmp_path / "another").iterdir())) == 7 and told() == []
+    assert verifying.verify().findings == () and not any(lag.is_ahead or lag.waiting for lag in pushing.lags())
+    found = verifying.verify(pushed=[one for file in audit_key.parent.glob("havre-*") for one in _pushed.read(file)])
+    assert {"pushed.differs", "tail.cut"} <= {one.what for one in found.findings}
+
+
+def test_a_worker_that_knows_no_landmarks_raises_no_alarm(elsewhere: Elsewhere) -> None:
+    """One of the version before, beside the new ones in an upgrade: it moves the number alone."""
+    _triggers.install(connection)
+    write()
+    sealing.seal("minute")
+    Delivery.objects.filter(what__startswith="events").update(last=9)
+    Delivery.objects.filter(what__startswith="checkpoints").update(last=4)
+    assert not any(lag.is_ahead for lag in pushing.lags())
+    write()
+    sealing.seal("minute")
+    pushing.push()
+    assert told() == [] and verifying.verify().findings == ()
+    as_it_was_sent = Delivery.objects.get(what__startswith="checkpoints")
+    Delivery.objects.filter(pk=as_it_was_sent.pk).update(proof=b"x" * 32)
+    assert [one.last for one in pushing.gone()] == [5], "from then on it is known again"
 
 
 def test_what_comes_in_the_place_of_a_long_end_is_sent_from_its_beginning(elsewhere: Elsewhere) -> None:
