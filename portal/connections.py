@@ -53,23 +53,30 @@ _READS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _SILENT_SECONDS = ANSWER_SECONDS + 1  # longer than for a lock
 _ONCE_MORE_SECONDS = 0.5  # what is done after that to say so
 _LOOK_SECONDS = 0.25
+_MAY_BE_DONE = "havre.may_be_done"
 
 
 def break_off_silence(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[..., HttpResponseBase]:
     """Middleware: who changes something hears soon that it was not done, also where the server hangs, or its disk: no
-    setting of the server ends that. What only reads may take its time."""
+    setting of the server ends that. What only reads may take its time. Where it is a commit that is broken off, the
+    server may complete it afterwards, and nobody knows of it here: `may_be_done` then."""
 
     def respond(request: HttpRequest) -> HttpResponseBase:
         if request.method in _READS or connection.vendor != "postgresql":
             return get_response(request)
-        with _broken_off_when_silent():
+        with _broken_off_when_silent(request):
             return get_response(request)
 
     return respond
 
 
+def may_be_done(request: HttpRequest) -> bool:
+    """Whether the line was broken off at a commit of this request, or at a statement that is its own."""
+    return _MAY_BE_DONE in request.META
+
+
 @contextmanager
-def _broken_off_when_silent() -> Iterator[None]:
+def _broken_off_when_silent(request: HttpRequest) -> Iterator[None]:
     """Break this thread's connection where the server says nothing to one statement, or to a commit, for too long: that
     then raises OperationalError."""
     watched, over, asked = connections[DEFAULT_DB_ALIAS], threading.Event(), [0]
@@ -85,6 +92,8 @@ def _broken_off_when_silent() -> Iterator[None]:
                 last, since = asked[0], time.monotonic()
             elif time.monotonic() - since > limit:
                 logger.error("the database says nothing: a connection is broken off")
+                if not watched.in_atomic_block:  # nor is it while it commits
+                    request.META[_MAY_BE_DONE] = True
                 _break_off(watched)
                 limit = _ONCE_MORE_SECONDS
 

@@ -8,6 +8,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 
 from portal import vault
+from portal.connections import may_be_done
 from portal.database import NOT_TAKEN, is_unfit
 
 logger = logging.getLogger(__name__)
@@ -38,4 +39,5 @@ def page(request: HttpRequest, error: BaseException | None, *, also: str = "") -
         return None
     logger.error("%s %s: nothing can be recorded: %s", request.method, request.path, type(error).__name__)
     # no context of a request: who is signed in is a question to the database
-    return render(None, "503.html", {"why": why, "also": also}, status=503)
+    words = {"why": why, "also": also, "may_be_done": may_be_done(request)}
+    return render(None, "503.html", words, status=503)

@@ -200,6 +200,39 @@ def test_who_signs_out_is_out_where_the_server_hangs(
     assert client.get(reverse("chat:index")).status_code == 302
 
 
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="there is no server")
+def test_who_waits_too_long_for_a_commit_is_not_told_that_nothing_was_done(
+    cast: Cast, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server completes it when it goes on, and nobody hears of it."""
+    monkeypatch.setattr(connections, "_SILENT_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "_LOOK_SECONDS", 0.05)
+    client.force_login(cast.emil)
+    other = connection.copy()
+    with connection.cursor() as cursor, other.cursor() as holder:
+        cursor.execute(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN NULL; END $$"
+        )
+        cursor.execute(
+            "CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON chat_erasure DEFERRABLE INITIALLY DEFERRED "
+            "FOR EACH ROW EXECUTE FUNCTION slow()"
+        )
+        holder.execute("SELECT pg_advisory_lock(4711)")
+    try:
+        said = _ask_for_erasure(client, cast)
+        assert said.status_code == 503 and "look before you repeat it" in said.content.decode()
+        assert "Nothing is done here" not in said.content.decode()
+        with other.cursor() as holder:
+            holder.execute("SELECT pg_advisory_unlock(4711)")
+            holder.execute("SELECT pg_advisory_lock(4711)")  # after who has waited for it
+        assert Event.objects.filter(kind="erasure.asked").count() == 1, "it was done"
+    finally:
+        other.close()
+        with connection.cursor() as cursor:
+            cursor.execute("DROP FUNCTION slow CASCADE")
+
+
 def test_a_source_is_shown_where_that_cannot_be_recorded(cast: Cast, brief: None, obstacle: Obstacle) -> None:
     from portal.chat import checking
 
