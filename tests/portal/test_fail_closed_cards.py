@@ -220,6 +220,22 @@ def test_a_card_waits_for_the_master_key_that_sealed_it(
     assert Turn.objects.get(pk=shown.pk).question == CRISIS.strip()
 
 
+def test_a_card_whose_master_key_is_gone_for_good_is_recorded_without_words_once_somebody_says_so(
+    cast: Cast, living_workers: None, other_key: Callable[[], None]
+) -> None:
+    shown = services.unwritten(cast.anna.pk, uuid.uuid4(), ask(CRISIS), uuid.uuid4())
+    (one,) = spool.kept()
+    os.utime(one.path, (1, 1))
+    other_key()
+    assert late.write_down() == 0 and not late.write_down_theirs(person=cast.bela.pk)
+    (found,) = [one for one in doctor.examine() if "another master key" in one.message]
+    assert f"{one.path.parent} from .sealed to .bare" in found.remedy
+    one.path.rename(one.path.with_suffix(".bare"))
+    assert late.write_down_theirs(person=cast.bela.pk) and late.write_down() == 1 and list(spool.kept()) == []
+    event = Event.objects.get(kind="crisis.shown")
+    assert event.subject == str(shown.pk) and event.payload == {"shown_at": "1970-01-01T00:00:01+00:00"}
+
+
 def test_a_card_that_was_spoilt_is_recorded_without_words(cast: Cast, living_workers: None) -> None:
     shown = services.unwritten(cast.anna.pk, uuid.uuid4(), ask(CRISIS), uuid.uuid4())
     (one,) = spool.kept()
