@@ -83,7 +83,7 @@ def _numbers_at(days: list[date]) -> list[int]:
     head = Event.objects.order_by("-seq").values_list("seq", flat=True).first() or 0
     found: list[int] = []
     for day in days:
-        first = Event.objects.filter(at__gte=midnight(day)).order_by("at").values_list("seq", flat=True).first()
+        first = Event.objects.filter(at__gte=midnight(day)).order_by("at", "seq").values_list("seq", flat=True).first()
         found.append(max(head + 1 if first is None else first, found[-1] if found else 1))
     return found
 
