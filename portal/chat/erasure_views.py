@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.text import format_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
@@ -36,8 +37,10 @@ class AskForm(forms.Form):
     )
     reason = forms.CharField(
         label=gettext_lazy("Reason"),
-        help_text=gettext_lazy("At least %(number)s characters. It is kept in the audit trail for good: no names.")
-        % {"number": _LEAST_REASON},
+        help_text=format_lazy(  # `%` would speak the language of whoever starts the server
+            gettext_lazy("At least {number} characters. It is kept in the audit trail for good: no names."),
+            number=_LEAST_REASON,
+        ),
         min_length=_LEAST_REASON,
         max_length=500,
         widget=forms.Textarea({"rows": 2}),

@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.text import format_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
@@ -28,10 +29,10 @@ class ReasonForm(forms.Form):
 
     reason = forms.CharField(
         label=_("Why do you need to read it?"),
-        help_text=_(
-            "At least %(number)s characters. It is kept in the audit trail with your name: no names of patients."
-        )
-        % {"number": _LEAST_REASON},
+        help_text=format_lazy(  # `%` would speak the language of whoever starts the server
+            _("At least {number} characters. It is kept in the audit trail with your name: no names of patients."),
+            number=_LEAST_REASON,
+        ),
         min_length=_LEAST_REASON,
         max_length=500,
         widget=forms.Textarea({"rows": 3}),

@@ -1,5 +1,6 @@
 """The check of `make lint` for translations: what it collects and what it complains about."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -80,3 +81,36 @@ def test_texts_are_marked_with_names_that_are_collected() -> None:
     """Under another name (`gettext as __`) a text would stay English without anybody being told."""
     renamed = re.compile(r"^from django\.utils\.translation import .*\bn?p?gettext\w* as (?!_\b)\w+", re.MULTILINE)
     assert [str(one) for one in repository.python_files() if renamed.search((repository.ROOT / one).read_text())] == []
+
+
+def _formatted_at_once(tree: ast.Module) -> list[int]:
+    """The lines on which a text that is to be translated later is filled in with `%` while the module is loaded."""
+    later = {"gettext_lazy", "ngettext_lazy", "pgettext_lazy"}
+    later |= {
+        name.asname or name.name
+        for one in ast.walk(tree)
+        if isinstance(one, ast.ImportFrom)
+        for name in one.names
+        if name.name in later
+    }
+    waiting: list[ast.AST] = [tree]
+    found = []
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            continue
+        is_filled = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) and isinstance(node.left, ast.Call)
+        if is_filled and getattr(node.left.func, "id", "") in later:
+            found.append(node.lineno)
+        waiting += ast.iter_child_nodes(node)
+    return found
+
+
+def test_what_is_translated_later_is_filled_in_later() -> None:
+    """`gettext_lazy(…) % …` in a form or a table speaks the language of whoever started the server, for everybody."""
+    assert _formatted_at_once(ast.parse("from x import gettext_lazy as _\nclass A:\n    b = _('c %s') % 1")) == [3]
+    found = {
+        str(one): _formatted_at_once(ast.parse((repository.ROOT / one).read_text()))
+        for one in repository.python_files()
+    }
+    assert {one: lines for one, lines in found.items() if lines} == {}
