@@ -73,17 +73,28 @@ def test_a_question_that_is_written_down_is_left_to_the_rescue_and_not_lost(
 
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Writing a question down takes until this is set."""
+    """Writing a question down takes until this is set. Whoever writes one has ended before the database is emptied."""
     released = threading.Event()
-    write = services._write_once
+    write, start_turn = services._write_once, services.start_turn
+    ended: list[threading.Event] = []
 
     def hang(*arguments: Any) -> Turn:
         released.wait(20)
         return write(*arguments)
 
+    def noted(*arguments: Any, **named: Any) -> Turn:
+        ended.append(threading.Event())
+        this = ended[-1]
+        try:
+            return start_turn(*arguments, **named)
+        finally:
+            this.set()
+
     monkeypatch.setattr(services, "_write_once", hang)
+    monkeypatch.setattr(services, "start_turn", noted)
     yield released
     released.set()
+    assert all(one.wait(20) for one in ended)
 
 
 async def _until_the_card(browser: Any) -> None:
