@@ -53,7 +53,7 @@ def _recorded(codes: Sequence[str]) -> tuple[dict[str, str], set[str]]:
     for page in _pages(codes):
         told = Event.objects.filter(kind__in=("person.named", "person.erased"), subject__in=page)
         seqs = sorted(one for one in told.values_list("seq", flat=True) if type(one) is int)
-        for row in (one for some in _pages(seqs) for one in stored.rows(some, marks)):
+        for row in stored.rows(seqs, marks):
             if row.kind == "person.named":
                 given.setdefault(row.subject, str(row.payload.get("commitment")))
             elif not row.problem:

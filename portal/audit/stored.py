@@ -21,6 +21,7 @@ CHANGED = "it was changed after it was recorded"
 FORGED = "it was not recorded by this installation"
 UNREADABLE = "its row cannot be read"
 
+_AT_ONCE = 1000
 _LONGEST = 200_000  # characters of a value of such a row: nobody fills the memory with one
 _TEXTS = ("at", "kind", "actor_id", "actor_role", "subject", "payload")
 _HASHES = ("leaf", "mac")
@@ -124,8 +125,13 @@ def _signed_size(number: int, public: bytes) -> int | None:
 
 
 def rows(seqs: Sequence[int], marks: Marks) -> list[Row]:
-    """The rows with these numbers (some thousand at most), in their order; one that has gone is left out. Raises
-    DatabaseError where nothing can be read."""
+    """The rows with these numbers, in their order; one that has gone is left out. Raises DatabaseError where nothing
+    can be read."""
+    pages = (seqs[start : start + _AT_ONCE] for start in range(0, len(seqs), _AT_ONCE))
+    return [row for page in pages for row in _page(page, marks)]
+
+
+def _page(seqs: Sequence[int], marks: Marks) -> list[Row]:
     found: dict[int, Row] = {}
     problems: dict[int, tuple[str, Event | None]] = {}
     for event in _events(seqs, problems):

@@ -199,8 +199,7 @@ def _numbers(events: QuerySet[Event]) -> Iterable[int]:
 
 
 def _rows(seqs: Sequence[int]) -> list[Row]:
-    marks = stored.Marks() if seqs else None
-    return [row for some in _parts(seqs) for row in stored.rows(some, marks)] if marks else []
+    return stored.rows(seqs, stored.Marks()) if seqs else []
 
 
 def _parts(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
