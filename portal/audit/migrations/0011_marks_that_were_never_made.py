@@ -5,6 +5,7 @@ from django.core.management.base import CommandError
 from django.db import migrations
 
 from portal.audit import _triggers, keys
+from portal.audit.services import key_of
 
 _TAIL_MISSING = "audit.tail_missing"
 
@@ -16,13 +17,9 @@ def mark(apps, schema_editor):
         return
     last = Event.objects.order_by("-seq").values_list("seq", "leaf", "mac").first()
     try:
-        key = keys.current()
+        key = key_of(head)
     except keys.NoAuditKey as error:
         raise CommandError(f"The audit trail cannot be brought up to date without its key. {error}") from error
-    if head.public_key not in ("", key.public.hex()):
-        raise CommandError(
-            "The audit trail cannot be brought up to date: another key than its own is in the key's file."
-        )
     if last is None or last[0] != head.last_seq or not key.has_marked(bytes(last[1]), bytes(last[2])):
         return  # that is damage, and is told of as such
     _triggers.remove(schema_editor.connection)
